@@ -1,0 +1,134 @@
+"""The paper's recipe: everything that its four tasks have in common.
+
+A config file says `common.get_config(arg, task)`, and what differs. `arg` is
+what follows the colon on the command line:
+
+  --config=configs/colorize.py                      as in the paper
+  --config=configs/colorize.py:tiny                 minutes on a laptop
+  --config=configs/colorize.py:size=64,batch=32     smaller, by hand
+
+All settings are from Palette, appendix B, unless a comment says otherwise.
+"""
+
+import difflib
+
+import ml_collections
+
+SIZE, BATCH, STEPS = 256, 1024, 1_000_000
+
+
+def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
+  """'tiny,size=64' -> values for the names in `defaults`, typed like them.
+
+  Raises:
+    ValueError: for an unknown name (with the nearest known) or value.
+  """
+  values = dict(defaults)
+  for part in filter(None, (arg or '').split(',')):
+    name, equals, text = part.partition('=')
+    if name not in values:
+      close = difflib.get_close_matches(name, values, n=1)
+      hint = f' Did you mean {close[0]!r}?' if close else ''
+      raise ValueError(
+        f'Unknown variant {name!r} in {arg!r}.{hint} '
+        f'Known: {", ".join(sorted(values))}.'
+      )
+    kind = type(defaults[name])
+    if (kind is bool) == bool(equals):
+      form = name if kind is bool else f'{name}=VALUE'
+      raise ValueError(f'{part!r} in {arg!r}: write {form}.')
+    try:
+      values[name] = True if kind is bool else kind(text)
+    except ValueError as error:
+      raise ValueError(
+        f'{part!r} in {arg!r}: {text!r} is not {kind.__name__}.'
+      ) from error
+  return ml_collections.ConfigDict(values)
+
+
+def get_config(
+  arg: str | None, task: dict, *, steps: int = STEPS, batch: int = BATCH, **more
+) -> tuple[ml_collections.ConfigDict, ml_collections.ConfigDict]:
+  """The recipe for one task, and the parsed variant.
+
+  Args:
+    arg: what follows the colon; knows tiny, size, batch, steps and `more`.
+    task: name and options of the task.
+    steps: of the run, unless arg says otherwise.
+    batch: of the run, unless arg says otherwise.
+    **more: further variants of this config file, with their defaults.
+
+  Returns:
+    The config, and the values of all variants.
+  """
+  variant = parse_arg(
+    arg, tiny=False, size=SIZE, batch=batch, steps=steps, **more
+  )
+  config = ml_collections.ConfigDict()
+  config.seed = 0
+  config.task = task
+
+  config.data = dict(
+    source='tfds:imagenet2012',  # photos, folder:/path or tfds:NAME
+    size=(variant.size, variant.size),  # height, width
+    min_crop=1.0,  # smallest random crop, as a share of the largest square
+    max_unreadable=0.2,  # share of records at which the run stops
+  )
+  config.model = dict(
+    channels=256,
+    channel_mult=(1, 1, 2, 2, 4, 4),
+    num_res_blocks=2,
+    attention_levels=(3, 4, 5),  # 32x32, 16x16 and 8x8 of 256x256
+    head_channels=64,
+    dtype='bfloat16',  # of the arithmetic; parameters are float32
+  )
+  config.objective = dict(
+    name='diffusion',  # or regression
+    norm='l2',  # or l1
+    train_schedule=dict(start=1e-6, end=0.01, num_steps=2000),
+    sample_schedule=dict(start=1e-4, end=0.09, num_steps=1000),
+  )
+  config.optimizer = dict(learning_rate=1e-4, warmup_steps=10_000)
+  config.train = dict(
+    batch=variant.batch,
+    steps=variant.steps,
+    ema_decay=0.9999,
+    log_every=100,  # steps
+    checkpoint_every=5_000,
+  )
+  config.held_out = dict(
+    examples=variant.batch,  # for the loss
+    images=8,  # on the sheet
+    samples=3,  # of each
+    every=10_000,  # steps
+  )
+  config.mesh = dict(fsdp=1)  # devices that share one copy of the state
+  if variant.tiny:
+    tiny(config, variant)
+  return config, variant
+
+
+def tiny(
+  config: ml_collections.ConfigDict, variant: ml_collections.ConfigDict
+) -> None:
+  """Shrinks a run to minutes on 2 CPU cores: 64x64, the package's photos."""
+  size = 64 if variant.size == SIZE else variant.size
+  config.data.update(source='photos', size=(size, size), min_crop=0.4)
+  config.model.update(
+    channels=32,
+    channel_mult=(1, 1, 2, 4),
+    num_res_blocks=1,
+    attention_levels=(3,),
+    head_channels=32,
+    dtype='float32',
+  )
+  # Where the paper's schedules end up, in a tenth of the steps.
+  config.objective.sample_schedule.update(start=1e-4, end=0.2, num_steps=100)
+  config.optimizer.learning_rate = 1e-3
+  config.train.update(
+    batch=8 if variant.batch == BATCH else variant.batch,
+    steps=300 if variant.steps in (STEPS, STEPS // 2) else variant.steps,
+    log_every=20,
+    checkpoint_every=50,
+  )
+  config.held_out.update(examples=48, images=3, every=1_000)

@@ -1,0 +1,11 @@
+"""Inpainting (Palette, section 5.2; Table 2).
+
+python -m palette_jax.main --config=configs/inpaint.py
+"""
+
+from configs import common
+
+
+def get_config(arg: str | None = None):
+  config, _ = common.get_config(arg, dict(name='inpainting'))
+  return config

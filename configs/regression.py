@@ -1,0 +1,16 @@
+"""The regression baseline: the same network in one pass (Palette, Table 1).
+
+python -m palette_jax.main --config=configs/regression.py
+python -m palette_jax.main --config=configs/regression.py:task=jpeg
+"""
+
+from configs import common
+
+
+def get_config(arg: str | None = None):
+  config, variant = common.get_config(
+    arg, dict(name='colorization'), task='colorization'
+  )
+  config.task.name = variant.task
+  config.objective.name = 'regression'
+  return config

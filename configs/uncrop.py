@@ -1,0 +1,11 @@
+"""Uncropping (Palette, section 5.3; Table 3).
+
+python -m palette_jax.main --config=configs/uncrop.py
+"""
+
+from configs import common
+
+
+def get_config(arg: str | None = None):
+  config, _ = common.get_config(arg, dict(name='uncropping'))
+  return config

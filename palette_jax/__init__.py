@@ -1,0 +1,15 @@
+"""Palette: image-to-image diffusion models (Saharia et al. 2022), in JAX.
+
+The package reads like a book, in the order in which an image travels:
+
+  arrays.py, images.py    the words: Batch, DenoiseFn, pixels and files
+  tasks/, masks.py        clean image -> target, cond, mask
+  data/                   file or record -> batch of examples, by (seed, step)
+  models/                 the network
+  diffusion/              schedules, noising, loss, sampler: pure mathematics
+  sharding.py             one host's rows -> one array over all devices
+  training/               state, step, checkpoints, held-out photos, the loop
+  main.py                 python -m palette_jax.main --config=...
+"""
+
+__version__ = '0.1.0'

@@ -1,0 +1,46 @@
+"""Names and shapes that every chapter uses.
+
+An image is float32 in [-1, 1], rows first, three channels; a name that ends
+in `_u8` holds uint8 in [0, 255] instead. Symbols follow the paper: y_0 is the
+clean target, y_t its noisy version at noise level gamma, eps the noise. The
+paper's condition x is `cond` here and its network f is `denoise_fn`.
+
+Next: palette_jax/tasks/colorization.py
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jaxtyping import Array, Float, PyTree
+
+Params = PyTree
+
+# denoise_fn(params, y_t, cond, gamma) -> eps
+#   y_t, cond, eps: [b h w 3];  gamma: [b], in [0, 1]
+DenoiseFn = Callable[
+  [
+    Params,
+    Float[Array, 'b h w 3'],
+    Float[Array, 'b h w 3'],
+    Float[Array, ' b'],
+  ],
+  Float[Array, 'b h w 3'],
+]
+
+Metrics = dict[str, Array]
+
+
+class Batch(NamedTuple):
+  """What the model learns from: one static structure for every task.
+
+  Attributes:
+    target: [b h w 3], the clean image.
+    cond: [b h w 3], the degraded image that the model is given.
+    mask: [b h w 1], 1 where the model must paint and 0 where `cond` is already
+      right. All ones for a global task; all zeros for a record that could not
+      be read, which therefore weighs nothing in the loss.
+  """
+
+  target: Array
+  cond: Array
+  mask: Array

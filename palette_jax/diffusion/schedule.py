@@ -1,0 +1,76 @@
+"""Noise schedules: how much of the image is left after t steps.
+
+y_t = sqrt(gamma_t) y_0 + sqrt(1 - gamma_t) eps, gamma_t = prod(alpha_1..t)
+(Palette, appendix A). The network knows the noise level gamma, not t, so that
+training and inference may use different schedules (appendix B):
+
+  training   T = 2000, beta = 1 - alpha linear from 1e-6 to 0.01
+  inference  T = 1000, beta linear from 1e-4 to 0.09
+
+Next: palette_jax/diffusion/process.py
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Schedule(NamedTuple):
+  """Steps t = 1..T, in float64, since gamma falls below 1e-20.
+
+  Attributes:
+    betas: [T], the share of variance that step t replaces by noise.
+    gammas: [T], the share of the clean image's variance left after step t.
+  """
+
+  betas: np.ndarray
+  gammas: np.ndarray
+
+
+def linear(start: float, end: float, num_steps: int) -> Schedule:
+  """Betas in equal steps from start to end, both included.
+
+  Raises:
+    ValueError: unless 0 < start <= end < 1 and num_steps >= 1.
+  """
+  if not 0 < start <= end < 1 or num_steps < 1:
+    raise ValueError(
+      'A linear schedule needs 0 < start <= end < 1 and at least one step; '
+      f'got start={start}, end={end}, num_steps={num_steps}.'
+    )
+  betas = np.linspace(start, end, num_steps, dtype=np.float64)
+  return Schedule(betas, np.cumprod(1.0 - betas))
+
+
+def gamma_between(
+  schedule: Schedule, position: Float[Array, ' b']
+) -> Float[Array, ' b']:
+  """The noise level at a real-valued position in [0, T), linear between steps.
+
+  Position 0 is the clean image, gamma_0 = 1.
+  """
+  levels = jnp.asarray(np.concatenate([[1.0], schedule.gammas]), jnp.float32)
+  step = jnp.floor(position).astype(jnp.int32)
+  low, high = levels[step + 1], levels[step]
+  return high + (position - step) * (low - high)
+
+
+def sample_gamma(
+  key: Array, schedule: Schedule, batch: int
+) -> Float[Array, ' b']:
+  """Noise levels for training: p(gamma) = sum_t 1/T U(gamma_{t-1}, gamma_t).
+
+  A step, then a level between it and the one before (SR3, section 2.4).
+  """
+  key_step, key_share = jax.random.split(key)
+  step = jax.random.randint(key_step, [batch], 0, len(schedule.gammas))
+  return gamma_between(schedule, step + jax.random.uniform(key_share, [batch]))
+
+
+def stratified_gamma(schedule: Schedule, batch: int) -> Float[Array, ' b']:
+  """The same law without chance: the middle of each of `batch` equal shares."""
+  middles = (np.arange(batch) + 0.5) / batch * len(schedule.gammas)
+  return gamma_between(schedule, jnp.asarray(middles, jnp.float32))

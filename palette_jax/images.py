@@ -1,0 +1,52 @@
+"""Between pixels in [-1, 1] and files: 8-bit conversion, grids, PNG.
+
+Next: palette_jax/diffusion/schedule.py
+"""
+
+import os
+import pathlib
+import uuid
+
+import einops
+import numpy as np
+from PIL import Image
+
+# ITU-R BT.601 luma, as tf.image.rgb_to_grayscale has it (ColTran's choice).
+LUMA = (0.2989, 0.5870, 0.1140)
+
+
+def to_u8(image: np.ndarray) -> np.ndarray:
+  """Float [-1, 1] to uint8 [0, 255], clipped and rounded to nearest."""
+  scaled = (np.asarray(image, np.float32) + 1.0) * 127.5
+  return np.round(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
+
+
+def from_u8(image_u8: np.ndarray) -> np.ndarray:
+  """uint8 [0, 255] to float32 [-1, 1]; `to_u8` takes it back exactly."""
+  return image_u8.astype(np.float32) / 127.5 - 1.0
+
+
+def grid(rows: np.ndarray, gap: int = 2) -> np.ndarray:
+  """Lays images out as a contact sheet on white.
+
+  Args:
+    rows: [rows, columns, h, w, 3], float in [-1, 1].
+    gap: pixels of white between images.
+
+  Returns:
+    One image, [H, W, 3], float in [-1, 1].
+  """
+  pad = [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)]
+  padded = np.pad(rows, pad, constant_values=1.0)
+  sheet = einops.rearrange(padded, 'r c h w d -> (r h) (c w) d')
+  return sheet[:-gap, :-gap] if gap else sheet
+
+
+def write_png(path: str | os.PathLike, image: np.ndarray) -> pathlib.Path:
+  """Writes an image in [-1, 1] as an 8-bit PNG; a reader never sees half."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
+  Image.fromarray(to_u8(image)).save(partial, format='png')
+  os.replace(partial, path)
+  return path

@@ -1,0 +1,102 @@
+"""Trains, samples or evaluates, on one device or on all hosts of a pod.
+
+  python -m palette_jax.main --config=configs/colorize.py:tiny
+  python -m palette_jax.main --config=... --workdir=... --mode=sample
+
+Any field can be set on the command line: --config.train.batch=256. A run goes
+on from the newest checkpoint in its workdir.
+"""
+
+import logging as std_logging
+import os
+import pathlib
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from palette_jax.data import sources
+
+# Before TensorFlow loads: no chatter, and decoding that is the same everywhere.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config',
+  None,
+  'What to train: configs/NAME.py, configs/NAME.py:tiny, ...',
+  lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir',
+  None,
+  'Folder of the run, local or gs://; runs/NAME by default.',
+)
+_MODE = flags.DEFINE_enum(
+  'mode',
+  'train',
+  ['train', 'sample', 'evaluate'],
+  'train: until the last step, then the two others. sample: draw held-out '
+  'photos. evaluate: their loss.',
+)
+
+
+def default_workdir(config_file: str) -> str:
+  """configs/colorize.py:tiny -> runs/colorize-tiny."""
+  path, _, variant = config_file.partition(':')
+  name = pathlib.Path(path).stem
+  variant = ''.join(c if c.isalnum() else '-' for c in variant)
+  return str(pathlib.Path('runs', f'{name}-{variant}' if variant else name))
+
+
+def simplify_logging() -> None:
+  """Time and message; nothing that Orbax and JAX tell their developers."""
+
+  def ours(record: std_logging.LogRecord) -> bool:
+    library = any(f'/{name}/' in record.pathname for name in ('orbax', 'jax'))
+    return record.levelno > std_logging.INFO or not library
+
+  handler = logging.get_absl_handler()
+  handler.addFilter(ours)
+  handler.setFormatter(
+    std_logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S')
+  )
+
+
+def main(argv: Sequence[str]) -> None:
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  simplify_logging()
+  config = _CONFIG.value
+  workdir = _WORKDIR.value or default_workdir(
+    config_flags.get_config_filename(flags.FLAGS['config'])
+  )
+  # Missing data are noticed before the libraries below have loaded.
+  sources.check(config.data.source)
+
+  import jax
+  import tensorflow as tf
+
+  from palette_jax import sharding
+  from palette_jax.training import loop
+
+  tf.config.set_visible_devices([], 'GPU')  # they are JAX's
+  sharding.join_hosts()
+  sharding.cache_compilations()
+  logging.info(
+    'Host %d of %d; %s.',
+    jax.process_index(),
+    jax.process_count(),
+    ', '.join(str(device) for device in jax.local_devices()),
+  )
+  if _MODE.value == 'train':
+    loop.train(config, workdir)
+  if _MODE.value in ('train', 'sample'):
+    loop.sample(config, workdir)
+  if _MODE.value in ('train', 'evaluate'):
+    loop.evaluate(config, workdir)
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('config')
+  app.run(main)

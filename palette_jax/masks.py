@@ -1,0 +1,188 @@
+"""Holes: which pixels the model must paint (1) and which it is given (0).
+
+The training distributions of Palette, section 5.2 and appendix B, as stateless
+TensorFlow graph operations: one seed, one mask, at any size. Lengths that the
+literature gives for 256x256 scale with the image.
+
+Next: palette_jax/tasks/inpainting.py
+"""
+
+import math
+
+from etils import epy
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+# Brush strokes, Algorithm 1 of Yu et al. 2019 (free-form inpainting), with the
+# numbers of its official generator; Palette takes its masks from there.
+MAX_STROKES = 3
+SEGMENTS = (4, 11)  # of one stroke, both ends included
+BRUSH_WIDTH = (12, 40)  # pixels at 256x256
+MEAN_ANGLE = 2 * math.pi / 5
+ANGLE_RANGE = 2 * math.pi / 15
+
+MAX_RECTANGLES = 5
+RECTANGLES_AREA = (0.10, 0.40)  # of the image, all rectangles together
+ASPECT = (0.5, 2.0)  # height over width; the paper does not say
+
+
+def _split(seed: 'tf.Tensor', num: int) -> list['tf.Tensor']:
+  return tf.unstack(tf.random.experimental.stateless_split(seed, num))
+
+
+def _uniform(seed, shape, low, high, dtype=None):
+  dtype = dtype or tf.float32
+  return tf.random.stateless_uniform(shape, seed, low, high, dtype)
+
+
+def free_form(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
+  """One to three thick zigzag brush strokes.
+
+  Args:
+    seed: int32[2].
+    height: of the image, pixels.
+    width: of the image, pixels.
+
+  Returns:
+    float32 [height, width, 1] of zeros and ones.
+  """
+  starts, ends, radii = _strokes(seed, height, width)
+  # A stroke of a round brush is every pixel within its radius of a segment.
+  # For a pixel p, with s = (p - start).d and t = s clipped to the segment,
+  #   |p - nearest|^2 = |p - start|^2 - 2 t s + t^2,   d the unit direction;
+  # s and |p - start|^2 are sums of a row's and a column's term.
+  along = ends - starts
+  length = tf.norm(along, axis=1, keepdims=True)
+  unit = tf.math.divide_no_nan(along, length)
+  dx = tf.range(width, dtype=tf.float32)[None, :] - starts[:, :1]
+  dy = tf.range(height, dtype=tf.float32)[None, :] - starts[:, 1:]
+  s = (dx * unit[:, :1])[:, None, :] + (dy * unit[:, 1:])[:, :, None]
+  t = tf.clip_by_value(s, 0.0, length[:, :, None])
+  squared = (dx**2)[:, None, :] + (dy**2)[:, :, None] + t * (t - 2.0 * s)
+  painted = tf.reduce_any(squared <= radii[:, None, None] ** 2, axis=0)
+  return tf.cast(painted, tf.float32)[..., None]
+
+
+def _strokes(seed, height, width):
+  """Draws strokes as segments: starts [n, 2] (x, y), ends [n, 2], radii [n]."""
+  seeds = _split(seed, 8)
+  strokes, most = MAX_STROKES, SEGMENTS[1]
+  extent = tf.constant([width, height], tf.float32)
+  count = _uniform(seeds[0], [], 1, strokes + 1, tf.int32)
+  segments = _uniform(seeds[1], [strokes], SEGMENTS[0], most + 1, tf.int32)
+  low = MEAN_ANGLE - _uniform(seeds[2], [strokes, 1], 0.0, ANGLE_RANGE)
+  high = MEAN_ANGLE + _uniform(seeds[3], [strokes, 1], 0.0, ANGLE_RANGE)
+  angle = low + (high - low) * _uniform(seeds[4], [strokes, most], 0.0, 1.0)
+  even = tf.range(most) % 2 == 0
+  angle = tf.where(even, 2 * math.pi - angle, angle)
+
+  mean_step = math.hypot(height, width) / 8
+  step = tf.random.stateless_normal([strokes, most], seeds[5])
+  step = tf.clip_by_value(mean_step + mean_step / 2 * step, 0, 2 * mean_step)
+  move = step[..., None] * tf.stack([tf.cos(angle), tf.sin(angle)], axis=-1)
+  path = [tf.floor(extent * _uniform(seeds[6], [strokes, 2], 0.0, 1.0))]
+  for i in range(most):
+    moved = tf.clip_by_value(path[-1] + move[:, i], 0.0, extent)
+    path.append(tf.floor(moved))
+  path = tf.stack(path, axis=1)  # [strokes, most + 1, 2]
+
+  scale = math.sqrt(height * width) / 256
+  brush = _uniform(seeds[7], [strokes], *BRUSH_WIDTH, tf.int32)
+  radius = tf.cast(brush, tf.float32) * (scale / 2)
+  radius = tf.repeat(radius[:, None], most, axis=1)
+  drawn = (tf.range(strokes) < count)[:, None] & (
+    tf.range(most)[None, :] < segments[:, None]
+  )
+  return path[:, :-1][drawn], path[:, 1:][drawn], radius[drawn]
+
+
+def rectangles(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
+  """One to five rectangles that together cover 10% to 40% of the image.
+
+  The number is uniform in 1..5; positions and shapes are drawn again until the
+  union, overlaps counted once, keeps to the stated area.
+
+  Args:
+    seed: int32[2].
+    height: of the image, pixels.
+    width: of the image, pixels.
+
+  Returns:
+    float32 [height, width, 1] of zeros and ones.
+  """
+  seed_count, seed_shapes = _split(seed, 2)
+  count = _uniform(seed_count, [], 1, MAX_RECTANGLES + 1, tf.int32)
+
+  def draw(attempt):
+    fold = tf.random.experimental.stateless_fold_in
+    return _rectangles(fold(seed_shapes, attempt), count, height, width)
+
+  def outside(attempt, mask):
+    del attempt
+    area = tf.reduce_mean(mask)
+    return (area < RECTANGLES_AREA[0]) | (area > RECTANGLES_AREA[1])
+
+  def again(attempt, mask):
+    del mask
+    return attempt + 1, draw(attempt + 1)
+
+  _, mask = tf.while_loop(outside, again, [tf.constant(0), draw(0)])
+  return mask[..., None]
+
+
+def _rectangles(seed, count, height, width):
+  """The union of `count` rectangles, [height, width]."""
+  seeds = _split(seed, 5)
+  most = MAX_RECTANGLES
+  area = height * width * _uniform(seeds[0], [], *RECTANGLES_AREA)
+  # Normalised exponentials are uniform over all ways to share the area.
+  share = -tf.math.log(_uniform(seeds[1], [most], 1e-6, 1.0))
+  share *= tf.cast(tf.range(most) < count, tf.float32)
+  share /= tf.reduce_sum(share)
+  log_aspect = _uniform(seeds[2], [most], *(math.log(a) for a in ASPECT))
+  tall = tf.sqrt(area * share * tf.exp(log_aspect))
+  tall = tf.clip_by_value(tall, area * share / width, float(height))
+  wide = tf.math.divide_no_nan(area * share, tall)
+  top = (height - tall) * _uniform(seeds[3], [most], 0.0, 1.0)
+  left = (width - wide) * _uniform(seeds[4], [most], 0.0, 1.0)
+
+  def covers(start, extent, size):
+    middle = tf.range(size, dtype=tf.float32)[None, :] + 0.5
+    return (start[:, None] <= middle) & (middle < (start + extent)[:, None])
+
+  rows, columns = covers(top, tall, height), covers(left, wide, width)
+  union = tf.reduce_any(rows[:, :, None] & columns[:, None, :], axis=0)
+  return tf.cast(union, tf.float32)
+
+
+def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
+  """Half of the image: one of the four sides, or a border along all of them.
+
+  The five cases are equally likely (Palette says "uniformly").
+
+  Args:
+    seed: int32[2].
+    height: of the image, pixels.
+    width: of the image, pixels.
+
+  Returns:
+    float32 [height, width, 1] of zeros and ones.
+  """
+  y = tf.range(height)[:, None]
+  x = tf.range(width)[None, :]
+  kept_height = round(height / math.sqrt(2))
+  kept_width = round(height * width / 2 / kept_height)
+  top, left = (height - kept_height) // 2, (width - kept_width) // 2
+  kept_y = (top <= y) & (y < top + kept_height)
+  kept_x = (left <= x) & (x < left + kept_width)
+  whole = tf.ones([height, width], tf.bool)
+  sides = [
+    whole & (x < width // 2),
+    whole & (x >= width - width // 2),
+    whole & (y < height // 2),
+    whole & (y >= height - height // 2),
+    whole & ~(kept_y & kept_x),
+  ]
+  side = _uniform(seed, [], 0, len(sides), tf.int32)
+  return tf.cast(tf.stack(sides)[side], tf.float32)[..., None]

@@ -1,0 +1,117 @@
+"""The parts of the network: convolution, residual block, self-attention.
+
+As in guided-diffusion (Dhariwal and Nichol 2021, appendix A), which Palette
+builds on: parameters are float32, the arithmetic is in `dtype`, normalisation
+and softmax are in float32.
+
+Next: palette_jax/models/unet.py
+"""
+
+import einops
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+GROUPS = 32  # of every GroupNorm
+
+# U(+-1 / sqrt(fan_in)), the initial weights of the network's first home.
+_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+
+
+def conv(
+  features: int, dtype: jnp.dtype, name: str, *, size: int = 3, zero=False
+) -> nn.Conv:
+  """A convolution that keeps height and width."""
+  init = nn.initializers.zeros if zero else _uniform
+  return nn.Conv(
+    features, (size, size), dtype=dtype, kernel_init=init, name=name
+  )
+
+
+def dense(
+  features: int, dtype: jnp.dtype, name: str, *, zero=False
+) -> nn.Dense:
+  """A dense layer over the last axis."""
+  init = nn.initializers.zeros if zero else _uniform
+  return nn.Dense(features, dtype=dtype, kernel_init=init, name=name)
+
+
+def norm(name: str) -> nn.GroupNorm:
+  """GroupNorm, always in float32; its epsilon is not Flax's default."""
+  return nn.GroupNorm(GROUPS, epsilon=1e-5, dtype=jnp.float32, name=name)
+
+
+def downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h/2 w/2 c']:
+  """Means of 2x2 pixels."""
+  return nn.avg_pool(x, (2, 2), strides=(2, 2))
+
+
+def upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b 2*h 2*w c']:
+  """Every pixel four times."""
+  return einops.repeat(x, 'b h w c -> b (h i) (w j) c', i=2, j=2)
+
+
+class ResBlock(nn.Module):
+  """Norm, SiLU, conv, twice, around a shortcut; knows the noise level.
+
+  The noise level scales and shifts the second normalisation. The last
+  convolution starts at zero, so that the block starts as its shortcut.
+
+  Attributes:
+    features: channels out.
+    dtype: of the arithmetic.
+    resample: `downsample`, `upsample` or None, on both branches.
+  """
+
+  features: int
+  dtype: jnp.dtype
+  resample: object = None
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, 'b h w c'], emb: Float[Array, 'b e']
+  ) -> Float[Array, 'b h2 w2 d']:
+    h = nn.silu(norm('norm_in')(x)).astype(self.dtype)
+    if self.resample is not None:
+      h, x = self.resample(h), self.resample(x)
+    h = conv(self.features, self.dtype, 'conv_in')(h)
+
+    modulation = dense(2 * self.features, jnp.float32, 'emb')(nn.silu(emb))
+    scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
+    h = nn.silu(norm('norm_out')(h) * (1.0 + scale) + shift)
+    h = conv(self.features, self.dtype, 'conv_out', zero=True)(
+      h.astype(self.dtype)
+    )
+    if x.shape[-1] != self.features:
+      x = conv(self.features, self.dtype, 'shortcut', size=1)(x)
+    return x + h
+
+
+class SelfAttention(nn.Module):
+  """Every position looks at every other: the paper's global self-attention.
+
+  Attributes:
+    head_channels: of each head; the number of heads follows.
+    dtype: of the arithmetic; the softmax is in float32.
+  """
+
+  head_channels: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
+    height, width, channels = x.shape[1:]
+    h = norm('norm')(x).astype(self.dtype)
+    qkv = dense(3 * channels, self.dtype, 'qkv')(h)
+    query, key, value = einops.rearrange(
+      qkv,
+      'b h w (three heads d) -> three b (h w) heads d',
+      three=3,
+      d=self.head_channels,
+    )
+    out = jax.nn.dot_product_attention(query, key, value)
+    out = einops.rearrange(
+      out, 'b (h w) heads d -> b h w (heads d)', h=height, w=width
+    )
+    return x + dense(channels, self.dtype, 'out', zero=True)(out)

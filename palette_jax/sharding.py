@@ -1,0 +1,121 @@
+"""How arrays lie over devices: one mesh, two axes, the same code everywhere.
+
+The batch is split over all devices, the state over the `fsdp` axis alone (one
+by default: every device holds all of it). XLA adds the communication.
+
+Next: palette_jax/training/optimizer.py
+"""
+
+import os
+import pathlib
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+# Smaller parameters are cheaper to copy than to gather.
+MIN_SHARDED_SIZE = 2**16
+
+
+def join_hosts() -> None:
+  """Joins the other hosts of the run, if the environment names any.
+
+  TPU pods and SLURM steps of several tasks are recognised by JAX itself;
+  elsewhere set COORDINATOR_ADDRESS (host:port), NUM_PROCESSES and PROCESS_ID.
+  To be called before anything touches a device.
+  """
+  environment = os.environ
+  if 'COORDINATOR_ADDRESS' in environment:
+    jax.distributed.initialize(
+      environment['COORDINATOR_ADDRESS'],
+      int(environment['NUM_PROCESSES']),
+      int(environment['PROCESS_ID']),
+    )
+  elif (
+    ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
+    or int(environment.get('SLURM_STEP_NUM_TASKS', 1)) > 1
+  ):
+    jax.distributed.initialize()
+
+
+def cache_compilations() -> None:
+  """Keeps compiled programs for the next start (JAX_COMPILATION_CACHE_DIR)."""
+  if not jax.config.jax_compilation_cache_dir:
+    folder = pathlib.Path('~/.cache/palette_jax/xla').expanduser()
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+
+
+def make_mesh(fsdp: int = 1) -> Mesh:
+  """All devices as (data, fsdp), with automatic (not explicit) axes.
+
+  Raises:
+    ValueError: if fsdp does not divide the number of devices.
+  """
+  count = jax.device_count()
+  if fsdp < 1 or count % fsdp:
+    raise ValueError(
+      f'mesh.fsdp={fsdp} does not divide the {count} devices that are here.'
+    )
+  return jax.make_mesh(
+    (count // fsdp, fsdp),
+    ('data', 'fsdp'),
+    axis_types=(AxisType.Auto, AxisType.Auto),
+  )
+
+
+def check_batch(mesh: Mesh, batch: int, name: str) -> None:
+  """Refuses a batch that cannot be split evenly.
+
+  Raises:
+    ValueError: naming the nearest sizes that can.
+  """
+  if batch < 1 or batch % mesh.size:
+    below = batch // mesh.size * mesh.size
+    fits = f'{below} or {below + mesh.size}' if below else f'{mesh.size}'
+    raise ValueError(
+      f'{name}={batch} does not divide over {mesh.size} devices; {fits} would.'
+    )
+
+
+def by_batch(mesh: Mesh) -> NamedSharding:
+  """The first axis over all devices."""
+  return NamedSharding(mesh, PartitionSpec(('data', 'fsdp')))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """Everything on every device."""
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def by_parameter(mesh: Mesh, abstract):
+  """For every leaf, its largest axis that the fsdp axis divides, if large."""
+  fsdp = mesh.shape['fsdp']
+
+  def leaf(array):
+    axes = [i for i, size in enumerate(array.shape) if size % fsdp == 0]
+    if fsdp == 1 or array.size < MIN_SHARDED_SIZE or not axes:
+      return replicated(mesh)
+    axis = max(axes, key=lambda i: array.shape[i])
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, 'fsdp'))
+
+  return jax.tree.map(leaf, abstract)
+
+
+def put_batch(mesh: Mesh, local):
+  """This host's rows of a batch -> global arrays, split over all devices."""
+  sharding = by_batch(mesh)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
+    local,
+  )
+
+
+def put_same(mesh: Mesh, array):
+  """The same NumPy arrays on all hosts -> global arrays, split over devices."""
+  sharding = by_batch(mesh)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_callback(
+      x.shape, sharding, lambda index: x[index]
+    ),
+    array,
+  )

@@ -1,0 +1,67 @@
+"""What is wrong with an image: one file a task, found by its name.
+
+A task is a module of this folder with two functions:
+
+  corrupt(record, seed, **options) -> target, cond, mask
+    Makes one training example in stateless TensorFlow graph operations.
+    record['image'] is the clean image, [h, w, 3] float32 in [-1, 1], on the
+    8-bit grid; seed is int32[2]. The mask, [h, w, 1], is 1 where the model
+    must paint and 0 where cond equals target; all ones for a global task.
+
+  prepare(photo, mask=None, seed=0, **options) -> cond, mask
+    Makes the same cond and mask in NumPy from somebody's own degraded photo,
+    where no clean image exists.
+
+Nothing else knows a task's name: adding a file here adds it to the configs,
+the command line and the tests.
+
+Next: palette_jax/tasks/colorization.py
+"""
+
+import difflib
+import functools
+import importlib
+import inspect
+import pkgutil
+import types
+from collections.abc import Callable, Iterable
+
+
+def names() -> list[str]:
+  """The names of all tasks, sorted."""
+  return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+  """'; did you mean ...?' if a known word is close, and the list of them."""
+  known = sorted(known)
+  close = difflib.get_close_matches(word, known, n=1)
+  hint = f' Did you mean {close[0]!r}?' if close else ''
+  return f'{hint} Known: {", ".join(known)}.'
+
+
+def get(name: str) -> types.ModuleType:
+  """The module of a task.
+
+  Raises:
+    ValueError: if there is no such task.
+  """
+  if name not in names():
+    raise ValueError(f'There is no task {name!r}.{nearest(name, names())}')
+  return importlib.import_module(f'{__name__}.{name}')
+
+
+def corruption(name: str, **options) -> Callable:
+  """A task's `corrupt` with its options bound: (record, seed) -> example.
+
+  Raises:
+    ValueError: if there is no such task, or the task has no such option.
+  """
+  corrupt = get(name).corrupt
+  known = set(inspect.signature(corrupt).parameters) - {'record', 'seed'}
+  for option in options:
+    if option not in known:
+      raise ValueError(
+        f'Task {name!r} has no option {option!r}.{nearest(option, known)}'
+      )
+  return functools.partial(corrupt, **options)

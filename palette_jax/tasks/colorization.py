@@ -1,0 +1,43 @@
+"""Colorization: grey in, colour out (Palette, section 5.1).
+
+Input and output are RGB images; the grey one is repeated three times. Its luma
+is BT.601's, rounded to 8 bits as a grey file would be, so that a user's grey
+photo reaches the network exactly as a training example does.
+
+Next: palette_jax/tasks/inpainting.py
+"""
+
+import numpy as np
+from etils import epy
+
+from palette_jax import images
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+
+def corrupt(record: dict, seed: 'tf.Tensor') -> tuple:
+  """The task contract (palette_jax/tasks/__init__.py)."""
+  del seed  # there is one grey version of an image
+  target = record['image']
+  levels = tf.round((target + 1.0) * 127.5)
+  grey = tf.round(tf.reduce_sum(levels * images.LUMA, axis=-1, keepdims=True))
+  cond = tf.repeat(grey, 3, axis=-1) / 127.5 - 1.0
+  return target, cond, tf.ones_like(target[..., :1])
+
+
+def prepare(
+  photo: np.ndarray, mask: np.ndarray | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+  """The task contract: any photo, grey or colour, to its grey version.
+
+  Raises:
+    ValueError: if a mask is given; colorization paints the whole image.
+  """
+  del seed
+  if mask is not None:
+    raise ValueError('Colorization paints the whole image and takes no mask.')
+  levels = images.to_u8(photo).astype(np.float32)
+  grey = np.round(np.sum(levels * np.float32(images.LUMA), -1, keepdims=True))
+  cond = np.repeat(images.from_u8(grey), 3, axis=-1)
+  return cond, np.ones_like(cond[..., :1])

@@ -1,0 +1,61 @@
+"""Inpainting: a hole is filled with what could have been there.
+
+Palette, section 5.2 and appendix B: 60% of the training masks are free-form
+brush strokes, 40% are one to five rectangles; the hole is filled with standard
+Gaussian noise, which alone tells the network where it is: there is no mask
+channel. The loss looks at the hole only, and the known pixels are kept.
+
+Next: palette_jax/tasks/uncropping.py
+"""
+
+import numpy as np
+from etils import epy
+
+from palette_jax import masks
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+
+def corrupt(
+  record: dict, seed: 'tf.Tensor', free_form_share: float = 0.6
+) -> tuple:
+  """The task contract (palette_jax/tasks/__init__.py)."""
+  height, width, _ = record['image'].shape
+  seed_kind, seed_mask, seed_fill = tf.unstack(
+    tf.random.experimental.stateless_split(seed, 3)
+  )
+  mask = tf.cond(
+    tf.random.stateless_uniform([], seed_kind) < free_form_share,
+    lambda: masks.free_form(seed_mask, height, width),
+    lambda: masks.rectangles(seed_mask, height, width),
+  )
+  return fill(record['image'], mask, seed_fill)
+
+
+def fill(target: 'tf.Tensor', mask: 'tf.Tensor', seed: 'tf.Tensor') -> tuple:
+  """Fills the hole with standard Gaussian noise: target, cond, mask."""
+  noise = tf.random.stateless_normal(tf.shape(target), seed)
+  return target, tf.where(mask > 0.5, noise, target), mask
+
+
+def prepare(
+  photo: np.ndarray, mask: np.ndarray | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+  """The task contract: a photo and its hole.
+
+  Args:
+    photo: [h, w, 3], float in [-1, 1]; what is in the hole does not matter.
+    mask: [h, w, 1], 1 in the hole.
+    seed: of the noise that fills the hole.
+
+  Returns:
+    cond [h, w, 3] and mask [h, w, 1].
+
+  Raises:
+    ValueError: if there is no mask.
+  """
+  if mask is None:
+    raise ValueError('The hole is unknown: give a mask that is 1 inside it.')
+  noise = np.random.default_rng(seed).standard_normal(photo.shape, np.float32)
+  return np.where(mask > 0.5, noise, photo), mask

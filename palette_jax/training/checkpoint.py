@@ -1,0 +1,164 @@
+"""Checkpoints: what is saved, and never loading what does not fit.
+
+Orbax writes three items a step: `train` (step, params, optimizer, key), `ema`
+(the average alone, so that sampling never loads the optimizer), `meta` (the
+config, the data's fingerprint, one checksum a leaf: Orbax reads arrays whose
+bytes were flipped without complaint).
+
+Next: palette_jax/training/heldout.py
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+from orbax.checkpoint import v1 as ocp
+
+from palette_jax import arrays
+from palette_jax.training import state as states
+
+KEEP = 2  # if the newest turns out to be damaged, there is one before it
+
+
+class Checkpoints:
+  """The checkpoints of one run, in workdir/checkpoints."""
+
+  def __init__(self, workdir: str):
+    self._folder = _absolute(workdir) + '/checkpoints'
+    policy = ocp.training.preservation_policies.LatestN(KEEP)
+    self._checkpointer = ocp.training.Checkpointer(
+      self._folder, preservation_policy=policy
+    )
+
+  def latest(self) -> int | None:
+    """The newest complete checkpoint's step; None if there is none."""
+    newest = self._checkpointer.latest
+    return None if newest is None else newest.step
+
+  def save(self, state: states.TrainState, meta: dict[str, Any]) -> None:
+    """Starts to write the state in the background; once a step.
+
+    Raises:
+      RuntimeError: if the save could not be started. An earlier save that
+        failed raises here, too: a run never goes on without its checkpoints.
+    """
+    step = int(state.step)
+    if self.latest() == step:
+      return
+    self._checkpointer.wait()
+    train, ema = _split(state)
+    sums = {'train': checksums(train), 'ema': checksums(ema)}
+    items = {'train': train, 'ema': ema}
+    items['meta'] = {'json': json.dumps({**meta, 'checksums': sums})}
+    started = self._checkpointer.save_checkpointables_async(
+      step, items, force=True
+    )
+    if started is None:
+      raise RuntimeError(f'Checkpoint {step} was not saved in {self._folder}.')
+
+  def close(self) -> None:
+    """Waits until everything is on disk."""
+    self._checkpointer.close()
+
+  def meta(self, step: int) -> dict[str, Any]:
+    """What `save` was given, and the checksums."""
+    loaded = self._checkpointer.load_checkpointables(step, {'meta': None})
+    return json.loads(loaded['meta']['json'])
+
+  def restore(self, step: int, abstract: states.TrainState):
+    """The whole state, onto the abstract state's shardings.
+
+    Raises:
+      ValueError: if it was saved by another model or its bytes have changed.
+    """
+    train, ema = _split(abstract)
+    loaded = self._load(step, {'train': train, 'ema': ema})
+    return abstract.replace(ema_params=loaded['ema'], **loaded['train'])
+
+  def restore_ema(self, step: int, abstract: arrays.Params) -> arrays.Params:
+    """The average alone, as `restore`."""
+    return self._load(step, {'ema': abstract})['ema']
+
+  def _load(self, step, abstract):
+    where = f'{self._folder}/{step}'
+    saved = self._checkpointer.checkpointables_metadata(step).metadata
+    for item, expected in abstract.items():
+      _check_shapes(where, saved[item], expected)
+    loaded = self._checkpointer.load_checkpointables(step, abstract)
+    sums = self.meta(step)['checksums']
+    for item, tree in loaded.items():
+      for name, found in checksums(tree).items():
+        if sums[item].get(name) != found:
+          raise ValueError(
+            f'Checkpoint {where} is damaged: the bytes of {item} {name} are '
+            'not those that were saved. Delete it to go on from the one '
+            'before it.'
+          )
+    return loaded
+
+
+def _absolute(workdir: str) -> str:
+  return workdir if '://' in workdir else str(pathlib.Path(workdir).absolute())
+
+
+def _split(state):
+  train = dict(
+    step=state.step,
+    params=state.params,
+    opt_state=state.opt_state,
+    key=state.key,
+  )
+  return train, state.ema_params
+
+
+def _names(tree) -> dict[str, Any]:
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+    for path, leaf in leaves
+  }
+
+
+def _check_shapes(where, saved, expected):
+  """Compares what is stored with what the config asks for, leaf by leaf."""
+  saved, expected = _names(saved), _names(expected)
+  for name in sorted(saved.keys() | expected.keys()):
+    found = getattr(saved.get(name), 'shape', None)
+    wanted = getattr(expected.get(name), 'shape', None)
+    if name in saved and name in expected and found == wanted:
+      continue
+    raise ValueError(
+      f'Checkpoint {where} belongs to another model: {name} is '
+      f'{"missing" if name not in saved else f"{tuple(found)}"} there, and '
+      f'{"unknown" if name not in expected else f"{tuple(wanted)}"} to this '
+      'config. Use the config that it was trained with, or another --workdir.'
+    )
+
+
+def checksums(tree) -> dict[str, int]:
+  """A 32-bit sum over the bits of each leaf, by name.
+
+  It weighs each word by its position and wraps, so that it depends on every
+  bit and not on how the leaf lies over devices.
+  """
+  return {name: int(total) for name, total in _names(_checksums(tree)).items()}
+
+
+@jax.jit
+def _checksums(tree):
+  def leaf(array: Array):
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+      array = jax.random.key_data(array)
+    words = jax.lax.bitcast_convert_type(array, jnp.uint32)
+    total = jnp.zeros(array.shape, jnp.uint32)
+    for axis, size in enumerate(array.shape):
+      total = total * jnp.uint32(size) + jax.lax.broadcasted_iota(
+        jnp.uint32, array.shape, axis
+      )
+    return jnp.sum(words * (2 * total + 1), dtype=jnp.uint32)
+
+  return jax.tree.map(leaf, tree)
+

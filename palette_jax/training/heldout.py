@@ -1,0 +1,116 @@
+"""Photos never trained on: their loss, and what the model makes of them.
+
+The examples are fixed: the same photos, holes, noise and noise levels in every
+evaluation of every run with the same seed.
+
+Next: palette_jax/training/monitor.py
+"""
+
+import functools
+
+import einops
+import jax
+import ml_collections
+import numpy as np
+from jaxtyping import Array
+
+from palette_jax import arrays, images, sharding
+from palette_jax.training import run as runs
+
+
+class HeldOut:
+  """The held-out examples of one run, and what to ask of weights.
+
+  Attributes:
+    loss: params -> mean error of a masked value at evenly spread noise levels,
+      a float.
+  """
+
+  def __init__(self, config: ml_collections.ConfigDict, run: runs.Run):
+    """Reads the examples.
+
+    Args:
+      config: `config.held_out`.
+      run: the parts of the run.
+
+    Raises:
+      ValueError: if one of the photos cannot be read.
+    """
+    self._config, self._run = config, run
+    data, objective = run.held_out_data, run.objective
+    held_out = data.held_out(config.examples)
+    _check_readable(data, held_out)
+    shown = min(config.images, config.examples, len(data.source))
+    self._shown = jax.tree.map(lambda x: x[:shown], held_out.examples)
+    examples = sharding.put_same(run.mesh, held_out.examples)
+    key_loss, self._key_draw = jax.random.split(jax.random.key(data.seed))
+
+    def loss(denoise_fn, params):
+      levels = objective.spread(config.examples)
+      return objective.errors(
+        denoise_fn, params, examples, key_loss, levels
+      ).mean()
+
+    ours = jax.jit(functools.partial(loss, run.denoise_fn))
+    self.loss = lambda params: float(ours(params))
+    self._who, blind = objective.blind(examples)
+    self._blind_loss = float(loss(blind, None))
+    self._restore = jax.jit(
+      functools.partial(objective.restore, run.denoise_fn),
+      out_shardings=sharding.replicated(run.mesh),
+    )
+
+  def judge(self, params: arrays.Params, untrained: arrays.Params) -> None:
+    """Prints the loss beside what it must beat."""
+    rows = {
+      'this model': self.loss(params),
+      'the untrained network': self.loss(untrained),
+      f'one that {self._who}': self._blind_loss,
+    }
+    if jax.process_index() == 0:
+      data, objective = self._run.held_out_data, self._run.objective
+      print(
+        f'\n{type(objective).__name__} loss ({objective.norm}) on '
+        f'{self._config.examples} examples of {len(data.source)} photos never '
+        f'trained on, seed {data.seed}:'
+      )
+      for name, loss in rows.items():
+        print(f'  {loss:.4f}  {name}')
+
+  def draw(self, params: arrays.Params, path: str) -> None:
+    """Writes the sheet as a PNG and says where it is."""
+    sheet = self.sheet(params)
+    if jax.process_index() == 0:
+      images.write_png(path, sheet)
+      print(f'input | {self._config.samples} samples | original: {path}')
+
+  def sheet(self, params: arrays.Params) -> np.ndarray:
+    """A row for each photo: input | samples | original, in [-1, 1]."""
+    samples = self._config.samples
+    cond, mask = (
+      np.repeat(x, samples, axis=0) for x in (self._shown.cond, self._shown.mask)
+    )
+    drawn = self.restore(params, cond, mask, self._key_draw)
+    drawn = einops.rearrange(drawn, '(b n) ... -> b n ...', n=samples)
+    shown = (self._shown.cond[:, None], drawn, self._shown.target[:, None])
+    return images.grid(np.concatenate(shown, axis=1))
+
+  def restore(
+    self, params: arrays.Params, cond: np.ndarray, mask: np.ndarray, key: Array
+  ) -> np.ndarray:
+    """Makes one image for each of any number of conditions, on all devices."""
+    count = len(cond)
+    spare = -count % self._run.mesh.size
+    padded = [np.concatenate([x, x[:1].repeat(spare, 0)]) for x in (cond, mask)]
+    placed = sharding.put_same(self._run.mesh, padded)
+    made = self._restore(params, *placed, key)
+    return np.asarray(made.addressable_data(0))[:count]
+
+
+def _check_readable(data, held_out):
+  if not np.all(held_out.readable):
+    first = held_out.record[np.argmin(held_out.readable)]
+    raise ValueError(
+      f'The held-out image {data.source.names[first]} cannot be read. Remove '
+      'it or replace it: what is measured must be the same in every run.'
+    )

@@ -1,0 +1,196 @@
+"""Training from first step to last: the one place where all parts meet.
+
+Next: palette_jax/main.py
+"""
+
+import functools
+import json
+
+import jax
+import ml_collections
+from absl import logging
+from clu import parameter_overview
+from etils import epath
+
+from palette_jax import arrays, sharding
+from palette_jax.training import (
+  checkpoint,
+  heldout,
+  monitor,
+  optimizer,
+  state,
+  step,
+)
+from palette_jax.training import run as runs
+
+
+def train(
+  config: ml_collections.ConfigDict, workdir: str
+) -> state.TrainState:
+  """Trains until config.train.steps, from the newest checkpoint if any.
+
+  Args:
+    config: of configs/.
+    workdir: a folder, local or gs://, for checkpoints, curves and pictures.
+
+  Returns:
+    The last state.
+
+  Raises:
+    ValueError, FileNotFoundError: before anything compiles, if the config does
+      not fit the machine, the data or the workdir's checkpoint.
+    FloatingPointError: if the loss or its gradient is not finite.
+  """
+  run = runs.build(config)
+  meta = runs.meta(config, run)
+  checkpoints = checkpoint.Checkpoints(workdir)
+  train_state = resume_or_create(run, meta, checkpoints, workdir)
+  start, last = int(train_state.step), config.train.steps
+
+  photos = heldout.HeldOut(config.held_out, run)
+  if start >= last:
+    logging.info('Nothing to do: %s has done %d steps.', workdir, start)
+    return conclude(config, run, photos, train_state, workdir)
+
+  watch = monitor.Monitor(workdir, last, config.train.batch)
+  unreadable = monitor.Unreadable(
+    run.train_data.source.names, config.data.max_unreadable
+  )
+  rate = optimizer.schedule(**config.optimizer, num_steps=last)
+  train_step = compile_step(config, run, train_state)
+  batches = run.train_data.train(
+    config.train.batch, start, jax.process_index(), jax.process_count()
+  )
+  logging.info('Compiling, then steps %d to %d.', start + 1, last)
+
+  for done in range(start, last):
+    # What is saved and measured is the state before the step.
+    if done > start and done % config.train.checkpoint_every == 0:
+      watch.check()
+      checkpoints.save(train_state, meta)
+    if done > start and done % config.held_out.every == 0:
+      watch.report(done, held_out_loss=photos.loss(train_state.ema_params))
+      watch.show(done, photos.sheet(train_state.ema_params))
+
+    batch = next(batches)
+    unreadable.add(batch)
+    examples = sharding.put_batch(run.mesh, batch.examples)
+    train_state, metrics = train_step(train_state, examples)
+    watch.add(done + 1, metrics)
+    if (done + 1) % config.train.log_every == 0:
+      watch.report(done + 1, learning_rate=float(rate(done)))
+
+  watch.check()
+  checkpoints.save(train_state, meta)
+  checkpoints.close()
+  watch.close()
+  return conclude(config, run, photos, train_state, workdir)
+
+
+def conclude(
+  config: ml_collections.ConfigDict,
+  run: runs.Run,
+  photos: heldout.HeldOut,
+  train_state: state.TrainState,
+  workdir: str,
+) -> state.TrainState:
+  """Ends a run by what a person wants to see: the picture and the losses."""
+  ema_params, done = train_state.ema_params, int(train_state.step)
+  photos.judge(ema_params, state.create_sharded(run.mesh, *run.recipe).params)
+  photos.draw(ema_params, f'{workdir}/samples/{done}.png')
+  return train_state
+
+
+def resume_or_create(
+  run: runs.Run,
+  meta: dict,
+  checkpoints: checkpoint.Checkpoints,
+  workdir: str,
+) -> state.TrainState:
+  """The workdir's newest checkpoint; a fresh state if there is none."""
+  newest = checkpoints.latest()
+  if newest is not None:
+    runs.check_resume(checkpoints.meta(newest), meta)
+    logging.info('Going on from step %d in %s.', newest, workdir)
+    abstract = state.abstract_state(run.mesh, *run.recipe)
+    return checkpoints.restore(newest, abstract)
+  train_state = state.create_sharded(run.mesh, *run.recipe)
+  table = parameter_overview.get_parameter_overview(
+    train_state.params, include_stats=False
+  )
+  if jax.process_index() == 0:
+    folder = epath.Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'config.json').write_text(json.dumps(meta['config'], indent=2))
+    (folder / 'parameters.txt').write_text(table)
+  logging.info('Fresh weights: %s.', table.splitlines()[-1])
+  return train_state
+
+
+def compile_step(
+  config: ml_collections.ConfigDict,
+  run: runs.Run,
+  train_state: state.TrainState,
+):
+  """The jitted step, which takes the old state's memory for the new one."""
+  layout = jax.tree.map(lambda leaf: leaf.sharding, train_state)
+  function = functools.partial(
+    step.train_step,
+    denoise_fn=run.denoise_fn,
+    objective=run.objective,
+    optimizer=run.recipe[1],
+    ema_decay=config.train.ema_decay,
+  )
+  return jax.jit(
+    function,
+    donate_argnums=0,
+    out_shardings=(layout, sharding.replicated(run.mesh)),
+  )
+
+
+def sample(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Draws the held-out photos with the newest checkpoint's EMA.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if the checkpoint does not fit the config.
+  """
+  run, newest, ema_params = restore_ema(config, workdir)
+  photos = heldout.HeldOut(config.held_out, run)
+  photos.draw(ema_params, f'{workdir}/samples/{newest}.png')
+
+
+def evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Prints the held-out loss of the newest checkpoint's EMA.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if the checkpoint does not fit the config.
+  """
+  run, _, ema_params = restore_ema(config, workdir)
+  photos = heldout.HeldOut(config.held_out, run)
+  photos.judge(ema_params, state.create_sharded(run.mesh, *run.recipe).params)
+
+
+def restore_ema(
+  config: ml_collections.ConfigDict, workdir: str
+) -> tuple[runs.Run, int, arrays.Params]:
+  """The run, the newest checkpoint's step and its EMA, without the rest.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if the checkpoint does not fit the config.
+  """
+  run = runs.build(config)
+  checkpoints = checkpoint.Checkpoints(workdir)
+  newest = checkpoints.latest()
+  if newest is None:
+    raise FileNotFoundError(
+      f'There is no checkpoint in {workdir}. Train first (--mode=train), or '
+      'give the --workdir of a run.'
+    )
+  runs.check_resume(checkpoints.meta(newest), runs.meta(config, run))
+  abstract = state.abstract_state(run.mesh, *run.recipe).ema_params
+  ema_params = checkpoints.restore_ema(newest, abstract)
+  checkpoints.close()
+  return run, newest, ema_params

@@ -1,0 +1,76 @@
+"""One step of training: a pure function of state and batch.
+
+Next: palette_jax/training/checkpoint.py
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from palette_jax import arrays
+from palette_jax.diffusion import objective as objectives
+from palette_jax.training import state as states
+
+# Noise levels are reported in classes: mostly noise first, clean image last.
+GAMMA_EDGES = (0.0, 0.01, 0.1, 0.5, 0.9, 1.0)
+
+
+def train_step(
+  state: states.TrainState,
+  batch: arrays.Batch,
+  *,
+  denoise_fn: arrays.DenoiseFn,
+  objective: objectives.Objective,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float,
+) -> tuple[states.TrainState, arrays.Metrics]:
+  """Learns from one batch.
+
+  Args:
+    state: before the step.
+    batch: the global batch; the loss is the mean over all masked values in it.
+    denoise_fn: the network.
+    objective: what is learnt.
+    optimizer: from gradients to updates.
+    ema_decay: the average's decay in the long run.
+
+  Returns:
+    The state after the step, and metrics as scalars: loss, grad_norm and, by
+    class of noise level, `errors` and `counts` [classes] to be summed over
+    steps before they are divided.
+  """
+  key = jax.random.fold_in(state.key, state.step)
+
+  def loss_fn(params):
+    errors = objective.errors(denoise_fn, params, batch, key)
+    return errors.mean(), errors
+
+  gradient = jax.value_and_grad(loss_fn, has_aux=True)
+  (loss, errors), grads = gradient(state.params)
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  decay = states.ema_decay(ema_decay, state.step)
+  metrics = dict(
+    loss=loss, grad_norm=optax.tree.norm(grads), **by_gamma(errors)
+  )
+  new_state = state.replace(
+    step=state.step + 1,
+    params=params,
+    ema_params=states.ema_update(state.ema_params, params, decay),
+    opt_state=opt_state,
+  )
+  return new_state, metrics
+
+
+def by_gamma(errors: objectives.Errors) -> dict[str, Float[Array, ' k']]:
+  """Sums of errors and counts for each class of noise level."""
+  edges = jnp.asarray(GAMMA_EDGES[1:-1])
+  classes = len(GAMMA_EDGES) - 1
+  member = jnp.searchsorted(edges, errors.gamma, side='right')
+  chosen = member[:, None] == np.arange(classes)[None, :]
+  return dict(
+    errors=jnp.sum(jnp.where(chosen, errors.total[:, None], 0.0), axis=0),
+    counts=jnp.sum(jnp.where(chosen, errors.count[:, None], 0.0), axis=0),
+  )

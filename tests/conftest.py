@@ -1,0 +1,71 @@
+"""Eight CPU devices, no silent broadcasting, compiled programs kept."""
+
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # for `from configs import common`
+
+os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'
+os.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+# Small networks: compiling them takes longer than running them.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+
+import jax  # noqa: E402
+import ml_collections  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
+
+jax.config.update('jax_num_cpu_devices', 8)
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_disable_most_optimizations', True)
+cache = pathlib.Path('~/.cache/palette_jax/xla-tests').expanduser()
+jax.config.update('jax_compilation_cache_dir', str(cache))
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def pytest_addoption(parser):
+  parser.addoption('--all', action='store_true', help='the slow tests, too')
+
+
+def pytest_collection_modifyitems(config, items):
+  if not config.getoption('--all'):
+    slow = [item for item in items if 'slow' in item.keywords]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if 'slow' not in item.keywords]
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+  """Twelve small images, at several depths, of several formats."""
+  folder = tmp_path / 'photos'
+  draw = np.random.default_rng(0)
+  suffixes = ['jpg', 'png', 'bmp', 'webp', 'gif', 'JPEG']
+  for i in range(12):
+    path = folder / 'ab'[i % 2] / f'{i:02}.{suffixes[i % 6]}'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = draw.integers(0, 256, [3, 4, 3], np.uint8)
+    Image.fromarray(coarse).resize((40 + i, 36), Image.BICUBIC).save(path)
+  return folder
+
+
+def micro(config: ml_collections.ConfigDict, source: str):
+  """Shrinks a config to seconds: a network of two levels, images of 16x16."""
+  config.data.update(source=source, size=(16, 16))
+  config.model.update(
+    channels=32,
+    channel_mult=(1, 1),
+    num_res_blocks=1,
+    attention_levels=(),
+    head_channels=32,
+    dtype='float32',
+  )
+  config.objective.sample_schedule.update(start=1e-3, end=0.9, num_steps=4)
+  config.optimizer.learning_rate = 1e-3
+  config.train.update(batch=8, steps=4, log_every=2, checkpoint_every=2)
+  config.held_out.update(examples=8, images=2, samples=2, every=100)
+  return config

@@ -1,0 +1,96 @@
+"""Masks against the distributions that the literature states."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from palette_jax import masks
+
+
+def draw(shape, count, size=(256, 256), seed=0):
+  """`count` masks as a bool array [count, h, w]."""
+  one = tf.autograph.experimental.do_not_convert(
+    lambda i: shape(tf.stack([seed, tf.cast(i, tf.int32)]), *size)
+  )
+  dataset = tf.data.Dataset.range(count).map(one, tf.data.AUTOTUNE)
+  drawn = np.stack(list(dataset.as_numpy_iterator()))
+  assert drawn.dtype == np.float32 and drawn.shape[1:] == (*size, 1)
+  assert set(np.unique(drawn)) <= {0.0, 1.0}
+  return drawn[..., 0] > 0.5
+
+
+@functools.cache
+def free_form_coverage():
+  return draw(masks.free_form, 1500).mean((1, 2))
+
+
+def test_free_form_coverage_is_that_of_the_official_generator():
+  # Percentiles 5, 25, 50, 75, 95 and the mean of 1,500 masks of the official
+  # generator at 256x256; the tolerance is three standard errors and a rounding.
+  stated = [0.04, 0.09, 0.14, 0.20, 0.30]
+  found = np.percentile(free_form_coverage(), [5, 25, 50, 75, 95])
+  np.testing.assert_allclose(found, stated, atol=0.016)
+  assert abs(free_form_coverage().mean() - 0.152) < 0.008
+
+
+def test_free_form_shares_of_the_evaluation_bins():
+  coverage = free_form_coverage()
+  for low, high, stated in [(0.1, 0.2, 0.44), (0.2, 0.3, 0.22)]:
+    share = np.mean((low <= coverage) & (coverage < high))
+    assert abs(share - stated) < 0.055  # three standard errors of both sides
+
+
+def test_free_form_scales_with_the_image():
+  small = draw(masks.free_form, 600, size=(64, 64)).mean((1, 2))
+  assert abs(small.mean() - free_form_coverage().mean()) < 0.015
+
+
+def test_rectangles_cover_what_they_should_in_one_to_five_pieces():
+  for size in [(256, 256), (64, 64), (48, 80)]:
+    coverage = draw(masks.rectangles, 400, size).mean((1, 2))
+    assert coverage.min() >= 0.10 and coverage.max() <= 0.40
+    assert coverage.std() > 0.05
+
+
+def test_rectangles_numbers_are_uniform():
+  """Counted where rectangles do not touch: one piece if there is one."""
+  from scipy import ndimage
+
+  pieces = [ndimage.label(m)[1] for m in draw(masks.rectangles, 600)]
+  assert set(pieces) <= {1, 2, 3, 4, 5}
+  # A single rectangle fills its own bounding box; P(n = 1) = 1/5.
+  full = [
+    m[np.ix_(m.any(1), m.any(0))].all() for m in draw(masks.rectangles, 600)
+  ]
+  assert abs(np.mean(full) - 0.2) < 0.05
+
+
+@pytest.mark.parametrize('size', [(256, 256), (64, 64), (48, 80), (33, 31)])
+def test_uncropping_cuts_half_of_the_area(size):
+  coverage = draw(masks.uncropping, 60, size).mean((1, 2))
+  tolerance = max(1 / min(size), 0.001) if min(size) % 2 else 0.01
+  np.testing.assert_allclose(coverage, 0.5, atol=tolerance)
+
+
+def test_uncropping_cases_are_equally_likely():
+  drawn = draw(masks.uncropping, 1000, (64, 64))
+  edges = [drawn[:, :, 0], drawn[:, :, -1], drawn[:, 0], drawn[:, -1]]
+  whole = np.stack([edge.all(1) for edge in edges], axis=1)
+  border = whole.all(1)
+  assert not drawn[border][:, 32, 32].any()
+  counts = [border.sum(), *(whole & ~border[:, None]).sum(0)]
+  # Each is binomial(1000, 1/5): four standard deviations are 51.
+  np.testing.assert_allclose(counts, 200, atol=51)
+  assert sum(counts) == 1000
+
+
+@pytest.mark.parametrize(
+  'shape', [masks.free_form, masks.rectangles, masks.uncropping]
+)
+def test_the_seed_decides(shape):
+  once, again = draw(shape, 20, (32, 32)), draw(shape, 20, (32, 32))
+  other = draw(shape, 20, (32, 32), seed=1)
+  assert np.array_equal(once, again)
+  assert not np.array_equal(once, other)

@@ -1,0 +1,188 @@
+"""The batch of step k is a pure function of (seed, k)."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from palette_jax import images, tasks
+from palette_jax.data import pipeline, sources
+
+
+def make(source='photos', split='train', task='inpainting', size=(16, 24), **kw):
+  return pipeline.Pipeline(
+    source=sources.open_source(source, split),
+    corrupt=tasks.corruption(task),
+    size=size,
+    seed=kw.pop('seed', 0),
+    **kw,
+  )
+
+
+def equal(a, b):
+  return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+@pytest.mark.parametrize('n', [18, 500, 50_000])
+def test_all_epochs_and_all_seeds_have_different_orders(n):
+  """Seen through their first 18 places: 18! is far above 2,048 squared."""
+  order = tf.function(
+    lambda seed, epoch: pipeline.epoch_order(n, seed, epoch)[:18]
+  )
+  epochs = [order(0, tf.constant(e, tf.int64)) for e in range(1024)]
+  seeds = [
+    order(tf.constant(s, tf.int64), tf.constant(0, tf.int64))
+    for s in range(1024)
+  ]
+  seen = {o.numpy().tobytes() for o in epochs + seeds}
+  assert len(seen) == 2047  # (seed 0, epoch 0) is in both
+  whole = pipeline.epoch_order(n, 3, tf.constant(5, tf.int64)).numpy()
+  assert np.array_equal(np.sort(whole), np.arange(n))
+
+
+def test_every_epoch_shows_every_record_once():
+  data = make()
+  positions = list(data.records(0).take(12 * 5).as_numpy_iterator())
+  epochs, records = np.array(positions).T.reshape(2, 5, 12)
+  assert np.array_equal(epochs, np.repeat(np.arange(5)[:, None], 12, 1))
+  assert np.array_equal(np.sort(records, axis=1), np.tile(np.arange(12), (5, 1)))
+
+
+def test_a_stream_from_step_k_is_the_tail_of_the_stream_from_0():
+  whole = list(itertools.islice(make().train(batch=5), 8))
+  for k in (1, 3, 6):  # within an epoch of 12, across its end, after it
+    tail = itertools.islice(make().train(batch=5, start=k), 2)
+    assert all(equal(a, b) for a, b in zip(whole[k:], tail))
+
+
+def test_hosts_share_the_batch_of_one_host():
+  alone = list(itertools.islice(make().train(batch=8), 3))
+  for hosts in (2, 4):
+    parts = [
+      itertools.islice(make().train(8, host=h, hosts=hosts), 3)
+      for h in range(hosts)
+    ]
+    for one, *several in zip(alone, *parts):
+      joined = jax.tree.map(lambda *x: np.concatenate(x), *several)
+      assert equal(one, joined)
+
+
+def test_the_same_record_looks_different_in_every_epoch():
+  data = make(min_crop=0.5)
+  rows = {}
+  for batch in itertools.islice(data.train(batch=12), 3):
+    for record, image in zip(batch.record, batch.examples.target):
+      rows.setdefault(int(record), set()).add(image.tobytes())
+  assert all(len(versions) == 3 for versions in rows.values())
+
+
+def test_seeds_differ():
+  one, other = next(make(seed=0).train(12)), next(make(seed=257).train(12))
+  assert not np.array_equal(one.record, other.record)
+
+
+def test_clean_images_lie_on_the_8_bit_grid():
+  target = next(make(size=(32, 32)).train(12)).examples.target
+  assert target.dtype == np.float32
+  assert np.array_equal(images.from_u8(images.to_u8(target)), target)
+  assert target.min() >= -1 and target.max() <= 1
+
+
+def test_crops_are_the_largest_of_their_shape_and_anywhere():
+  height, width = 30, 50
+  y, x = np.mgrid[:height, :width]
+  image = tf.constant(np.stack([y, x, 0 * x], -1).astype(np.uint8))
+  tops, lefts = set(), set()
+  for s in range(400):
+    part = pipeline.crop(image, (16, 16), tf.constant([s, 0])).numpy()
+    assert part.shape == (30, 30, 3)
+    tops.add(part[0, 0, 0]), lefts.add(part[0, 0, 1])
+  assert tops == {0} and lefts == set(range(21))
+  middle = pipeline.crop(image, (16, 16), None).numpy()
+  assert middle[0, 0, 1] == 10
+  wide = pipeline.crop(image, (8, 32), None).numpy()
+  assert wide.shape[1] == 50 and abs(wide.shape[0] - 12.5) <= 1
+
+
+def test_min_crop_bounds_the_side():
+  image = tf.zeros([100, 100, 3], tf.uint8)
+  sides = [
+    pipeline.crop(image, (8, 8), tf.constant([s, 0]), 0.4).shape[0]
+    for s in range(300)
+  ]
+  assert 40 <= min(sides) < 45 and 95 < max(sides) <= 100
+  assert abs(np.mean(sides) - 70) < 4
+
+
+def test_resize_is_antialiased():
+  """A one-pixel checkerboard becomes grey, not stripes."""
+  board = np.indices([64, 64]).sum(0) % 2 * 255
+  board = tf.constant(np.repeat(board[..., None], 3, -1).astype(np.uint8))
+  small = pipeline.resize(board, (16, 16)).numpy()
+  assert np.abs(small).max() < 0.05
+
+
+def test_held_out_examples_are_fixed_and_come_in_order():
+  data = make(split='held_out')
+  first, again = data.held_out(8), data.held_out(8)
+  assert equal(first, again)
+  assert first.record.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+  target, mask = first.examples.target, first.examples.mask
+  assert np.array_equal(target[0], target[3])
+  assert not np.array_equal(mask[0], mask[3])
+
+
+@pytest.fixture
+def broken_folder(photo_folder):
+  """Two of the training images are broken: cut off, and no image at all."""
+  source = sources.open_source(f'folder:{photo_folder}', 'train')
+  jpeg = next(n for n in source.names if n.lower().endswith(('jpg', 'jpeg')))
+  other = next(n for n in source.names if n.endswith('png'))
+  path = photo_folder / jpeg
+  path.write_bytes(path.read_bytes()[:80])
+  (photo_folder / other).write_text('this is no image')
+  return photo_folder, {jpeg, other}
+
+
+def test_an_unreadable_record_keeps_its_place_and_weighs_nothing(broken_folder):
+  folder, broken = broken_folder
+  data = make(f'folder:{folder}', min_crop=0.5)
+  for batch in itertools.islice(data.train(batch=11), 3):
+    names = {data.source.names[r] for r in batch.record[~batch.readable]}
+    assert names == broken
+    bad = ~batch.readable
+    assert not batch.examples.mask[bad].any()
+    assert not batch.examples.target[bad].any()
+    assert batch.examples.mask[batch.readable].any((1, 2, 3)).all()
+
+
+def test_readable_records_do_not_notice_a_broken_one(photo_folder):
+  before = next(make(f'folder:{photo_folder}').train(11))
+  name = make(f'folder:{photo_folder}').source.names[0]
+  (photo_folder / name).write_bytes(b'')
+  after = next(make(f'folder:{photo_folder}').train(11))
+  assert np.array_equal(before.record, after.record)
+  kept = before.record != 0
+  assert np.array_equal(after.readable, kept)
+  for a, b in zip(before.examples, after.examples):
+    assert np.array_equal(a[kept], b[kept])
+
+
+def test_a_stream_with_broken_files_resumes_bit_equal(broken_folder):
+  folder, _ = broken_folder
+  whole = list(itertools.islice(make(f'folder:{folder}').train(4), 6))
+  tail = itertools.islice(make(f'folder:{folder}').train(4, start=3), 3)
+  assert all(equal(a, b) for a, b in zip(whole[3:], tail))
+
+
+def test_small_and_odd_images_are_taken(tmp_path):
+  for i, size in enumerate([(1, 1), (3, 50), (50, 3), (16, 24)]):
+    Image.new('RGB', size, (i * 40, 0, 200)).save(tmp_path / f'{i}.png')
+  batch = next(make(f'folder:{tmp_path}').train(3))
+  assert batch.readable.all()
+  # Each is of one colour, and so is what was made of it.
+  target = batch.examples.target
+  assert np.ptp(target, axis=(1, 2)).max() == 0

@@ -1,0 +1,193 @@
+"""The contract, for every task in the folder, present and to come."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from palette_jax import images, tasks
+from palette_jax.tasks import jpeg
+
+SIZE = (48, 64)
+
+
+def photo(seed=0, size=SIZE):
+  """A smooth colourful image on the 8-bit grid."""
+  coarse = np.random.default_rng(seed).integers(0, 256, [6, 8, 3], np.uint8)
+  smooth = Image.fromarray(coarse).resize(size[::-1], Image.BICUBIC)
+  return images.from_u8(np.asarray(smooth))
+
+
+def corrupt(name, image, seed=(1, 2)):
+  record = {'image': tf.constant(image)}
+  example = tasks.corruption(name)(record, tf.constant(seed, tf.int32))
+  return [x.numpy() for x in example]
+
+
+def corrupt_in_graph(name, image, seeds):
+  """Examples stacked, made inside tf.data."""
+  one = tf.autograph.experimental.do_not_convert(
+    lambda seed: tasks.corruption(name)({'image': tf.constant(image)}, seed)
+  )
+  seeds = tf.constant(seeds, tf.int32)
+  dataset = tf.data.Dataset.from_tensor_slices(seeds).map(one)
+  return [np.stack(x) for x in zip(*dataset.as_numpy_iterator())]
+
+
+@pytest.fixture(params=tasks.names())
+def name(request):
+  return request.param
+
+
+def test_example_has_the_contract_s_shapes_and_leaves_the_target_alone(name):
+  image = photo()
+  target, cond, mask = corrupt(name, image)
+  assert np.array_equal(target, image)
+  assert cond.shape == image.shape and mask.shape == (*SIZE, 1)
+  assert target.dtype == cond.dtype == mask.dtype == np.float32
+  assert set(np.unique(mask)) <= {0.0, 1.0} and mask.any()
+
+
+def test_cond_is_the_target_where_nothing_is_to_be_painted(name):
+  image = photo()
+  target, cond, mask = corrupt_in_graph(
+    name, image, [[s, 0] for s in range(12)]
+  )
+  known = np.broadcast_to(mask < 0.5, target.shape)
+  assert np.array_equal(cond[known], target[known])
+
+
+def test_same_seed_same_example_eagerly_and_in_a_graph(name):
+  seeds = [[s, 7] for s in range(4)]
+  in_graph = corrupt_in_graph(name, photo(), seeds)
+  for i, seed in enumerate(seeds):
+    for eager, graph in zip(corrupt(name, photo(), seed), in_graph):
+      np.testing.assert_allclose(eager, graph[i], atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['inpainting', 'uncropping', 'jpeg'])
+def test_other_seed_other_example(name):
+  _, cond, _ = corrupt_in_graph(name, photo(), [[s, 0] for s in range(12)])
+  assert len({c.tobytes() for c in cond}) > 5
+
+
+def test_prepare_makes_of_the_degraded_image_what_corrupt_made(name):
+  """Exactly, but for the noise in a hole, which has its own generator."""
+  task = tasks.get(name)
+  for seed in range(8):
+    _, cond, mask = corrupt(name, photo(seed), (seed, 3))
+    hole = None if mask.all() else mask
+    again, mask_again = task.prepare(cond, mask=hole, seed=5)
+    known = np.broadcast_to(mask < 0.5, cond.shape)
+    assert np.array_equal(mask_again, mask)
+    assert np.array_equal(again[known], cond[known])
+    if hole is None:
+      assert np.array_equal(again, cond)
+    else:
+      assert abs(again[~known].mean()) < 0.15
+      assert abs(again[~known].std() - 1) < 0.15
+
+
+def test_colorization_gives_away_no_colour():
+  image = photo()
+  _, cond, _ = corrupt('colorization', image)
+  assert np.array_equal(cond[..., 0], cond[..., 1])
+  assert np.array_equal(cond[..., 0], cond[..., 2])
+  tf_grey = tf.image.rgb_to_grayscale(tf.constant(images.to_u8(image)))
+  difference = images.to_u8(cond)[..., :1].astype(int) - tf_grey.numpy()
+  assert np.abs(difference).max() <= 1  # TensorFlow's grey truncates
+
+
+def test_inpainting_mixes_strokes_and_rectangles_60_to_40():
+  from palette_jax import masks
+
+  _, _, mask = corrupt_in_graph(
+    'inpainting', photo(size=(64, 64)), [[s, 1] for s in range(800)]
+  )
+  # Of a rectangle's rows, all that are not empty start and end straight: the
+  # mask is a union of boxes if no row differs from more than ten others.
+  distinct = [len({r.tobytes() for r in m}) for m in mask]
+  share = np.mean(np.asarray(distinct) > 2 * masks.MAX_RECTANGLES + 1)
+  assert abs(share - 0.6) < 0.06
+
+
+def test_inpainting_fills_the_hole_with_standard_noise():
+  _, cond, mask = corrupt_in_graph(
+    'inpainting', photo(), [[s, 1] for s in range(40)]
+  )
+  noise = cond[np.broadcast_to(mask > 0.5, cond.shape)]
+  assert abs(noise.mean()) < 4 / np.sqrt(noise.size)
+  assert abs(noise.std() - 1) < 0.02
+
+
+def test_jpeg_quality_law():
+  seeds = tf.constant([[s, 0] for s in range(20_000)], tf.int32)
+  draws = tf.vectorized_map(lambda s: jpeg.draw_quality(s, 5, 30), seeds)
+  found = np.bincount(draws.numpy(), minlength=31)[5:] / len(seeds)
+  stated = np.exp(-np.arange(5, 31) / 10)
+  stated /= stated.sum()
+  assert draws.numpy().min() == 5 and draws.numpy().max() == 30
+  standard_error = np.sqrt(stated * (1 - stated) / len(seeds))
+  assert np.all(np.abs(found - stated) < 4.5 * standard_error)
+
+
+def test_jpeg_is_what_pillow_s_encoder_makes_at_that_quality():
+  """The same quantisation and 4:2:0 chroma: two libjpegs, a level apart."""
+  image = photo()
+
+  def pillow(**options):
+    file = io.BytesIO()
+    Image.fromarray(images.to_u8(image)).save(file, 'jpeg', **options)
+    return np.asarray(Image.open(file)).astype(int)
+
+  for quality in (5, 10, 20, 30):
+    record, seed = {'image': tf.constant(image)}, tf.constant([0, 0])
+    _, cond, _ = jpeg.corrupt(record, seed, quality=(quality, quality))
+    found = images.to_u8(cond.numpy())
+    same = np.abs(found - pillow(quality=quality, subsampling='4:2:0'))
+    finer = np.abs(found - pillow(quality=quality, subsampling='4:4:4'))
+    better = np.abs(found - pillow(quality=quality + 1, subsampling='4:2:0'))
+    assert same.mean() < 1.0
+    assert same.mean() < 0.5 * min(finer.mean(), better.mean())
+
+
+def test_multitask_draws_its_tasks_in_equal_shares():
+  seeds = [[s, 9] for s in range(900)]
+  _, cond, mask = corrupt_in_graph('multitask', photo(size=(16, 16)), seeds)
+  hole = ~mask.all((1, 2, 3))
+  grey = np.all(cond == cond[..., :1], axis=(1, 2, 3)) & ~hole
+  shares = [hole.mean(), grey.mean(), (~hole & ~grey).mean()]
+  np.testing.assert_allclose(shares, 1 / 3, atol=0.05)
+
+
+def test_multitask_takes_the_tasks_it_is_given():
+  bound = tasks.corruption('multitask', tasks=('uncropping',))
+  record = {'image': tf.constant(photo())}
+  _, _, mask = bound(record, tf.constant([0, 0]))
+  assert abs(mask.numpy().mean() - 0.5) < 0.02
+
+
+def test_unconditional_is_given_nothing():
+  _, cond, mask = corrupt('unconditional', photo())
+  assert not cond.any() and mask.all()
+
+
+@pytest.mark.parametrize('name', ['inpainting', 'uncropping'])
+def test_a_hole_must_be_given(name):
+  with pytest.raises(ValueError, match='give a mask'):
+    tasks.get(name).prepare(photo())
+
+
+@pytest.mark.parametrize('name', ['colorization', 'jpeg', 'unconditional'])
+def test_a_global_task_refuses_a_mask(name):
+  with pytest.raises(ValueError, match='mask'):
+    tasks.get(name).prepare(photo(), mask=np.ones([*SIZE, 1], np.float32))
+
+
+def test_a_typo_answers_with_the_nearest_name():
+  with pytest.raises(ValueError, match="Did you mean 'colorization'"):
+    tasks.get('colorisation')
+  with pytest.raises(ValueError, match="no option 'qualty'.*'quality'"):
+    tasks.corruption('jpeg', qualty=3)

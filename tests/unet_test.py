@@ -1,0 +1,182 @@
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palette_jax.models import blocks, embeddings, unet
+
+SMALL = dict(
+  channels=32,
+  channel_mult=(1, 2),
+  num_res_blocks=1,
+  attention_levels=(1,),
+  head_channels=16,
+  dtype='float32',
+)
+
+
+def inputs(height=16, width=24, batch=2, seed=0):
+  keys = jax.random.split(jax.random.key(seed), 2)
+  y_t, cond = (jax.random.normal(k, [batch, height, width, 3]) for k in keys)
+  return y_t, cond, jnp.linspace(0.1, 0.9, batch)
+
+
+def random_params(model, *args, scale=0.1):
+  """Weights with nothing at zero, so that every part shows in the output."""
+  params = jax.jit(model.init)(jax.random.key(0), *args)['params']
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  noise = [scale * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)]
+  return jax.tree.unflatten(tree, [x + n for x, n in zip(leaves, noise)])
+
+
+def test_the_paper_s_network_has_the_paper_s_number_of_parameters():
+  """552M in Table 5. By level, with c = 256 channels:
+
+  a block of a -> b channels has 9ab + 9bb + 3b convolutions (and ab + b for a
+  shortcut if a != b), 2a + 2b norms and 4c * 2b + 2b for the noise level.
+  """
+  c, levels = 256, (256, 256, 512, 512, 1024, 1024)
+
+  def block(a, b):
+    shortcut = a * b + b if a != b else 0
+    norms, emb = 2 * a + 2 * b, 4 * c * 2 * b + 2 * b
+    return 9 * a * b + b + 9 * b * b + b + shortcut + norms + emb
+
+  def attention(a):
+    return 2 * a + (a * 3 * a + 3 * a) + (a * a + a)
+
+  total = (c * 4 * c + 4 * c) + (4 * c * 4 * c + 4 * c)  # noise level
+  total += 9 * 6 * c + c  # first convolution
+  skips, h = [c], c
+  for level, b in enumerate(levels):
+    for _ in range(2):
+      total += block(h, b) + (attention(b) if level >= 3 else 0)
+      h = b
+      skips.append(h)
+    if level < 5:
+      total += block(h, h)
+      skips.append(h)
+  total += 2 * block(h, h) + attention(h)
+  for level, b in reversed(list(enumerate(levels))):
+    for _ in range(3):
+      total += block(h + skips.pop(), b) + (attention(b) if level >= 3 else 0)
+      h = b
+    if level:
+      total += block(h, h)
+  total += 2 * c + 9 * c * 3 + 3
+  assert total == 552_814_083
+
+  image = jnp.zeros([1, 256, 256, 3])
+  init = functools.partial(unet.UNet().init, jax.random.key(0))
+  params = jax.eval_shape(init, image, image, jnp.ones([1]))
+  sizes = jax.tree.map(lambda x: x.size, params)
+  assert jax.tree.reduce(int.__add__, sizes) == total
+  assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(params))
+
+
+def test_fresh_weights_predict_nothing():
+  model = unet.UNet(**SMALL)
+  init = jax.jit(model.init_with_output)
+  out, _ = init(jax.random.key(0), *inputs())
+  assert out.shape == (2, 16, 24, 3) and out.dtype == jnp.float32
+  assert not np.any(out)
+
+
+def test_output_depends_on_everything_that_goes_in():
+  model, (y_t, cond, gamma) = unet.UNet(**SMALL), inputs()
+  params = random_params(model, y_t, cond, gamma)
+  apply = jax.jit(lambda *x: model.apply({'params': params}, *x))
+  out = apply(y_t, cond, gamma)
+  changed = [
+    apply(y_t.at[0, 0, 0, 0].add(1), cond, gamma),
+    apply(y_t, cond.at[0, 0, 0, 0].add(1), gamma),
+    apply(y_t, cond, gamma.at[0].add(0.05)),
+  ]
+  for other in changed:
+    assert np.abs(other - out)[0].max() > 1e-3
+    assert np.array_equal(other[1], out[1])  # rows do not look at each other
+  # Attention carries a pixel's change to the farthest corner.
+  assert np.abs(changed[0] - out)[0, -1, -1].max() > 1e-6
+
+
+def test_jit_changes_nothing():
+  model, args = unet.UNet(**SMALL), inputs()
+  params = random_params(model, *args)
+  eager = model.apply({'params': params}, *args)
+  jitted = jax.jit(model.apply)({'params': params}, *args)
+  np.testing.assert_allclose(eager, jitted, atol=2e-5)
+
+
+def test_bfloat16_stays_near_float32_and_has_float32_outside():
+  args = inputs()
+  full, half = unet.UNet(**SMALL), unet.UNet(**SMALL | {'dtype': 'bfloat16'})
+  params = random_params(full, *args)
+  exact = full.apply({'params': params}, *args)
+  rounded = half.apply({'params': params}, *args)
+  assert rounded.dtype == jnp.float32
+  error = np.abs(rounded - exact).mean() / np.abs(exact).mean()
+  assert 0 < error < 0.03
+
+
+def test_attention_is_the_textbook_s():
+  """Against softmax(q k^T / sqrt(d)) v, written out for one position."""
+  module = blocks.SelfAttention(head_channels=16, dtype=jnp.float32)
+  x = jax.random.normal(jax.random.key(0), [1, 4, 6, 32])
+  params = random_params(module, x)
+  out = module.apply({'params': params}, x)
+  h = nn.GroupNorm(32, epsilon=1e-5).apply({'params': params['norm']}, x)
+  qkv = h.reshape(24, 32) @ params['qkv']['kernel'] + params['qkv']['bias'][None]
+  q, k, v = np.split(np.asarray(qkv), 3, axis=1)
+  heads = []
+  for part in (slice(0, 16), slice(16, 32)):
+    logits = q[7, part] @ k[:, part].T / 4.0
+    weights = np.exp(logits - logits.max())
+    heads.append(weights / weights.sum() @ v[:, part])
+  wanted = np.concatenate(heads) @ params['out']['kernel'] + params['out']['bias']
+  np.testing.assert_allclose(out[0, 1, 1] - x[0, 1, 1], wanted, atol=1e-4)
+
+
+def test_resampling():
+  x = jnp.arange(2 * 4 * 6 * 1, dtype=jnp.float32).reshape(2, 4, 6, 1)
+  assert np.array_equal(blocks.downsample(blocks.upsample(x)), x)
+  wanted = (x[0, 0, 0] + x[0, 0, 1] + x[0, 1, 0] + x[0, 1, 1]) / 4
+  assert np.array_equal(blocks.downsample(x)[0, 0, 0], wanted)
+
+
+def test_a_residual_block_starts_as_its_shortcut():
+  block = blocks.ResBlock(32, jnp.float32)
+  x = jax.random.normal(jax.random.key(0), [1, 4, 4, 32])
+  out, _ = block.init_with_output(jax.random.key(1), x, jnp.ones([1, 8]))
+  assert np.array_equal(out, x)
+
+
+def test_noise_level_is_told_apart_and_harmless_below_training():
+  model = embeddings.NoiseLevel(64)
+  trained = jnp.array([4.39e-5, 1e-3, 0.1, 0.5, 0.9, 0.999])
+  below = jnp.array([0.0, 6.6e-21, 1e-12, 1e-8])
+  params = model.init(jax.random.key(0), trained)
+  inside, outside = (model.apply(params, g) for g in (trained, below))
+  gaps = np.abs(inside[:, None] - inside[None]).max(-1) + np.eye(6)
+  assert gaps.min() > 0.01
+  assert np.all(np.isfinite(outside))
+  assert np.ptp(outside, axis=0).max() < 0.05  # all mean: nothing but noise
+  assert np.abs(outside).max() < 2 * np.abs(inside).max()
+
+
+@pytest.mark.parametrize(
+  ('change', 'size', 'message'),
+  [
+    ({}, (16, 17), 'multiples of 2; got 16x17'),
+    ({'channel_mult': (1, 1, 1, 1, 1, 1)}, (48, 64), 'multiples of 32'),
+    ({'channels': 48}, (16, 16), 'multiple of 32'),
+    ({'attention_levels': (2,)}, (16, 16), 'level 2 does not exist'),
+    ({'head_channels': 48}, (16, 16), '48 does not divide the 64'),
+  ],
+)
+def test_what_the_network_cannot_do_is_named(change, size, message):
+  with pytest.raises(ValueError, match=message):
+    unet.check(unet.UNet(**SMALL | change), *size)
