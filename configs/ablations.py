@@ -2,24 +2,25 @@
 
 python -m palette_jax.main --config=configs/ablations.py        # the base model
 python -m palette_jax.main --config=configs/ablations.py:l1     # norm of loss
+python -m palette_jax.main --config=configs/ablations.py:local  # attention
 
-and :local, :more_blocks, :dilated for what takes the place of global attention.
+:local, :more_blocks and :dilated take the place of global self-attention.
 """
 
 from configs import common
 
+ATTENTION = ('local', 'more_blocks', 'dilated')
+
 
 def get_config(arg: str | None = None):
-  config, variant = common.get_config(
-    arg,
-    dict(name='inpainting'),
-    steps=500_000,
-    batch=512,
-    l1=False,
-    local=False,
-    more_blocks=False,
-    dilated=False,
-  )
+  switches = dict.fromkeys(('l1', *ATTENTION), False)
+  variant = common.parse_arg(arg, batch=512, steps=500_000, **switches)
+  config = common.get_config(variant, 'inpainting')
   if variant.l1:
     config.objective.norm = 'l1'
+  chosen = [name for name in ATTENTION if variant[name]]
+  if len(chosen) > 1:
+    raise ValueError(f'{arg!r} has more than one of {", ".join(ATTENTION)}.')
+  if chosen:
+    config.model.attention = chosen[0]
   return config

@@ -7,5 +7,4 @@ from configs import common
 
 
 def get_config(arg: str | None = None):
-  config, _ = common.get_config(arg, dict(name='colorization'))
-  return config
+  return common.get_config(common.parse_arg(arg), 'colorization')

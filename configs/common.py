@@ -1,7 +1,7 @@
 """The paper's recipe: everything that its four tasks have in common.
 
-A config file says `common.get_config(arg, task)`, and what differs. `arg` is
-what follows the colon on the command line:
+A config file parses the variant that follows the colon on the command line,
+takes the recipe, and says what differs:
 
   --config=configs/colorize.py                      as in the paper
   --config=configs/colorize.py:tiny                 minutes on a laptop
@@ -14,59 +14,52 @@ import difflib
 
 import ml_collections
 
-SIZE, BATCH, STEPS = 256, 1024, 1_000_000
+PAPER = dict(size=256, batch=1024, steps=1_000_000)
+TINY = dict(size=64, batch=8, steps=300)
 
 
-def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
-  """'tiny,size=64' -> values for the names in `defaults`, typed like them.
+def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
+  """'tiny,steps=50' -> tiny, size, batch, steps and `more`, typed.
+
+  Args:
+    arg: names of variants, by commas; those that are not bool take a value.
+    **more: further variants of a config file, or other defaults, as values.
 
   Raises:
-    ValueError: for an unknown name (with the nearest known) or value.
+    ValueError: for an unknown name (with the nearest known) or a bad value.
   """
-  values = dict(defaults)
+  defaults = dict(tiny=False, **PAPER) | more
+  given = {}
   for part in filter(None, (arg or '').split(',')):
     name, equals, text = part.partition('=')
-    if name not in values:
-      close = difflib.get_close_matches(name, values, n=1)
+    if name not in defaults:
+      close = difflib.get_close_matches(name, defaults, n=1)
       hint = f' Did you mean {close[0]!r}?' if close else ''
       raise ValueError(
         f'Unknown variant {name!r} in {arg!r}.{hint} '
-        f'Known: {", ".join(sorted(values))}.'
+        f'Known: {", ".join(sorted(defaults))}.'
       )
     kind = type(defaults[name])
     if (kind is bool) == bool(equals):
       form = name if kind is bool else f'{name}=VALUE'
       raise ValueError(f'{part!r} in {arg!r}: write {form}.')
     try:
-      values[name] = True if kind is bool else kind(text)
+      given[name] = True if kind is bool else kind(text)
     except ValueError as error:
       raise ValueError(
         f'{part!r} in {arg!r}: {text!r} is not {kind.__name__}.'
       ) from error
-  return ml_collections.ConfigDict(values)
+  tiny = TINY if given.get('tiny') else {}
+  return ml_collections.ConfigDict(defaults | tiny | given)
 
 
 def get_config(
-  arg: str | None, task: dict, *, steps: int = STEPS, batch: int = BATCH, **more
-) -> tuple[ml_collections.ConfigDict, ml_collections.ConfigDict]:
-  """The recipe for one task, and the parsed variant.
-
-  Args:
-    arg: what follows the colon; knows tiny, size, batch, steps and `more`.
-    task: name and options of the task.
-    steps: of the run, unless arg says otherwise.
-    batch: of the run, unless arg says otherwise.
-    **more: further variants of this config file, with their defaults.
-
-  Returns:
-    The config, and the values of all variants.
-  """
-  variant = parse_arg(
-    arg, tiny=False, size=SIZE, batch=batch, steps=steps, **more
-  )
+  variant: ml_collections.ConfigDict, task: str, **options
+) -> ml_collections.ConfigDict:
+  """The recipe for one task and its options."""
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.task = task
+  config.task = dict(name=task, **options)
 
   config.data = dict(
     source='tfds:imagenet2012',  # photos, folder:/path or tfds:NAME
@@ -78,6 +71,7 @@ def get_config(
     channels=256,
     channel_mult=(1, 1, 2, 2, 4, 4),
     num_res_blocks=2,
+    attention='global',
     attention_levels=(3, 4, 5),  # 32x32, 16x16 and 8x8 of 256x256
     head_channels=64,
     dtype='bfloat16',  # of the arithmetic; parameters are float32
@@ -88,7 +82,10 @@ def get_config(
     train_schedule=dict(start=1e-6, end=0.01, num_steps=2000),
     sample_schedule=dict(start=1e-4, end=0.09, num_steps=1000),
   )
-  config.optimizer = dict(learning_rate=1e-4, warmup_steps=10_000)
+  config.optimizer = dict(
+    learning_rate=1e-4,
+    warmup_steps=min(10_000, variant.steps // 10),  # the paper's: 10,000
+  )
   config.train = dict(
     batch=variant.batch,
     steps=variant.steps,
@@ -104,16 +101,13 @@ def get_config(
   )
   config.mesh = dict(fsdp=1)  # devices that share one copy of the state
   if variant.tiny:
-    tiny(config, variant)
-  return config, variant
+    shrink(config)
+  return config
 
 
-def tiny(
-  config: ml_collections.ConfigDict, variant: ml_collections.ConfigDict
-) -> None:
-  """Shrinks a run to minutes on 2 CPU cores: 64x64, the package's photos."""
-  size = 64 if variant.size == SIZE else variant.size
-  config.data.update(source='photos', size=(size, size), min_crop=0.4)
+def shrink(config: ml_collections.ConfigDict) -> None:
+  """A run of minutes on 2 CPU cores, on the photos inside the package."""
+  config.data.update(source='photos', min_crop=0.4)
   config.model.update(
     channels=32,
     channel_mult=(1, 1, 2, 4),
@@ -125,10 +119,5 @@ def tiny(
   # Where the paper's schedules end up, in a tenth of the steps.
   config.objective.sample_schedule.update(start=1e-4, end=0.2, num_steps=100)
   config.optimizer.learning_rate = 1e-3
-  config.train.update(
-    batch=8 if variant.batch == BATCH else variant.batch,
-    steps=300 if variant.steps in (STEPS, STEPS // 2) else variant.steps,
-    log_every=20,
-    checkpoint_every=50,
-  )
+  config.train.update(log_every=20, checkpoint_every=50)
   config.held_out.update(examples=48, images=3, every=1_000)

@@ -7,6 +7,5 @@ from configs import common
 
 
 def get_config(arg: str | None = None):
-  task = dict(name='jpeg', quality=(5, 30))  # lowest, highest
-  config, _ = common.get_config(arg, task)
-  return config
+  quality = (5, 30)  # lowest and highest factor
+  return common.get_config(common.parse_arg(arg), 'jpeg', quality=quality)

@@ -8,8 +8,8 @@ from configs import common
 
 
 def get_config(arg: str | None = None):
-  task = dict(name='multitask', tasks=('colorization', 'inpainting', 'jpeg'))
-  config, variant = common.get_config(arg, task, uncrop=False)
+  variant = common.parse_arg(arg, uncrop=False)
+  tasks = ('colorization', 'inpainting', 'jpeg')
   if variant.uncrop:
-    config.task.tasks += ('uncropping',)
-  return config
+    tasks += ('uncropping',)
+  return common.get_config(variant, 'multitask', tasks=tasks)

@@ -8,9 +8,7 @@ from configs import common
 
 
 def get_config(arg: str | None = None):
-  config, variant = common.get_config(
-    arg, dict(name='colorization'), task='colorization'
-  )
-  config.task.name = variant.task
+  variant = common.parse_arg(arg, task='colorization')
+  config = common.get_config(variant, variant.task)
   config.objective.name = 'regression'
   return config

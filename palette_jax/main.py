@@ -10,8 +10,11 @@ on from the newest checkpoint in its workdir.
 import logging as std_logging
 import os
 import pathlib
+import sys
+import traceback
 from collections.abc import Sequence
 
+import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -51,10 +54,13 @@ def default_workdir(config_file: str) -> str:
 
 def simplify_logging() -> None:
   """Time and message; nothing that Orbax and JAX tell their developers."""
+  least = {'orbax': std_logging.ERROR, 'jax': std_logging.WARNING}
 
   def ours(record: std_logging.LogRecord) -> bool:
-    library = any(f'/{name}/' in record.pathname for name in ('orbax', 'jax'))
-    return record.levelno > std_logging.INFO or not library
+    return all(
+      record.levelno >= level or f'/{library}/' not in record.pathname
+      for library, level in least.items()
+    )
 
   handler = logging.get_absl_handler()
   handler.addFilter(ours)
@@ -63,11 +69,28 @@ def simplify_logging() -> None:
   )
 
 
+def is_for_the_user(error: BaseException) -> bool:
+  """Whether the package itself raised it: its message then says what to do."""
+  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+  package = pathlib.Path(__file__).parent
+  return pathlib.Path(frame.f_code.co_filename).is_relative_to(package)
+
+
 def main(argv: Sequence[str]) -> None:
+  """Checks the data, sets the machine up, and hands over to the loop."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   simplify_logging()
-  config = _CONFIG.value
+  try:
+    run(_CONFIG.value)
+  except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    if not is_for_the_user(error):
+      raise
+    sys.exit(f'\n{error}')
+
+
+def run(config: ml_collections.ConfigDict) -> None:
+  """Does what --mode says."""
   workdir = _WORKDIR.value or default_workdir(
     config_flags.get_config_filename(flags.FLAGS['config'])
   )
@@ -84,17 +107,14 @@ def main(argv: Sequence[str]) -> None:
   sharding.join_hosts()
   sharding.cache_compilations()
   logging.info(
-    'Host %d of %d; %s.',
+    'Host %d of %d; devices %s; files go to %s.',
     jax.process_index(),
     jax.process_count(),
     ', '.join(str(device) for device in jax.local_devices()),
+    workdir,
   )
-  if _MODE.value == 'train':
-    loop.train(config, workdir)
-  if _MODE.value in ('train', 'sample'):
-    loop.sample(config, workdir)
-  if _MODE.value in ('train', 'evaluate'):
-    loop.evaluate(config, workdir)
+  modes = dict(train=loop.train, sample=loop.sample, evaluate=loop.evaluate)
+  modes[_MODE.value](config, workdir)
 
 
 if __name__ == '__main__':

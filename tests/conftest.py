@@ -39,6 +39,17 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if 'slow' not in item.keywords]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+  """A slow test that is skipped although --all asks for it has failed."""
+  report = yield
+  slow = 'slow' in item.keywords and item.config.getoption('--all')
+  if slow and report.skipped and not hasattr(report, 'wasxfail'):
+    report.outcome = 'failed'
+    report.longrepr = f'--all must not skip a slow test: {report.longrepr}'
+  return report
+
+
 @pytest.fixture
 def photo_folder(tmp_path):
   """Twelve small images, at several depths, of several formats."""
@@ -65,7 +76,7 @@ def micro(config: ml_collections.ConfigDict, source: str):
     dtype='float32',
   )
   config.objective.sample_schedule.update(start=1e-3, end=0.9, num_steps=4)
-  config.optimizer.learning_rate = 1e-3
+  config.optimizer.update(learning_rate=1e-3, warmup_steps=2)
   config.train.update(batch=8, steps=4, log_every=2, checkpoint_every=2)
   config.held_out.update(examples=8, images=2, samples=2, every=100)
   return config

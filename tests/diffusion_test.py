@@ -19,7 +19,8 @@ def batch_of(size=4, hole=True, seed=0):
   mask = (draw.uniform(size=[size, 8, 8, 1]) < 0.5).astype(np.float32)
   mask = mask if hole else np.ones_like(mask)
   noise = draw.normal(size=target.shape).astype(np.float32)
-  return arrays.Batch(target, np.where(mask > 0.5, noise, target), mask)
+  cond = np.where(mask > 0.5, noise, target)
+  return arrays.Batch(*map(jnp.asarray, (target, cond, mask)))
 
 
 def test_noised_images_have_the_stated_mean_and_variance():
@@ -88,7 +89,9 @@ def test_loss_has_no_gradient_outside_the_mask():
 def test_loss_is_the_mean_over_all_masked_values_whatever_the_split():
   """Holes of different sizes weigh by pixel; an empty one not at all."""
   batch = batch_of(size=4)
-  batch = batch._replace(mask=batch.mask * np.array([1, 1, 0, 1])[:, None, None, None])
+  batch = batch._replace(
+    mask=batch.mask * jnp.array([1, 1, 0, 1])[:, None, None, None]
+  )
   truth = jnp.zeros_like(batch.target)
   gamma = jnp.zeros(4)
   whole = objective.masked_errors(batch.target, truth, batch.mask, gamma, 'l2')
@@ -141,8 +144,12 @@ def test_each_step_is_algorithm_2():
   variance *= shrink**2
   cond = jnp.zeros([4, 64, 64, 3])
   drawn = sampler.refine(
-    gaussian_denoiser(0.0, 0.2), None, cond, cond[..., :1] + 1,
-    jax.random.key(3), SHORT,
+    gaussian_denoiser(0.0, 0.2),
+    None,
+    cond,
+    cond[..., :1] + 1,
+    jax.random.key(3),
+    SHORT,
   )
   assert abs(drawn.var() / variance - 1) < 0.03
 
@@ -159,8 +166,10 @@ def test_known_pixels_come_out_as_they_went_in():
 
 def test_samples_differ_by_key_and_by_row_only():
   cond = jnp.zeros([2, 8, 8, 3])
-  draw = lambda key: sampler.refine(  # noqa: E731
-    gaussian_denoiser(0.0, 0.3), None, cond, cond[..., :1] + 1, key, SHORT
+  draw = (
+    lambda key: sampler.refine(  # noqa: E731
+      gaussian_denoiser(0.0, 0.3), None, cond, cond[..., :1] + 1, key, SHORT
+    )
   )
   one, again, other = (draw(jax.random.key(k)) for k in (0, 0, 1))
   assert np.array_equal(one, again)
@@ -171,7 +180,8 @@ def test_blind_is_the_best_multiple_of_what_it_sees():
   """On pixels that are independent and normal, nothing can do better."""
   draw = np.random.default_rng(0)
   target = (0.3 + 0.4 * draw.normal(size=[8, 32, 32, 3])).astype(np.float32)
-  batch = arrays.Batch(target, 0 * target, np.ones_like(target[..., :1]))
+  ones = jnp.ones([8, 32, 32, 1])
+  batch = arrays.Batch(jnp.asarray(target), jnp.asarray(target), ones)
   task = objective.Diffusion(TRAIN, SHORT)
   gamma = task.spread(8)
   _, blind = task.blind(batch)

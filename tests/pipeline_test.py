@@ -12,7 +12,9 @@ from palette_jax import images, tasks
 from palette_jax.data import pipeline, sources
 
 
-def make(source='photos', split='train', task='inpainting', size=(16, 24), **kw):
+def make(
+  source='photos', split='train', task='inpainting', size=(16, 24), **kw
+):
   return pipeline.Pipeline(
     source=sources.open_source(source, split),
     corrupt=tasks.corruption(task),
@@ -23,7 +25,9 @@ def make(source='photos', split='train', task='inpainting', size=(16, 24), **kw)
 
 
 def equal(a, b):
-  return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
+  return all(
+    np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b))
+  )
 
 
 @pytest.mark.parametrize('n', [18, 500, 50_000])
@@ -48,7 +52,9 @@ def test_every_epoch_shows_every_record_once():
   positions = list(data.records(0).take(12 * 5).as_numpy_iterator())
   epochs, records = np.array(positions).T.reshape(2, 5, 12)
   assert np.array_equal(epochs, np.repeat(np.arange(5)[:, None], 12, 1))
-  assert np.array_equal(np.sort(records, axis=1), np.tile(np.arange(12), (5, 1)))
+  assert np.array_equal(
+    np.sort(records, axis=1), np.tile(np.arange(12), (5, 1))
+  )
 
 
 def test_a_stream_from_step_k_is_the_tail_of_the_stream_from_0():

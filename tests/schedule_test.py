@@ -58,7 +58,9 @@ def test_gamma_between_meets_the_steps():
   np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
-@pytest.mark.parametrize('bad', [(0, 0.1, 5), (0.2, 0.1, 5), (0.1, 1, 5), (0.1, 0.2, 0)])
+@pytest.mark.parametrize(
+  'bad', [(0, 0.1, 5), (0.2, 0.1, 5), (0.1, 1, 5), (0.1, 0.2, 0)]
+)
 def test_a_schedule_that_is_none_is_refused(bad):
   with pytest.raises(ValueError, match='linear schedule needs'):
     schedule.linear(*bad)

@@ -105,7 +105,9 @@ def tfds_build(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings('ignore')  # of TFDS, about itself
-def test_a_tfds_build_is_entered_at_any_record(tfds_build, monkeypatch, tmp_path):
+def test_a_tfds_build_is_entered_at_any_record(
+  tfds_build, monkeypatch, tmp_path
+):
   from palette_jax.data import tfrecord
 
   monkeypatch.setattr(tfrecord, 'CACHE', tmp_path / 'cache')

@@ -16,7 +16,7 @@ from palette_jax.training import loop, optimizer, run, state, step
 
 @pytest.fixture(scope='module')
 def parts():
-  config, _ = common.get_config(None, dict(name='inpainting'))
+  config = common.get_config(common.parse_arg(None), 'inpainting')
   config = micro(config, 'photos')
   return config, run.build(config)
 
@@ -48,19 +48,19 @@ def mesh_of(data, fsdp):
   )
 
 
-def test_warm_up_is_linear_and_a_tenth_of_a_short_run_at_most():
-  paper = optimizer.schedule(1e-4, 10_000, 1_000_000)
+def test_warm_up_is_linear_then_the_rate_is_constant():
+  paper = optimizer.schedule(1e-4, 10_000)
   for at, wanted in [(0, 0), (5_000, 5e-5), (10_000, 1e-4), (10**6, 1e-4)]:
     assert np.isclose(paper(at), wanted)
-  short = optimizer.schedule(1e-4, 10_000, 300)
-  assert np.isclose(short(15), 5e-5) and np.isclose(short(30), 1e-4)
 
 
 def test_ema_is_the_stated_average():
   decays = [float(state.ema_decay(0.9999, jnp.array(t))) for t in range(4)]
   np.testing.assert_allclose(decays, [1 / 10, 2 / 11, 3 / 12, 4 / 13])
   assert state.ema_decay(0.9999, jnp.array(10**6)) == np.float32(0.9999)
-  tree = state.ema_update({'w': jnp.array([2.0])}, {'w': jnp.array([4.0])}, 0.75)
+  tree = state.ema_update(
+    {'w': jnp.array([2.0])}, {'w': jnp.array([4.0])}, 0.75
+  )
   assert tree['w'] == 2.5
 
 
@@ -93,7 +93,9 @@ def test_one_device_equals_eight_and_any_mesh(parts):
       np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-5)
       np.testing.assert_allclose(a['counts'], b['counts'])
       np.testing.assert_allclose(a['errors'], b['errors'], rtol=1e-4)
-    for a, b in zip(jax.tree.leaves(one.ema_params), jax.tree.leaves(many.ema_params)):
+    for a, b in zip(
+      jax.tree.leaves(one.ema_params), jax.tree.leaves(many.ema_params)
+    ):
       np.testing.assert_allclose(a, b, atol=1e-4)
 
 

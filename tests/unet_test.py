@@ -129,14 +129,18 @@ def test_attention_is_the_textbook_s():
   params = random_params(module, x)
   out = module.apply({'params': params}, x)
   h = nn.GroupNorm(32, epsilon=1e-5).apply({'params': params['norm']}, x)
-  qkv = h.reshape(24, 32) @ params['qkv']['kernel'] + params['qkv']['bias'][None]
+  qkv = (
+    h.reshape(24, 32) @ params['qkv']['kernel'] + params['qkv']['bias'][None]
+  )
   q, k, v = np.split(np.asarray(qkv), 3, axis=1)
   heads = []
   for part in (slice(0, 16), slice(16, 32)):
     logits = q[7, part] @ k[:, part].T / 4.0
     weights = np.exp(logits - logits.max())
     heads.append(weights / weights.sum() @ v[:, part])
-  wanted = np.concatenate(heads) @ params['out']['kernel'] + params['out']['bias']
+  wanted = (
+    np.concatenate(heads) @ params['out']['kernel'] + params['out']['bias']
+  )
   np.testing.assert_allclose(out[0, 1, 1] - x[0, 1, 1], wanted, atol=1e-4)
 
 
@@ -174,6 +178,7 @@ def test_noise_level_is_told_apart_and_harmless_below_training():
     ({'channel_mult': (1, 1, 1, 1, 1, 1)}, (48, 64), 'multiples of 32'),
     ({'channels': 48}, (16, 16), 'multiple of 32'),
     ({'attention_levels': (2,)}, (16, 16), 'level 2 does not exist'),
+    ({'attention': 'local'}, (16, 16), "attention='local'"),
     ({'head_channels': 48}, (16, 16), '48 does not divide the 64'),
   ],
 )

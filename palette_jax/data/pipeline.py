@@ -146,7 +146,9 @@ def _as_is(function):
   return tf.autograph.experimental.do_not_convert(function)
 
 
-def epoch_order(n: int, seed: int, epoch: 'tf.Tensor') -> 'tf.Tensor':
+def epoch_order(
+  n: int, seed: 'int | tf.Tensor', epoch: 'tf.Tensor'
+) -> 'tf.Tensor':
   """The permutation of 0..n-1 that is epoch `epoch`, int64 [n]."""
   # Not index_shuffle: below 65,537 records it looks at 8 bits of the seed.
   return tf.random.experimental.stateless_shuffle(

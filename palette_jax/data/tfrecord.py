@@ -50,7 +50,9 @@ def index(paths: Sequence[str]) -> Index:
     with np.load(cached) as arrays:
       return Index(paths, arrays['files'], arrays['offsets'])
   offsets = [_offsets(path, size) for path, size in zip(paths, sizes)]
-  files = np.repeat(np.arange(len(paths), dtype=np.int32), list(map(len, offsets)))
+  files = np.repeat(
+    np.arange(len(paths), dtype=np.int32), list(map(len, offsets))
+  )
   built = Index(paths, files, np.concatenate(offsets))
   CACHE.mkdir(parents=True, exist_ok=True)
   partial = cached.with_suffix(f'.{os.getpid()}.npz')

@@ -11,6 +11,7 @@ import einops
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 GROUPS = 32  # of every GroupNorm
@@ -20,7 +21,7 @@ _uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 def conv(
-  features: int, dtype: jnp.dtype, name: str, *, size: int = 3, zero=False
+  features: int, dtype: DTypeLike, name: str, *, size: int = 3, zero=False
 ) -> nn.Conv:
   """A convolution that keeps height and width."""
   init = nn.initializers.zeros if zero else _uniform
@@ -30,7 +31,7 @@ def conv(
 
 
 def dense(
-  features: int, dtype: jnp.dtype, name: str, *, zero=False
+  features: int, dtype: DTypeLike, name: str, *, zero=False
 ) -> nn.Dense:
   """A dense layer over the last axis."""
   init = nn.initializers.zeros if zero else _uniform
@@ -65,7 +66,7 @@ class ResBlock(nn.Module):
   """
 
   features: int
-  dtype: jnp.dtype
+  dtype: DTypeLike
   resample: object = None
 
   @nn.compact
@@ -97,7 +98,7 @@ class SelfAttention(nn.Module):
   """
 
   head_channels: int
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:

@@ -21,6 +21,7 @@ class UNet(nn.Module):
     channels: of the first level.
     channel_mult: of each level, in multiples of `channels`.
     num_res_blocks: per level on the way down; one more on the way up.
+    attention: 'global', the paper's base model.
     attention_levels: levels, counted from 0, that have self-attention.
     head_channels: channels of one attention head.
     dtype: of the arithmetic, 'bfloat16' or 'float32'.
@@ -29,6 +30,7 @@ class UNet(nn.Module):
   channels: int = 256
   channel_mult: tuple[int, ...] = (1, 1, 2, 2, 4, 4)
   num_res_blocks: int = 2
+  attention: str = 'global'
   attention_levels: tuple[int, ...] = (3, 4, 5)  # 32x32, 16x16, 8x8 of 256x256
   head_channels: int = 64
   dtype: str = 'bfloat16'
@@ -111,6 +113,11 @@ def check(model: UNet, height: int, width: int) -> None:
     raise ValueError(
       f'model.channels must be a multiple of {blocks.GROUPS}, the number of '
       f'groups that are normalised; got {model.channels}.'
+    )
+  if model.attention != 'global':
+    raise ValueError(
+      f'model.attention={model.attention!r}: this version of the network has '
+      'global attention only.'
     )
   attended = {len(model.channel_mult) - 1, *model.attention_levels}
   for level in attended:

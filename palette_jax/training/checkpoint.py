@@ -29,8 +29,11 @@ class Checkpoints:
   def __init__(self, workdir: str):
     self._folder = _absolute(workdir) + '/checkpoints'
     policy = ocp.training.preservation_policies.LatestN(KEEP)
+    context = ocp.Context()
+    # Devices that hold the same array share the work of writing a large one.
+    context.array.saving.min_slice_bytes_for_replica_parallel = 2**20
     self._checkpointer = ocp.training.Checkpointer(
-      self._folder, preservation_policy=policy
+      self._folder, context=context, preservation_policy=policy
     )
 
   def latest(self) -> int | None:
@@ -86,18 +89,23 @@ class Checkpoints:
     where = f'{self._folder}/{step}'
     saved = self._checkpointer.checkpointables_metadata(step).metadata
     for item, expected in abstract.items():
+      if not saved.get(item):  # Orbax logs what it could not read
+        raise _damaged(where, f'{item} cannot be read')
       _check_shapes(where, saved[item], expected)
     loaded = self._checkpointer.load_checkpointables(step, abstract)
     sums = self.meta(step)['checksums']
     for item, tree in loaded.items():
       for name, found in checksums(tree).items():
         if sums[item].get(name) != found:
-          raise ValueError(
-            f'Checkpoint {where} is damaged: the bytes of {item} {name} are '
-            'not those that were saved. Delete it to go on from the one '
-            'before it.'
-          )
+          raise _damaged(where, f'the bits of {item} {name} have changed')
     return loaded
+
+
+def _damaged(where: str, why: str) -> ValueError:
+  return ValueError(
+    f'Checkpoint {where} is damaged: {why}. Delete that folder, and the same '
+    'command goes on from the checkpoint before it.'
+  )
 
 
 def _absolute(workdir: str) -> str:
@@ -124,6 +132,7 @@ def _names(tree) -> dict[str, Any]:
 
 def _check_shapes(where, saved, expected):
   """Compares what is stored with what the config asks for, leaf by leaf."""
+  expected = jax.eval_shape(lambda tree: jax.tree.map(_bits, tree), expected)
   saved, expected = _names(saved), _names(expected)
   for name in sorted(saved.keys() | expected.keys()):
     found = getattr(saved.get(name), 'shape', None)
@@ -138,6 +147,12 @@ def _check_shapes(where, saved, expected):
     )
 
 
+def _bits(array: Array) -> Array:
+  """Keys as the numbers that they are on disk; other arrays as they are."""
+  key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+  return jax.random.key_data(array) if key else array
+
+
 def checksums(tree) -> dict[str, int]:
   """A 32-bit sum over the bits of each leaf, by name.
 
@@ -150,8 +165,7 @@ def checksums(tree) -> dict[str, int]:
 @jax.jit
 def _checksums(tree):
   def leaf(array: Array):
-    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-      array = jax.random.key_data(array)
+    array = _bits(array)
     words = jax.lax.bitcast_convert_type(array, jnp.uint32)
     total = jnp.zeros(array.shape, jnp.uint32)
     for axis, size in enumerate(array.shape):
@@ -161,4 +175,3 @@ def _checksums(tree):
     return jnp.sum(words * (2 * total + 1), dtype=jnp.uint32)
 
   return jax.tree.map(leaf, tree)
-

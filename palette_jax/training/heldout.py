@@ -88,7 +88,8 @@ class HeldOut:
     """A row for each photo: input | samples | original, in [-1, 1]."""
     samples = self._config.samples
     cond, mask = (
-      np.repeat(x, samples, axis=0) for x in (self._shown.cond, self._shown.mask)
+      np.repeat(x, samples, axis=0)
+      for x in (self._shown.cond, self._shown.mask)
     )
     drawn = self.restore(params, cond, mask, self._key_draw)
     drawn = einops.rearrange(drawn, '(b n) ... -> b n ...', n=samples)

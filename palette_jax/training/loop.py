@@ -24,9 +24,7 @@ from palette_jax.training import (
 from palette_jax.training import run as runs
 
 
-def train(
-  config: ml_collections.ConfigDict, workdir: str
-) -> state.TrainState:
+def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
   """Trains until config.train.steps, from the newest checkpoint if any.
 
   Args:
@@ -56,7 +54,7 @@ def train(
   unreadable = monitor.Unreadable(
     run.train_data.source.names, config.data.max_unreadable
   )
-  rate = optimizer.schedule(**config.optimizer, num_steps=last)
+  rate = optimizer.schedule(**config.optimizer)
   train_step = compile_step(config, run, train_state)
   batches = run.train_data.train(
     config.train.batch, start, jax.process_index(), jax.process_count()

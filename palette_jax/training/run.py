@@ -52,6 +52,12 @@ def build(config: ml_collections.ConfigDict) -> Run:
   mesh = sharding.make_mesh(config.mesh.fsdp)
   sharding.check_batch(mesh, config.train.batch, 'train.batch')
   sharding.check_batch(mesh, config.held_out.examples, 'held_out.examples')
+  warmup, steps = config.optimizer.warmup_steps, config.train.steps
+  if warmup > steps:
+    raise ValueError(
+      f'optimizer.warmup_steps={warmup} is longer than train.steps={steps}. '
+      f'The variant :steps={steps} sets both.'
+    )
   corrupt = tasks.corruption(**config.task)
   train_data, held_out_data = (
     pipeline.Pipeline(
@@ -75,7 +81,7 @@ def build(config: ml_collections.ConfigDict) -> Run:
     denoise_fn=denoise_fn,
     recipe=(
       model,
-      optimizer.create(config.optimizer, config.train.steps),
+      optimizer.create(config.optimizer),
       size,
       config.seed,
     ),

@@ -3,6 +3,8 @@
 Next: palette_jax/training/step.py
 """
 
+from typing import Any
+
 import flax
 import flax.linen as nn
 import jax
@@ -17,7 +19,7 @@ class TrainState(flax.struct.PyTreeNode):
   """The state of a run.
 
   Attributes:
-    step: number of steps done.
+    step: number of steps done, int32.
     params: the weights, float32.
     ema_params: their exponential moving average: what is sampled, evaluated
       and exported.
@@ -25,11 +27,12 @@ class TrainState(flax.struct.PyTreeNode):
     key: never changes; step k uses fold_in(key, k).
   """
 
-  step: Int[Array, '']
+  # Not only arrays: the same tree holds shapes, shardings and checksums.
+  step: Any
   params: arrays.Params
   ema_params: arrays.Params
   opt_state: optax.OptState
-  key: Array
+  key: Any
 
 
 def create(

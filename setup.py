@@ -1,0 +1,57 @@
+"""Installs the package; configs, tests and launch stay in the clone."""
+
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+  r"__version__ = '(.+)'", (HERE / 'palette_jax/__init__.py').read_text()
+).group(1)
+# tensorflow-cpu has wheels for Linux on x86-64 only, among what is used here.
+LINUX_X86 = 'sys_platform == "linux" and platform_machine == "x86_64"'
+
+setuptools.setup(
+  name='palette_jax',
+  version=VERSION,
+  description='Palette: image-to-image diffusion models, in JAX',
+  long_description=(HERE / 'README.md').read_text(),
+  long_description_content_type='text/markdown',
+  license='Apache-2.0',
+  packages=setuptools.find_packages(include=['palette_jax', 'palette_jax.*']),
+  package_data={'palette_jax': ['data/photos/*']},
+  python_requires='>=3.11,<3.14',  # TensorFlow's wheels
+  install_requires=[
+    'absl-py>=2.1',
+    'clu>=0.0.12',
+    'einops>=0.8',
+    'etils[epath,epy]>=1.9',
+    'flax>=0.12',
+    'jax>=0.10',
+    'jaxtyping>=0.3',
+    'ml_collections>=1.0',
+    'numpy>=2.0',
+    'optax>=0.2.8',
+    'orbax-checkpoint>=0.12.8',
+    'pillow>=11',
+    'tensorboard>=2.20',  # clu needs it and does not say so
+    f'tensorflow-cpu>=2.20; {LINUX_X86}',
+    f'tensorflow>=2.20; not ({LINUX_X86})',
+    'tensorflow-datasets>=4.9.8',
+  ],
+  extras_require={
+    'test': [
+      'beartype>=0.21',
+      'pytest>=8',
+      'pytest-xdist>=3.6',
+      'ruff>=0.12',
+      'scipy>=1.14',
+    ],
+    'tpu': ['jax[tpu]>=0.10'],
+    'gpu': ['jax[cuda13]>=0.10'],
+    'demo': ['gradio>=6'],
+    'eval': ['safetensors>=0.6'],
+    'torch': ['torch>=2.9'],
+  },
+)

@@ -1,0 +1,132 @@
+"""The shape of the code: import directions, sizes, and words that hold."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = sorted((ROOT / 'palette_jax').rglob('*.py'))
+FORBIDDEN = {
+  'arrays': {'flax', 'tensorflow'},
+  'images': {'flax', 'tensorflow', 'jax'},
+  'masks': {'jax', 'flax'},
+  'tasks': {'jax', 'flax', 'palette_jax.data', 'palette_jax.diffusion'},
+  'data': {'jax', 'flax', 'palette_jax.training', 'palette_jax.models'},
+  'models': {'tensorflow', 'palette_jax.diffusion', 'palette_jax.training'},
+  'diffusion': {'flax', 'tensorflow', 'palette_jax.models', 'palette_jax.data'},
+  'training': {'palette_jax.main'},
+}
+
+
+def imports(path):
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      yield node.module
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+@pytest.mark.parametrize('chapter', FORBIDDEN)
+def test_imports_point_one_way(chapter):
+  files = [
+    p for p in PACKAGE if p.relative_to(ROOT).parts[1].split('.')[0] == chapter
+  ]
+  assert files
+  for path in files:
+    for name in imports(path):
+      for bad in FORBIDDEN[chapter]:
+        assert not f'{name}.'.startswith(f'{bad}.'), f'{path} imports {name}'
+
+
+def test_the_package_knows_no_configs_and_no_other_folder():
+  for path in PACKAGE:
+    for name in imports(path):
+      assert name.split('.')[0] not in (
+        'configs',
+        'tests',
+        'launch',
+        'benchmarks',
+      )
+
+
+def test_tasks_are_prepared_without_tensorflow():
+  code = """
+import sys, numpy as np
+from palette_jax import tasks
+for name in tasks.names():
+  tasks.get(name)
+tasks.get('colorization').prepare(np.zeros([8, 8, 3], np.float32))
+assert 'tensorflow' not in sys.modules and 'jax' not in sys.modules
+"""
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
+def test_files_and_functions_stay_readable():
+  for path in PACKAGE:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 350, path
+    for node in ast.walk(ast.parse(text)):
+      if isinstance(node, ast.FunctionDef):
+        length = node.end_lineno - node.lineno + 1
+        assert length <= (120 if path.name == 'loop.py' else 75), node.name
+
+
+def test_every_chapter_leads_to_the_next():
+  """The last line of a file's docstring names a file that exists."""
+  for path in PACKAGE:
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ''
+    for name in re.findall(r'^Next: (.+)$', docstring, re.M):
+      assert (ROOT / name).exists(), f'{path}: {name}'
+    if path.name != '__init__.py' and path.name != 'main.py':
+      assert 'Next: ' in docstring, path
+
+
+def test_every_public_function_is_documented_and_typed():
+  for path in PACKAGE:
+    for node in ast.parse(path.read_text()).body:
+      if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        continue
+      if node.name.startswith('_') or node.name == 'main':
+        continue
+      assert ast.get_docstring(node), f'{path}: {node.name}'
+      if isinstance(node, ast.FunctionDef):
+        untyped = [a.arg for a in node.args.args if a.annotation is None]
+        assert not untyped, f'{path}: {node.name}({untyped})'
+
+
+def test_the_readme_s_files_and_configs_exist():
+  text = (ROOT / 'README.md').read_text()
+  paths = re.findall(
+    r'\b(?:configs|launch|palette_jax|tests)/[\w/]+(?:\.py)?', text
+  )
+  assert len(paths) > 10
+  for path in paths:
+    assert (ROOT / path).exists(), path
+
+
+def test_requirements_pin_what_setup_asks_for():
+  asked = set(
+    re.findall(
+      r"^\s+f?'([\w-]+)(?:\[.*\])?>=", (ROOT / 'setup.py').read_text(), re.M
+    )
+  )
+  pinned = set(
+    re.findall(r'^([\w.-]+)==', (ROOT / 'requirements.txt').read_text(), re.M)
+  )
+  normal = lambda names: {n.lower().replace('_', '-') for n in names}  # noqa: E731
+  optional = {'gradio', 'safetensors', 'torch'}
+  assert len(asked) > 15
+  assert normal(asked) - optional <= normal(pinned)
+
+
+@pytest.mark.parametrize(
+  'script', ['launch/install', 'launch/quickstart', 'launch/test', '.ci/run']
+)
+def test_scripts_are_executable_and_parse(script):
+  path = ROOT / script
+  assert path.stat().st_mode & 0o111
+  subprocess.run(['bash', '-n', str(path)], check=True)

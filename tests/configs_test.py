@@ -1,0 +1,157 @@
+"""Every config builds, and the paper's values are the defaults."""
+
+import importlib.util
+import json
+import pathlib
+
+import jax
+import ml_collections
+import pytest
+from conftest import ROOT, micro
+
+from configs import common
+from palette_jax.training import run, state
+
+FILES = sorted(
+  p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem != 'common'
+)
+TASKS = ['colorize', 'inpaint', 'uncrop', 'jpeg']
+
+
+def load(name, arg=None) -> ml_collections.ConfigDict:
+  spec = importlib.util.spec_from_file_location(
+    name, ROOT / f'configs/{name}.py'
+  )
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(arg)
+
+
+def test_the_files_are_those_of_the_design():
+  assert FILES == sorted(
+    [*TASKS, 'multitask', 'regression', 'unconditional', 'ablations']
+  )
+
+
+def test_the_paper_s_values_are_the_defaults():
+  config = load('colorize')
+  assert config.data.size == (256, 256) and config.data.min_crop == 1.0
+  assert config.train.batch == 1024 and config.train.steps == 1_000_000
+  assert config.train.ema_decay == 0.9999
+  assert config.optimizer.to_dict() == dict(
+    learning_rate=1e-4, warmup_steps=10_000
+  )
+  assert config.objective.to_dict() == dict(
+    name='diffusion',
+    norm='l2',
+    train_schedule=dict(start=1e-6, end=0.01, num_steps=2000),
+    sample_schedule=dict(start=1e-4, end=0.09, num_steps=1000),
+  )
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_every_config_builds_at_the_paper_s_size(name):
+  """Everything but the weights themselves: 552,814,083 of them."""
+  config = load(name)
+  config.data.source = 'photos'
+  built = run.build(config)
+  abstract = state.abstract_state(built.mesh, *built.recipe)
+  sizes = jax.tree.map(lambda x: x.size, abstract.params)
+  assert jax.tree.reduce(int.__add__, sizes) == 552_814_083
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_every_config_has_a_tiny_variant_that_makes_examples(name):
+  config = load(name, 'tiny')
+  built = run.build(config)
+  batch = next(built.train_data.train(config.train.batch))
+  assert batch.examples.target.shape == (8, 64, 64, 3)
+  assert batch.readable.all() and batch.examples.mask.any((1, 2, 3)).all()
+
+
+@pytest.mark.parametrize('arg', [None, 'tiny', 'size=64,batch=32'])
+def test_one_recipe_for_all_tasks(arg):
+  """The paper's claim: the four differ only in the task."""
+  configs = []
+  for name in TASKS:
+    config = load(name, arg).to_dict()
+    del config['task']
+    configs.append(config)
+  assert all(config == configs[0] for config in configs)
+
+
+def test_variants_set_what_they_name():
+  config = load('inpaint', 'size=64,batch=32,steps=500')
+  assert config.data.size == (64, 64)
+  assert (config.train.batch, config.train.steps) == (32, 500)
+  tiny = load('inpaint', 'tiny,batch=4,steps=7')
+  assert tiny.data.source == 'photos'
+  assert (tiny.train.batch, tiny.train.steps) == (4, 7)
+  assert load('inpaint', 'steps=5000').optimizer.warmup_steps == 500
+  assert load('ablations', 'l1').objective.norm == 'l1'
+  assert load('ablations', 'dilated').model.attention == 'dilated'
+  assert load('ablations').train.steps == 500_000
+  assert load('ablations').train.batch == 512
+  assert load('multitask').task.tasks == ('colorization', 'inpainting', 'jpeg')
+  assert load('multitask', 'uncrop').task.tasks[-1] == 'uncropping'
+  assert load('regression', 'task=jpeg').task.name == 'jpeg'
+  assert load('regression').objective.name == 'regression'
+
+
+@pytest.mark.parametrize(
+  ('arg', 'message'),
+  [
+    ('tyny', "'tyny'.* Did you mean 'tiny'"),
+    ('size', "'size' .*write size=VALUE"),
+    ('tiny=1', "'tiny=1' .*write tiny"),
+    ('size=big', "'big' is not int"),
+  ],
+)
+def test_a_wrong_variant_says_what_is_right(arg, message):
+  with pytest.raises(ValueError, match=message):
+    load('colorize', arg)
+
+
+def test_a_config_survives_json():
+  config = load('multitask')
+  assert json.loads(config.to_json())['task']['name'] == 'multitask'
+
+
+def test_every_field_can_be_set_and_a_typo_cannot():
+  config = load('colorize').lock()
+  config.train.batch = 16
+  with pytest.raises(AttributeError, match='Did you mean'):
+    config.train.bach = 16
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (lambda c: c.task.update(name='colourise'), 'no task'),
+    (lambda c: c.data.update(size=(20, 15)), 'multiples of 2; got 20x15'),
+    (lambda c: c.data.update(source='folder:/none'), 'no folder /none'),
+    (lambda c: c.train.update(batch=12), 'does not divide over 8 devices'),
+    (lambda c: c.objective.update(norm='l3'), 'l3'),
+    (lambda c: c.mesh.update(fsdp=3), 'fsdp=3'),
+    (lambda c: c.optimizer.update(warmup_steps=5), 'longer than train.steps=4'),
+  ],
+)
+def test_what_does_not_fit_is_refused_before_anything_compiles(change, message):
+  config = micro(load('colorize'), 'photos')
+  change(config)
+  with pytest.raises((ValueError, FileNotFoundError), match=message):
+    run.build(config)
+
+
+def test_held_out_is_told_apart_by_photo_not_by_crop():
+  built = run.build(load('colorize', 'tiny'))
+  train = set(built.train_data.source.names)
+  held_out = set(built.held_out_data.source.names)
+  assert train and held_out and not train & held_out
+
+
+def test_config_files_are_short():
+  for name in FILES:
+    text = pathlib.Path(ROOT, f'configs/{name}.py').read_text()
+    assert len(text.splitlines()) <= 40
+    assert common.__name__.split('.')[1] in text

@@ -1,0 +1,241 @@
+"""Training as a whole, on a network of seconds."""
+
+import json
+import logging
+
+import jax
+import numpy as np
+import pytest
+import tensorflow as tf
+from configs_test import load
+from conftest import micro
+
+from palette_jax import sharding
+from palette_jax.data import pipeline
+from palette_jax.training import checkpoint, heldout, loop, monitor, run, state
+
+
+def tiny(source='photos', name='inpaint', **train):
+  config = micro(load(name), str(source))
+  config.train.update(**train)
+  return config
+
+
+@pytest.fixture(autouse=True)
+def one_device(request, monkeypatch):
+  """One device, which compiles faster, unless a test asks for all of them."""
+  if 'eight_devices' not in request.keywords:
+    mesh = jax.make_mesh(
+      (1, 1),
+      ('data', 'fsdp'),
+      axis_types=(jax.sharding.AxisType.Auto,) * 2,
+      devices=jax.devices()[:1],
+    )
+    monkeypatch.setattr(sharding, 'make_mesh', lambda fsdp: mesh)
+
+
+def leaves(tree):
+  tree = tree.replace(key=jax.random.key_data(tree.key))
+  return [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+def same_bits(a, b):
+  return all(np.array_equal(x, y) for x, y in zip(leaves(a), leaves(b)))
+
+
+@pytest.mark.eight_devices
+def test_20_steps_are_10_steps_and_a_restart_and_10_steps(tmp_path):
+  """Bit for bit: weights, average, optimizer, key, and every batch."""
+  every = dict(checkpoint_every=5)
+  whole = loop.train(tiny(steps=20, **every), str(tmp_path / 'whole'))
+  loop.train(tiny(steps=10, **every), str(tmp_path / 'parts'))
+  resumed = loop.train(tiny(steps=20, **every), str(tmp_path / 'parts'))
+  assert int(resumed.step) == 20
+  assert same_bits(whole, resumed)
+
+
+def test_a_folder_with_broken_files_resumes_bit_equal(photo_folder, tmp_path):
+  """One image in ten cannot be read."""
+  source = f'folder:{photo_folder}'
+  names = pipeline.sources.open_source(source, 'train').names
+  (photo_folder / names[3]).write_bytes(b'no image')
+  whole = loop.train(tiny(source, steps=6), str(tmp_path / 'whole'))
+  loop.train(tiny(source, steps=3), str(tmp_path / 'parts'))
+  resumed = loop.train(tiny(source, steps=6), str(tmp_path / 'parts'))
+  assert same_bits(whole, resumed)
+
+
+def test_a_run_leaves_curves_pictures_config_and_a_readable_end(
+  tmp_path, capsys
+):
+  config = tiny(steps=5)
+  config.held_out.every = 2
+  loop.train(config, str(tmp_path))
+  out = capsys.readouterr().out
+  assert str(tmp_path / 'samples/5.png') in out
+  assert (tmp_path / 'samples/5.png').exists()
+  for line in ('this model', 'untrained network', 'knows the noise level only'):
+    assert line in out
+  assert (
+    json.loads((tmp_path / 'config.json').read_text())['train']['steps'] == 5
+  )
+  assert 'Total' in (tmp_path / 'parameters.txt').read_text()
+  tags, pictures = set(), 0
+  for file in tmp_path.glob('events*'):
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+      for value in event.summary.value:
+        tags.add(value.tag)
+        pictures += value.tag.startswith('held_out/') or value.tag == 'held_out'
+  assert {
+    'loss',
+    'grad_norm',
+    'learning_rate',
+    'images_per_second',
+    'held_out_loss',
+  } <= tags
+  assert any(tag.startswith('loss_by_gamma/') for tag in tags)
+  assert pictures == 2
+
+
+def test_a_finished_run_says_so_and_changes_nothing(tmp_path, caplog):
+  first = loop.train(tiny(), str(tmp_path))
+  with caplog.at_level(logging.INFO):
+    again = loop.train(tiny(), str(tmp_path))
+  assert 'Nothing to do' in caplog.text
+  assert same_bits(first, again)
+
+
+def test_sample_and_evaluate_use_the_average_of_the_checkpoint(
+  tmp_path, capsys
+):
+  loop.train(tiny(), str(tmp_path))
+  end = capsys.readouterr().out
+  picture = tmp_path / 'samples/4.png'
+  before = picture.read_bytes()
+  picture.unlink()
+  loop.sample(tiny(), str(tmp_path))
+  assert picture.read_bytes() == before
+  loop.evaluate(tiny(), str(tmp_path))
+  again = capsys.readouterr().out
+  losses = [line for line in end.splitlines() if 'this model' in line]
+  assert losses and losses[0] in again
+
+
+def test_without_a_checkpoint_nothing_is_sampled(tmp_path):
+  for mode in (loop.sample, loop.evaluate):
+    with pytest.raises(FileNotFoundError, match='Train first'):
+      mode(tiny(), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (lambda c: c.model.update(channels=64), 'trained with model = '),
+    (lambda c: c.task.update(name='uncropping'), 'trained with task = '),
+    (lambda c: c.update(seed=1), 'trained with seed = 0, this run has 1'),
+    (lambda c: c.train.update(batch=16), 'train.batch = 8, this run has 16'),
+  ],
+)
+def test_a_checkpoint_of_another_run_is_refused(
+  tmp_path_factory, change, message
+):
+  workdir = tmp_path_factory.getbasetemp() / 'refused'
+  if not workdir.exists():
+    loop.train(tiny(steps=1), str(workdir))
+  other = tiny(steps=2)
+  change(other)
+  with pytest.raises(ValueError, match=message):
+    loop.train(other, str(workdir))
+
+
+def test_other_images_are_refused_on_resume(photo_folder, tmp_path):
+  source = f'folder:{photo_folder}'
+  loop.train(tiny(source, steps=1), str(tmp_path))
+  names = pipeline.sources.open_source(source, 'train').names
+  (photo_folder / names[0]).unlink()
+  with pytest.raises(ValueError, match='had 11, now there are 10'):
+    loop.train(tiny(source, steps=2), str(tmp_path))
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
+  tmp_path, monkeypatch
+):
+  """The third batch holds a NaN: step 3 is named, step 2 is kept."""
+  original = pipeline.Pipeline.train
+
+  def poisoned(self, *args):
+    for i, batch in enumerate(original(self, *args)):
+      if i == 2:
+        examples = jax.tree.map(np.copy, batch.examples)
+        examples.target[0, 0, 0, 0] = np.nan
+        examples.mask[0] = 1.0
+        batch = batch._replace(examples=examples)
+      yield batch
+
+  monkeypatch.setattr(pipeline.Pipeline, 'train', poisoned)
+  with pytest.raises(FloatingPointError, match='Step 3: loss is nan'):
+    loop.train(tiny(steps=8), str(tmp_path))
+  monkeypatch.undo()
+  assert checkpoint.Checkpoints(str(tmp_path)).latest() == 2
+  resumed = loop.train(tiny(steps=8), str(tmp_path))
+  whole = loop.train(tiny(steps=8), str(tmp_path / 'whole'))
+  assert same_bits(resumed, whole)
+
+
+def test_after_200_steps_the_average_beats_the_initial_network(tmp_path):
+  config = tiny(name='colorize', steps=200, checkpoint_every=1000)
+  trained = loop.train(config, str(tmp_path))
+  built = run.build(config)
+  photos = heldout.HeldOut(config.held_out, built)
+  fresh = state.create_sharded(built.mesh, *built.recipe)
+  assert photos.loss(trained.ema_params) < 0.8 * photos.loss(fresh.params)
+
+
+def test_unreadable_records_are_named_once_and_limited(caplog):
+  def batch(readable):
+    return pipeline.HostBatch(None, np.arange(4), np.array(readable))
+
+  names = ['a.jpg', 'b.jpg', 'c.jpg', 'd.jpg']
+  count = monitor.Unreadable(names, limit=0.3)
+  for _ in range(30):
+    count.add(batch([True, True, False, True]))
+  assert caplog.text.count('c.jpg') == 1
+  with pytest.raises(
+    ValueError, match='max_unreadable=0.3; among them b.jpg, c'
+  ):
+    for _ in range(30):
+      count.add(batch([True, False, False, True]))
+
+
+def test_an_unreadable_held_out_photo_is_refused(photo_folder):
+  source = f'folder:{photo_folder}'
+  (name,) = pipeline.sources.open_source(source, 'held_out').names
+  (photo_folder / name).write_bytes(b'')
+  config = tiny(source)
+  with pytest.raises(ValueError, match=f'{name} cannot be read'):
+    heldout.HeldOut(config.held_out, run.build(config))
+
+
+@pytest.mark.eight_devices
+def test_any_number_of_images_is_restored_on_all_devices():
+  """Three on eight devices: padded, and cut again."""
+  config = tiny()
+  built = run.build(config)
+  photos = heldout.HeldOut(config.held_out, built)
+  params = state.create_sharded(built.mesh, *built.recipe).params
+  cond = np.zeros([3, 16, 16, 3], np.float32)
+  cond[:, :8] = 0.25
+  mask = np.ones([3, 16, 16, 1], np.float32)
+  mask[:, :8] = 0
+  drawn = photos.restore(params, cond, mask, jax.random.key(0))
+  assert drawn.shape == cond.shape
+  assert np.all(drawn[:, :8] == 0.25) and np.all(np.abs(drawn) <= 1)
+
+
+def test_means_weigh_noise_levels_by_their_counts():
+  rows = [
+    dict(loss=1.0, grad_norm=2.0, errors=np.eye(5)[0], counts=np.eye(5)[0]),
+    dict(loss=3.0, grad_norm=4.0, errors=np.eye(5)[0], counts=3 * np.eye(5)[0]),
+  ]
+  found = monitor.means(rows)
+  assert found == {'loss': 2.0, 'grad_norm': 3.0, 'loss_by_gamma/0.0-0.01': 0.5}

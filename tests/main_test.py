@@ -1,0 +1,201 @@
+"""The command itself, in processes of its own."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from palette_jax import main
+from palette_jax.training import checkpoint
+
+SMALL = [
+  '--config.data.size=(16,16)',
+  '--config.model.channel_mult=(1,1)',
+  '--config.model.attention_levels=()',
+  '--config.held_out.examples=8',
+  '--config.held_out.samples=2',
+  '--config.objective.sample_schedule.num_steps=5',
+  '--config.train.checkpoint_every=5',
+]
+
+
+def command(config, workdir, *more):
+  return [
+    sys.executable,
+    '-m',
+    'palette_jax.main',
+    f'--config=configs/{config}',
+    f'--workdir={workdir}',
+    *more,
+  ]
+
+
+def environment(**more):
+  kept = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+  return {**kept, 'JAX_PLATFORMS': 'cpu', **more}
+
+
+def run(*args, **kwargs):
+  return subprocess.run(
+    command(*args),
+    cwd=ROOT,
+    env=environment(**kwargs),
+    capture_output=True,
+    text=True,
+    timeout=600,
+  )
+
+
+def sums(workdir, step):
+  return checkpoint.Checkpoints(str(workdir)).meta(step)['checksums']
+
+
+@pytest.mark.parametrize(
+  ('config', 'workdir'),
+  [
+    ('configs/colorize.py', 'runs/colorize'),
+    ('configs/colorize.py:tiny', 'runs/colorize-tiny'),
+    ('x/inpaint.py:size=64,batch=8', 'runs/inpaint-size-64-batch-8'),
+  ],
+)
+def test_a_run_has_a_folder_of_its_own(config, workdir):
+  assert main.default_workdir(config) == workdir
+
+
+@pytest.mark.slow
+def test_without_imagenet_the_default_config_says_what_to_do(tmp_path):
+  done = run('colorize.py', tmp_path, TFDS_DATA_DIR=str(tmp_path))
+  assert done.returncode != 0
+  for part in (
+    'imagenet2012 is not in',
+    'ILSVRC2012_img_train.tar',
+    'download_and_prepare()',
+    '--config.data.source=folder:/path',
+    ':tiny',
+  ):
+    assert part in done.stderr
+  assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('more', 'message'),
+  [
+    (['--config.train.bach=8'], 'Did you mean.*batch'),
+    (['--config.task.name=inpaintin'], "Did you mean 'inpainting'"),
+    (['--config.data.size=(60,64)'], 'multiples of 8; got 60x64'),
+    (['--config.data.source=folder:/nowhere'], 'no folder /nowhere'),
+    (['stray'], 'Unknown arguments.*stray'),
+  ],
+)
+def test_wrong_input_ends_in_one_clear_sentence(tmp_path, more, message):
+  done = run('colorize.py:tiny', tmp_path, *more)
+  assert done.returncode != 0
+  assert re.search(message, done.stderr, re.S), done.stderr
+  assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'config',
+  [
+    'colorize',
+    'inpaint',
+    'uncrop',
+    'jpeg',
+    'multitask',
+    'regression',
+    'unconditional',
+  ],
+)
+def test_every_config_trains_and_samples(config, tmp_path):
+  trained = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL)
+  assert trained.returncode == 0, trained.stderr
+  assert re.search(r'step 6/6|ETA|Compiling', trained.stderr)
+  picture = tmp_path / 'samples/6.png'
+  assert str(picture) in trained.stdout
+  # Three photos: input | 2 samples | original, with two pixels between.
+  assert Image.open(picture).size == (4 * 16 + 3 * 2, 3 * 16 + 2 * 2)
+  picture.unlink()
+  sampled = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=sample')
+  assert sampled.returncode == 0, sampled.stderr
+  assert picture.exists()
+  judged = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=evaluate')
+  assert 'this model' in judged.stdout
+  assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 0
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
+  """kill -9 at three moments; every checksum of every leaf at the end."""
+  config = 'inpaint.py:tiny,steps=40'
+  whole = run(config, tmp_path / 'whole', *SMALL)
+  assert whole.returncode == 0, whole.stderr
+  killed = 0
+  for wait in (5, 15, 25):
+    process = subprocess.Popen(
+      command(config, tmp_path / 'killed', *SMALL),
+      cwd=ROOT,
+      env=environment(),
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+    )
+    folder = tmp_path / 'killed/checkpoints' / str(wait)
+    deadline = time.monotonic() + 300
+    while not folder.exists() and process.poll() is None:
+      assert time.monotonic() < deadline
+      time.sleep(0.01)
+    if process.poll() is None:
+      process.send_signal(signal.SIGKILL)
+      killed += 1
+    process.wait()
+  assert killed >= 2
+  last = run(config, tmp_path / 'killed', *SMALL)
+  assert last.returncode == 0, last.stderr
+  assert 'Going on from step' in last.stderr
+  assert sums(tmp_path / 'killed', 40) == sums(tmp_path / 'whole', 40)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path):
+  """Two hosts of one device each, over localhost, against one of two."""
+  config = ['inpaint.py:tiny,steps=6', tmp_path / 'two', *SMALL]
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    port = free.getsockname()[1]
+  hosts = [
+    subprocess.Popen(
+      command(*config),
+      cwd=ROOT,
+      env=environment(
+        COORDINATOR_ADDRESS=f'localhost:{port}',
+        NUM_PROCESSES='2',
+        PROCESS_ID=str(i),
+        JAX_NUM_CPU_DEVICES='1',
+      ),
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for i in range(2)
+  ]
+  ends = [host.communicate(timeout=600) for host in hosts]
+  assert [host.returncode for host in hosts] == [0, 0], ends
+  assert 'this model' in ends[0][0] and not ends[1][0]
+  config[1] = tmp_path / 'one'
+  alone = run(*config, JAX_NUM_CPU_DEVICES='2')
+  assert alone.returncode == 0, alone.stderr
+  losses = [
+    float(re.search(r'([\d.]+)  this model', out).group(1))
+    for out in (ends[0][0], alone.stdout)
+  ]
+  np.testing.assert_allclose(*losses, rtol=1e-3)
