@@ -76,7 +76,7 @@ def micro(config: ml_collections.ConfigDict, source: str):
     dtype='float32',
   )
   config.objective.sample_schedule.update(start=1e-3, end=0.9, num_steps=4)
-  config.optimizer.update(learning_rate=1e-3, warmup_steps=2)
+  config.optimizer.update(learning_rate=1e-3, warmup_steps=1)
   config.train.update(batch=8, steps=4, log_every=2, checkpoint_every=2)
   config.held_out.update(examples=8, images=2, samples=2, every=100)
   return config

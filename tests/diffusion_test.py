@@ -97,7 +97,10 @@ def test_loss_is_the_mean_over_all_masked_values_whatever_the_split():
   whole = objective.masked_errors(batch.target, truth, batch.mask, gamma, 'l2')
   hole = np.broadcast_to(batch.mask > 0.5, truth.shape)
   assert np.isclose(whole.mean(), np.mean(batch.target[hole] ** 2), rtol=1e-5)
-  parts = [jax.tree.map(lambda x: x[i : i + 2], whole) for i in (0, 2)]
+  parts = [
+    objective.Errors(*(x[rows] for x in whole))
+    for rows in (slice(0, 2), slice(2, 4))
+  ]
   total = sum(p.total.sum() for p in parts) / sum(p.count.sum() for p in parts)
   assert np.isclose(whole.mean(), total, rtol=1e-6)
   empty = jax.tree.map(jnp.zeros_like, whole)
@@ -166,11 +169,12 @@ def test_known_pixels_come_out_as_they_went_in():
 
 def test_samples_differ_by_key_and_by_row_only():
   cond = jnp.zeros([2, 8, 8, 3])
-  draw = (
-    lambda key: sampler.refine(  # noqa: E731
-      gaussian_denoiser(0.0, 0.3), None, cond, cond[..., :1] + 1, key, SHORT
-    )
-  )
+
+  def draw(key):
+    exact = gaussian_denoiser(0.0, 0.3)
+    mask = jnp.ones([2, 8, 8, 1])
+    return sampler.refine(exact, None, cond, mask, key, SHORT)
+
   one, again, other = (draw(jax.random.key(k)) for k in (0, 0, 1))
   assert np.array_equal(one, again)
   assert not np.array_equal(one, other) and not np.array_equal(one[0], one[1])

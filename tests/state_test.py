@@ -32,7 +32,7 @@ def train(parts, mesh, count=3):
   config, built = parts
   built = built._replace(mesh=mesh)
   current = state.create_sharded(mesh, *built.recipe)
-  train_step = loop.compile_step(config, built, current)
+  train_step = loop.compile_step(config, built)
   metrics = []
   for batch in batches(parts, count):
     current, seen = train_step(current, sharding.put_batch(mesh, batch))

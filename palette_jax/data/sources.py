@@ -20,7 +20,6 @@ from etils import epy
 from palette_jax.data import tfrecord
 
 with epy.lazy_imports():
-  import numpy as np
   import tensorflow as tf
 
 PHOTOS = pathlib.Path(__file__).parent / 'photos'

@@ -3,8 +3,10 @@
 Next: palette_jax/main.py
 """
 
+import contextlib
 import functools
 import json
+from collections.abc import Callable
 
 import jax
 import ml_collections
@@ -41,28 +43,53 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
   """
   run = runs.build(config)
   meta = runs.meta(config, run)
-  checkpoints = checkpoint.Checkpoints(workdir)
-  train_state = resume_or_create(run, meta, checkpoints, workdir)
+  # Closing waits for a save that is under way, also when the run fails.
+  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
+    train_state = resume_or_create(run, meta, checkpoints, workdir)
+    photos = heldout.HeldOut(config.held_out, run)
+    done = int(train_state.step)
+    if done < config.train.steps:
+      with contextlib.closing(
+        monitor.Monitor(workdir, config.train.steps, config.train.batch)
+      ) as watch:
+        train_state = take_steps(
+          config, run, train_state, checkpoints, meta, photos, watch
+        )
+    else:
+      logging.info('Nothing to do: %s has done %d steps.', workdir, done)
+
+  # A run ends by what a person wants to see: the losses and the picture.
+  fresh = state.create_sharded(run.mesh, *run.recipe).params
+  photos.judge(train_state.ema_params, fresh)
+  path = f'{workdir}/samples/{int(train_state.step)}.png'
+  photos.draw(train_state.ema_params, path)
+  return train_state
+
+
+def take_steps(
+  config: ml_collections.ConfigDict,
+  run: runs.Run,
+  train_state: state.TrainState,
+  checkpoints: checkpoint.Checkpoints,
+  meta: dict,
+  photos: heldout.HeldOut,
+  watch: monitor.Monitor,
+) -> state.TrainState:
+  """From the state's step to config.train.steps; saves, measures, reports.
+
+  What is saved and measured is the state before a step, or after the last.
+  """
   start, last = int(train_state.step), config.train.steps
-
-  photos = heldout.HeldOut(config.held_out, run)
-  if start >= last:
-    logging.info('Nothing to do: %s has done %d steps.', workdir, start)
-    return conclude(config, run, photos, train_state, workdir)
-
-  watch = monitor.Monitor(workdir, last, config.train.batch)
-  unreadable = monitor.Unreadable(
-    run.train_data.source.names, config.data.max_unreadable
-  )
+  names = run.train_data.source.names
+  unreadable = monitor.Unreadable(names, config.data.max_unreadable)
   rate = optimizer.schedule(**config.optimizer)
-  train_step = compile_step(config, run, train_state)
+  train_step = compile_step(config, run)
   batches = run.train_data.train(
     config.train.batch, start, jax.process_index(), jax.process_count()
   )
   logging.info('Compiling, then steps %d to %d.', start + 1, last)
 
   for done in range(start, last):
-    # What is saved and measured is the state before the step.
     if done > start and done % config.train.checkpoint_every == 0:
       watch.check()
       checkpoints.save(train_state, meta)
@@ -80,22 +107,8 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
 
   watch.check()
   checkpoints.save(train_state, meta)
-  checkpoints.close()
-  watch.close()
-  return conclude(config, run, photos, train_state, workdir)
-
-
-def conclude(
-  config: ml_collections.ConfigDict,
-  run: runs.Run,
-  photos: heldout.HeldOut,
-  train_state: state.TrainState,
-  workdir: str,
-) -> state.TrainState:
-  """Ends a run by what a person wants to see: the picture and the losses."""
-  ema_params, done = train_state.ema_params, int(train_state.step)
-  photos.judge(ema_params, state.create_sharded(run.mesh, *run.recipe).params)
-  photos.draw(ema_params, f'{workdir}/samples/{done}.png')
+  watch.report(last, held_out_loss=photos.loss(train_state.ema_params))
+  watch.show(last, photos.sheet(train_state.ema_params))
   return train_state
 
 
@@ -126,12 +139,11 @@ def resume_or_create(
 
 
 def compile_step(
-  config: ml_collections.ConfigDict,
-  run: runs.Run,
-  train_state: state.TrainState,
-):
+  config: ml_collections.ConfigDict, run: runs.Run
+) -> Callable[
+  [state.TrainState, arrays.Batch], tuple[state.TrainState, arrays.Metrics]
+]:
   """The jitted step, which takes the old state's memory for the new one."""
-  layout = jax.tree.map(lambda leaf: leaf.sharding, train_state)
   function = functools.partial(
     step.train_step,
     denoise_fn=run.denoise_fn,
@@ -139,6 +151,7 @@ def compile_step(
     optimizer=run.recipe[1],
     ema_decay=config.train.ema_decay,
   )
+  layout = state.layout(run.mesh, *run.recipe)
   return jax.jit(
     function,
     donate_argnums=0,

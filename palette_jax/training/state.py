@@ -3,6 +3,7 @@
 Next: palette_jax/training/step.py
 """
 
+import functools
 from typing import Any
 
 import flax
@@ -54,23 +55,32 @@ def create(
   )
 
 
-def create_sharded(mesh: jax.sharding.Mesh, *args) -> TrainState:
-  """`create`, with every leaf made on the devices where it stays."""
-  abstract = abstract_state(mesh, *args)
-  layout = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-  return jax.jit(lambda: create(*args), out_shardings=layout)()
+@functools.cache
+def _abstract(*recipe):
+  """Shapes and types of `create(*recipe)`; tracing the network takes time."""
+  return jax.eval_shape(lambda: create(*recipe))
 
 
-def abstract_state(mesh: jax.sharding.Mesh, *args) -> TrainState:
-  """Shapes, types and shardings of `create`'s state, with nothing computed."""
-  abstract = jax.eval_shape(lambda: create(*args))
+def layout(mesh: jax.sharding.Mesh, *recipe: Any) -> TrainState:
+  """How each leaf of `create(*recipe)` lies over the mesh: its sharding."""
+  return sharding.by_parameter(mesh, _abstract(*recipe))
+
+
+def abstract_state(mesh: jax.sharding.Mesh, *recipe: Any) -> TrainState:
+  """Shapes, types and shardings of `create(*recipe)`; nothing is computed."""
   return jax.tree.map(
-    lambda leaf, layout: jax.ShapeDtypeStruct(
-      leaf.shape, leaf.dtype, sharding=layout
+    lambda leaf, where: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=where
     ),
-    abstract,
-    sharding.by_parameter(mesh, abstract),
+    _abstract(*recipe),
+    layout(mesh, *recipe),
   )
+
+
+def create_sharded(mesh: jax.sharding.Mesh, *recipe: Any) -> TrainState:
+  """`create(*recipe)`, every leaf made on the devices where it stays."""
+  where = layout(mesh, *recipe)
+  return jax.jit(lambda: create(*recipe), out_shardings=where)()
 
 
 def ema_decay(most: float, step: Int[Array, '']) -> Float[Array, '']:
