@@ -11,6 +11,7 @@ VERSION = re.search(
 ).group(1)
 # tensorflow-cpu has wheels for Linux on x86-64 only, among what is used here.
 LINUX_X86 = 'sys_platform == "linux" and platform_machine == "x86_64"'
+ELSEWHERE = 'sys_platform != "linux" or platform_machine != "x86_64"'
 
 setuptools.setup(
   name='palette_jax',
@@ -37,7 +38,7 @@ setuptools.setup(
     'pillow>=11',
     'tensorboard>=2.20',  # clu needs it and does not say so
     f'tensorflow-cpu>=2.20; {LINUX_X86}',
-    f'tensorflow>=2.20; not ({LINUX_X86})',
+    f'tensorflow>=2.20; {ELSEWHERE}',
     'tensorflow-datasets>=4.9.8',
   ],
   extras_require={

@@ -97,6 +97,7 @@ class Monitor:
     shown = (sheet[None] + 1.0) / 2.0
     self._writer.write_images(step, {'held_out': np.clip(shown, 0, 1)})
     self._writer.flush()
+    self._since = time.monotonic()  # sampling is not the speed of training
 
   def close(self) -> None:
     """Waits until everything is written."""
