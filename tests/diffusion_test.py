@@ -188,7 +188,7 @@ def test_blind_is_the_best_multiple_of_what_it_sees():
   batch = arrays.Batch(jnp.asarray(target), jnp.asarray(target), ones)
   task = objective.Diffusion(TRAIN, SHORT)
   gamma = task.spread(8)
-  _, blind = task.blind(batch)
+  blind = task.blind(batch)
 
   def loss(denoise_fn):
     return task.errors(denoise_fn, None, batch, jax.random.key(0), gamma).mean()
@@ -204,7 +204,7 @@ def test_regression_predicts_the_image_and_blind_its_mean():
   task = objective.Regression()
   perfect = lambda params, *_: jnp.asarray(batch.target)  # noqa: E731
   assert task.errors(perfect, None, batch, jax.random.key(0)).mean() == 0
-  _, blind = task.blind(batch)
+  blind = task.blind(batch)
   loss = task.errors(blind, None, batch, jax.random.key(0)).mean()
   variance = batch.target.var(axis=(0, 1, 2)).mean()
   assert np.isclose(loss, variance, rtol=1e-4)

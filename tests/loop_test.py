@@ -74,7 +74,7 @@ def test_a_run_leaves_curves_pictures_config_and_a_readable_end(
   out = capsys.readouterr().out
   assert str(tmp_path / 'samples/5.png') in out
   assert (tmp_path / 'samples/5.png').exists()
-  for line in ('this model', 'untrained network', 'knows the noise level only'):
+  for line in ('this model', 'untrained network', 'the noise level alone'):
     assert line in out
   assert (
     json.loads((tmp_path / 'config.json').read_text())['train']['steps'] == 5
@@ -227,7 +227,7 @@ def test_any_number_of_images_is_restored_on_all_devices():
   cond[:, :8] = 0.25
   mask = np.ones([3, 16, 16, 1], np.float32)
   mask[:, :8] = 0
-  drawn = photos.restore(params, cond, mask, jax.random.key(0))
+  drawn = photos.restore(params, cond, mask, 0)
   assert drawn.shape == cond.shape
   assert np.all(drawn[:, :8] == 0.25) and np.all(np.abs(drawn) <= 1)
 

@@ -74,6 +74,8 @@ class Diffusion:
   sample_schedule: schedules.Schedule
   norm: str = 'l2'
 
+  blind_name = 'the noise level alone, at its best'
+
   def errors(
     self,
     denoise_fn: arrays.DenoiseFn,
@@ -109,7 +111,7 @@ class Diffusion:
     """Noise levels for `errors` that follow training's law without chance."""
     return schedules.stratified_gamma(self.train_schedule, batch)
 
-  def blind(self, batch: arrays.Batch) -> tuple[str, arrays.DenoiseFn]:
+  def blind(self, batch: arrays.Batch) -> arrays.DenoiseFn:
     """The best that can be done by somebody who knows only the noise level.
 
     The linear estimate of eps from y_t, with the images' own mean and variance:
@@ -125,7 +127,7 @@ class Diffusion:
       gain = jnp.sqrt(1 - gamma) / (gamma * variance + 1 - gamma)
       return gain * (y_t - jnp.sqrt(gamma) * mean)
 
-    return 'knows the noise level only', denoise_fn
+    return denoise_fn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +142,8 @@ class Regression:
   """
 
   norm: str = 'l2'
+
+  blind_name = 'the mean colour'
 
   def errors(
     self,
@@ -172,7 +176,7 @@ class Regression:
     """Noise levels for `errors`: nothing of the target can be seen."""
     return jnp.zeros(batch)
 
-  def blind(self, batch: arrays.Batch) -> tuple[str, arrays.DenoiseFn]:
+  def blind(self, batch: arrays.Batch) -> arrays.DenoiseFn:
     """The best constant image: what is left without looking at anything."""
     weight = jnp.sum(batch.mask, axis=(0, 1, 2))
     mean = jnp.sum(batch.mask * batch.target, axis=(0, 1, 2)) / weight
@@ -181,7 +185,7 @@ class Regression:
       del params, cond, gamma
       return jnp.broadcast_to(mean, y_t.shape)
 
-    return 'paints the mean colour', denoise_fn
+    return denoise_fn
 
 
 def _one_pass(denoise_fn, params, cond, mask):

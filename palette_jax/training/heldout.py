@@ -12,19 +12,13 @@ import einops
 import jax
 import ml_collections
 import numpy as np
-from jaxtyping import Array
 
 from palette_jax import arrays, images, sharding
 from palette_jax.training import run as runs
 
 
 class HeldOut:
-  """The held-out examples of one run, and what to ask of weights.
-
-  Attributes:
-    loss: params -> mean error of a masked value at evenly spread noise levels,
-      a float.
-  """
+  """The held-out examples of one run, and what to ask of weights."""
 
   def __init__(self, config: ml_collections.ConfigDict, run: runs.Run):
     """Reads the examples.
@@ -42,33 +36,40 @@ class HeldOut:
     _check_readable(data, held_out)
     shown = min(config.images, config.examples, len(data.source))
     self._shown = jax.tree.map(lambda x: x[:shown], held_out.examples)
-    examples = sharding.put_same(run.mesh, held_out.examples)
-    key_loss, self._key_draw = jax.random.split(jax.random.key(data.seed))
+    self._examples = sharding.put_same(run.mesh, held_out.examples)
+    self._seeds = np.random.SeedSequence(data.seed).generate_state(2)
 
-    def loss(denoise_fn, params):
+    def loss(denoise_fn, params, examples):
+      key = jax.random.key(self._seeds[0])
       levels = objective.spread(config.examples)
-      return objective.errors(
-        denoise_fn, params, examples, key_loss, levels
-      ).mean()
+      errors = objective.errors(denoise_fn, params, examples, key, levels)
+      return errors.mean()
 
-    ours = jax.jit(functools.partial(loss, run.denoise_fn))
-    self.loss = lambda params: float(ours(params))
-    self._who, blind = objective.blind(examples)
-    self._blind_loss = float(loss(blind, None))
-    self._restore = jax.jit(
-      functools.partial(objective.restore, run.denoise_fn),
-      out_shardings=sharding.replicated(run.mesh),
-    )
+    def blind_loss(examples):
+      return loss(objective.blind(examples), None, examples)
+
+    def restore(params, cond, mask, seed):
+      key = jax.random.key(seed)
+      return objective.restore(run.denoise_fn, params, cond, mask, key)
+
+    self._loss = jax.jit(functools.partial(loss, run.denoise_fn))
+    self._blind_loss = jax.jit(blind_loss)
+    everywhere = sharding.replicated(run.mesh)
+    self._restore = jax.jit(restore, out_shardings=everywhere)
+
+  def loss(self, params: arrays.Params) -> float:
+    """The mean error of a masked value, at evenly spread noise levels."""
+    return float(self._loss(params, self._examples))
 
   def judge(self, params: arrays.Params, untrained: arrays.Params) -> None:
     """Prints the loss beside what it must beat."""
+    data, objective = self._run.held_out_data, self._run.objective
     rows = {
       'this model': self.loss(params),
       'the untrained network': self.loss(untrained),
-      f'one that {self._who}': self._blind_loss,
+      objective.blind_name: float(self._blind_loss(self._examples)),
     }
     if jax.process_index() == 0:
-      data, objective = self._run.held_out_data, self._run.objective
       print(
         f'\n{type(objective).__name__} loss ({objective.norm}) on '
         f'{self._config.examples} examples of {len(data.source)} photos never '
@@ -91,20 +92,24 @@ class HeldOut:
       np.repeat(x, samples, axis=0)
       for x in (self._shown.cond, self._shown.mask)
     )
-    drawn = self.restore(params, cond, mask, self._key_draw)
+    drawn = self.restore(params, cond, mask, self._seeds[1])
     drawn = einops.rearrange(drawn, '(b n) ... -> b n ...', n=samples)
     shown = (self._shown.cond[:, None], drawn, self._shown.target[:, None])
     return images.grid(np.concatenate(shown, axis=1))
 
   def restore(
-    self, params: arrays.Params, cond: np.ndarray, mask: np.ndarray, key: Array
+    self,
+    params: arrays.Params,
+    cond: np.ndarray,
+    mask: np.ndarray,
+    seed: int | np.integer,
   ) -> np.ndarray:
     """Makes one image for each of any number of conditions, on all devices."""
     count = len(cond)
     spare = -count % self._run.mesh.size
     padded = [np.concatenate([x, x[:1].repeat(spare, 0)]) for x in (cond, mask)]
     placed = sharding.put_same(self._run.mesh, padded)
-    made = self._restore(params, *placed, key)
+    made = self._restore(params, *placed, np.uint32(seed))
     return np.asarray(made.addressable_data(0))[:count]
 
 
