@@ -12,6 +12,7 @@ import pathlib
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 # Smaller parameters are cheaper to copy than to gather.
 MIN_SHARDED_SIZE = 2**16
@@ -87,7 +88,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
-def by_parameter(mesh: Mesh, abstract):
+def by_parameter(mesh: Mesh, abstract: PyTree) -> PyTree:
   """For every leaf, its largest axis that the fsdp axis divides, if large."""
   fsdp = mesh.shape['fsdp']
 
@@ -101,7 +102,7 @@ def by_parameter(mesh: Mesh, abstract):
   return jax.tree.map(leaf, abstract)
 
 
-def put_batch(mesh: Mesh, local):
+def put_batch(mesh: Mesh, local: PyTree) -> PyTree:
   """This host's rows of a batch -> global arrays, split over all devices."""
   sharding = by_batch(mesh)
   return jax.tree.map(
@@ -110,7 +111,7 @@ def put_batch(mesh: Mesh, local):
   )
 
 
-def put_same(mesh: Mesh, array):
+def put_same(mesh: Mesh, array: PyTree) -> PyTree:
   """The same NumPy arrays on all hosts -> global arrays, split over devices."""
   sharding = by_batch(mesh)
   return jax.tree.map(

@@ -101,7 +101,7 @@ def test_every_public_function_is_documented_and_typed():
 def test_the_readme_s_files_and_configs_exist():
   text = (ROOT / 'README.md').read_text()
   paths = re.findall(
-    r'\b(?:configs|launch|palette_jax|tests)/[\w/]+(?:\.py)?', text
+    r'\b(?:configs|launch|palette_jax|tests)/[\w/]+(?:\.\w+)?', text
   )
   assert len(paths) > 10
   for path in paths:

@@ -32,6 +32,18 @@ def test_noised_images_have_the_stated_mean_and_variance():
     assert abs(y_t.std() - np.sqrt(1 - gamma)) < 0.01
 
 
+def test_the_clean_image_is_recovered_from_the_true_noise():
+  """At every noise level of training; rounding grows as 1 / sqrt(gamma)."""
+  batch = batch_of(size=1)
+  eps = jax.random.normal(jax.random.key(0), batch.target.shape)
+  for gamma in TRAIN.gammas[::100]:
+    level = jnp.array([gamma], jnp.float32)
+    y_t = process.add_noise(batch.target, eps, level)
+    y_0 = process.estimate_clean(y_t, eps, level)
+    error = np.abs(y_0 - batch.target).max()
+    assert error < 2e-6 / np.sqrt(gamma)
+
+
 def test_keep_known_is_exact_on_both_sides():
   batch = batch_of()
   painted = jax.random.normal(jax.random.key(0), batch.target.shape)

@@ -59,7 +59,7 @@ def test_gamma_between_meets_the_steps():
 
 
 @pytest.mark.parametrize(
-  'bad', [(0, 0.1, 5), (0.2, 0.1, 5), (0.1, 1, 5), (0.1, 0.2, 0)]
+  'bad', [(0.0, 0.1, 5), (0.2, 0.1, 5), (0.1, 1.0, 5), (0.1, 0.2, 0)]
 )
 def test_a_schedule_that_is_none_is_refused(bad):
   with pytest.raises(ValueError, match='linear schedule needs'):

@@ -59,7 +59,7 @@ def test_ema_is_the_stated_average():
   np.testing.assert_allclose(decays, [1 / 10, 2 / 11, 3 / 12, 4 / 13])
   assert state.ema_decay(0.9999, jnp.array(10**6)) == np.float32(0.9999)
   tree = state.ema_update(
-    {'w': jnp.array([2.0])}, {'w': jnp.array([4.0])}, 0.75
+    {'w': jnp.array([2.0])}, {'w': jnp.array([4.0])}, jnp.array(0.75)
   )
   assert tree['w'] == 2.5
 
@@ -68,11 +68,12 @@ def test_one_step_is_adam_on_the_mean_loss(parts):
   """The same step written out, without jit, mesh or donation."""
   config, built = parts
   current = jax.jit(lambda: state.create(*built.recipe))()
-  batch = batches(parts, 1)[0]
+  batch = jax.tree.map(jnp.asarray, batches(parts, 1)[0])
   key = jax.random.fold_in(current.key, 0)
-  loss_fn = lambda p: built.objective.errors(  # noqa: E731
-    built.denoise_fn, p, batch, key
-  ).mean()
+
+  def loss_fn(params):
+    return built.objective.errors(built.denoise_fn, params, batch, key).mean()
+
   loss, grads = jax.jit(jax.value_and_grad(loss_fn))(current.params)
   after, metrics = train(parts, mesh_of(1, 1), count=2)
   assert np.isclose(metrics[0]['loss'], loss, rtol=1e-5)

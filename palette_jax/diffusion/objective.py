@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 from jaxtyping import Array, Float
 
 from palette_jax import arrays
@@ -196,7 +197,7 @@ def _one_pass(denoise_fn, params, cond, mask):
 Objective = Diffusion | Regression
 
 
-def from_config(config) -> Objective:
+def from_config(config: ml_collections.ConfigDict) -> Objective:
   """Builds the objective that `config.objective` describes.
 
   Raises:

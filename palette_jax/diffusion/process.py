@@ -17,6 +17,16 @@ def add_noise(
   return jnp.sqrt(gamma) * y_0 + jnp.sqrt(1.0 - gamma) * eps
 
 
+def estimate_clean(
+  y_t: Float[Array, 'b h w 3'],
+  eps: Float[Array, 'b h w 3'],
+  gamma: Float[Array, ' b'],
+) -> Float[Array, 'b h w 3']:
+  """y_0 = (y_t - sqrt(1 - gamma) eps) / sqrt(gamma), `add_noise` undone."""
+  gamma = gamma[:, None, None, None]
+  return (y_t - jnp.sqrt(1.0 - gamma) * eps) / jnp.sqrt(gamma)
+
+
 def keep_known(
   painted: Float[Array, 'b h w 3'],
   known: Float[Array, 'b h w 3'],

@@ -23,11 +23,15 @@ def refine(
 ) -> Float[Array, 'b h w 3']:
   """Draws one image for each condition.
 
-  y_{t-1} = (y_t - beta_t / sqrt(1 - gamma_t) eps(y_t)) / sqrt(alpha_t)
-            + sqrt(beta_t) z,   z = 0 in the last step,
+  For t = T..1 in one `lax.scan`, from y_T of pure noise:
 
-  for t = T..1 in one `lax.scan`, from y_T of pure noise. As in the paper, the
-  estimate of y_0 is not clipped on the way and the noise has variance beta_t.
+    y_0     = clip((y_t - sqrt(1 - gamma_t) eps(y_t)) / sqrt(gamma_t))
+    y_{t-1} = mean(y_0, y_t) + sqrt(beta_t) z,   z = 0 in the last step,
+
+  where the mean is that of q(y_{t-1} | y_0, y_t). Without the clip to [-1, 1]
+  this is the paper's (y_t - beta_t / sqrt(1 - gamma_t) eps) / sqrt(alpha_t). The
+  paper does not mention a clip; where gamma is small, every error of eps is
+  magnified by 1 / sqrt(gamma), and colours run away without one.
 
   Args:
     denoise_fn: the network.
@@ -50,24 +54,24 @@ def refine(
     y_t = process.keep_known(y_t, cond, mask)
     gamma = jnp.full([batch], coefficients['gamma'])
     eps = denoise_fn(params, y_t, cond, gamma)
-    mean = coefficients['scale'] * (y_t - coefficients['eps'] * eps)
+    y_0 = jnp.clip(process.estimate_clean(y_t, eps, gamma), -1.0, 1.0)
+    mean = coefficients['y_0'] * y_0 + coefficients['y_t'] * y_t
     z = jax.random.normal(key, y_t.shape)
     return mean + coefficients['noise'] * z, None
 
   y_t = jax.random.normal(key_start, cond.shape)
   y_0, _ = jax.lax.scan(step, y_t, (steps, keys))
-  return process.keep_known(jnp.clip(y_0, -1.0, 1.0), cond, mask)
+  return process.keep_known(y_0, cond, mask)
 
 
 def _coefficients(schedule: schedules.Schedule) -> dict[str, Array]:
   """What each step multiplies by, from t = T to 1; computed in float64."""
   betas, gammas = schedule
-  noise = np.sqrt(betas)
-  noise[0] = 0.0
+  before = np.concatenate([[1.0], gammas[:-1]])  # gamma_{t-1}
   by_step = dict(
     gamma=gammas,
-    scale=1.0 / np.sqrt(1.0 - betas),
-    eps=betas / np.sqrt(1.0 - gammas),
-    noise=noise,
+    y_0=np.sqrt(before) * betas / (1.0 - gammas),
+    y_t=np.sqrt(1.0 - betas) * (1.0 - before) / (1.0 - gammas),
+    noise=np.sqrt(betas) * (np.arange(len(betas)) > 0),
   )
   return {k: jnp.asarray(v[::-1], jnp.float32) for k, v in by_step.items()}

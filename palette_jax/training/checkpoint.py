@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 from orbax.checkpoint import v1 as ocp
 
 from palette_jax import arrays
@@ -153,7 +153,7 @@ def _bits(array: Array) -> Array:
   return jax.random.key_data(array) if key else array
 
 
-def checksums(tree) -> dict[str, int]:
+def checksums(tree: PyTree) -> dict[str, int]:
   """A 32-bit sum over the bits of each leaf, by name.
 
   It weighs each word by its position and wraps, so that it depends on every
