@@ -3,12 +3,12 @@
 Next: palette_jax/diffusion/schedule.py
 """
 
-import os
-import pathlib
+import io
 import uuid
 
 import einops
 import numpy as np
+from etils import epath
 from PIL import Image
 
 # ITU-R BT.601 luma, as tf.image.rgb_to_grayscale has it (ColTran's choice).
@@ -42,11 +42,17 @@ def grid(rows: np.ndarray, gap: int = 2) -> np.ndarray:
   return sheet[:-gap, :-gap] if gap else sheet
 
 
-def write_png(path: str | os.PathLike, image: np.ndarray) -> pathlib.Path:
-  """Writes an image in [-1, 1] as an 8-bit PNG; a reader never sees half."""
-  path = pathlib.Path(path)
+def write_png(path: epath.PathLike, image: np.ndarray) -> epath.Path:
+  """Writes an image in [-1, 1] as an 8-bit PNG; a reader never sees half.
+
+  Args:
+    path: local or gs://; missing folders are made.
+    image: [h, w, 3], float in [-1, 1].
+  """
+  path = epath.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
-  Image.fromarray(to_u8(image)).save(partial, format='png')
-  os.replace(partial, path)
-  return path
+  encoded = io.BytesIO()
+  Image.fromarray(to_u8(image)).save(encoded, format='png')
+  partial = path.parent / f'.{path.name}.{uuid.uuid4().hex}'
+  partial.write_bytes(encoded.getvalue())
+  return partial.replace(path)

@@ -29,9 +29,9 @@ def refine(
     y_{t-1} = mean(y_0, y_t) + sqrt(beta_t) z,   z = 0 in the last step,
 
   where the mean is that of q(y_{t-1} | y_0, y_t). Without the clip to [-1, 1]
-  this is the paper's (y_t - beta_t / sqrt(1 - gamma_t) eps) / sqrt(alpha_t). The
-  paper does not mention a clip; where gamma is small, every error of eps is
-  magnified by 1 / sqrt(gamma), and colours run away without one.
+  it is the paper's (y_t - beta_t / sqrt(1 - gamma_t) eps) / sqrt(alpha_t). The
+  paper mentions no clip; where gamma is small, every error of eps is magnified
+  by 1 / sqrt(gamma), and without a clip the colours run away.
 
   Args:
     denoise_fn: the network.

@@ -78,11 +78,9 @@ class HeldOut:
       for name, loss in rows.items():
         print(f'  {loss:.4f}  {name}')
 
-  def draw(self, params: arrays.Params, path: str) -> None:
-    """Writes the sheet as a PNG and says where it is."""
-    sheet = self.sheet(params)
+  def caption(self, path: str) -> None:
+    """Prints where a sheet is, and what is on it."""
     if jax.process_index() == 0:
-      images.write_png(path, sheet)
       print(f'input | {self._config.samples} samples | original: {path}')
 
   def sheet(self, params: arrays.Params) -> np.ndarray:

@@ -14,7 +14,7 @@ from absl import logging
 from clu import parameter_overview
 from etils import epath
 
-from palette_jax import arrays, sharding
+from palette_jax import arrays, images, sharding
 from palette_jax.training import (
   checkpoint,
   heldout,
@@ -61,8 +61,7 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
   # A run ends by what a person wants to see: the losses and the picture.
   fresh = state.create_sharded(run.mesh, *run.recipe).params
   photos.judge(train_state.ema_params, fresh)
-  path = f'{workdir}/samples/{int(train_state.step)}.png'
-  photos.draw(train_state.ema_params, path)
+  photos.caption(monitor.picture(workdir, int(train_state.step)))
   return train_state
 
 
@@ -168,7 +167,11 @@ def sample(config: ml_collections.ConfigDict, workdir: str) -> None:
   """
   run, newest, ema_params = restore_ema(config, workdir)
   photos = heldout.HeldOut(config.held_out, run)
-  photos.draw(ema_params, f'{workdir}/samples/{newest}.png')
+  sheet = photos.sheet(ema_params)
+  path = monitor.picture(workdir, newest)
+  if jax.process_index() == 0:
+    images.write_png(path, sheet)
+  photos.caption(path)
 
 
 def evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:

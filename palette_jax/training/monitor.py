@@ -12,11 +12,16 @@ import numpy as np
 from absl import logging
 from clu import metric_writers
 
-from palette_jax import arrays
+from palette_jax import arrays, images
 from palette_jax.data import pipeline
 from palette_jax.training import step as steps
 
 MIN_ROWS = 100  # before the share of unreadable records is judged
+
+
+def picture(workdir: str, step: int) -> str:
+  """Where the picture of the held-out photos after `step` steps is."""
+  return f'{workdir}/samples/{step}.png'
 
 
 class Monitor:
@@ -30,7 +35,8 @@ class Monitor:
     self._writer = metric_writers.MultiWriter([])
     if jax.process_index() == 0:
       self._writer = metric_writers.SummaryWriter(workdir)
-    self._batch, self._num_steps = batch, num_steps
+    self._workdir, self._num_steps = workdir, num_steps
+    self._batch = batch
     self._pending = None
     self._rows: list[dict] = []
     self._since: float | None = None
@@ -93,10 +99,16 @@ class Monitor:
     self._writer.write_scalars(step, scalars)
 
   def show(self, step: int, sheet: np.ndarray) -> None:
-    """Writes a picture of the held-out photos, in [-1, 1]."""
-    shown = (sheet[None] + 1.0) / 2.0
-    self._writer.write_images(step, {'held_out': np.clip(shown, 0, 1)})
+    """Writes a picture of the held-out photos: TensorBoard, samples/STEP.png.
+
+    Args:
+      step: of the weights that made it.
+      sheet: [H, W, 3] in [-1, 1].
+    """
+    self._writer.write_images(step, {'held_out': images.to_u8(sheet)[None]})
     self._writer.flush()
+    if jax.process_index() == 0:
+      images.write_png(picture(self._workdir, step), sheet)
     self._since = time.monotonic()  # sampling is not the speed of training
 
   def close(self) -> None:
