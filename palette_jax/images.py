@@ -1,6 +1,6 @@
 """Between pixels in [-1, 1] and files: 8-bit conversion, grids, PNG.
 
-Next: palette_jax/diffusion/schedule.py
+Next: palette_jax/tasks/__init__.py
 """
 
 import io

@@ -6,7 +6,7 @@
 
 A source has two splits that share no record: 'train' and 'held_out'.
 
-Next: palette_jax/data/pipeline.py
+Next: palette_jax/data/tfrecord.py
 """
 
 import dataclasses

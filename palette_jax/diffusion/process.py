@@ -1,6 +1,6 @@
 """The forward process: how a clean image becomes noise, and what is kept.
 
-Next: palette_jax/diffusion/objective.py
+Next: palette_jax/diffusion/sampler.py
 """
 
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
 """From noise to an image: iterative refinement (Palette, Algorithm 2).
 
-Next: palette_jax/training/state.py
+Next: palette_jax/diffusion/objective.py
 """
 
 import jax

@@ -5,7 +5,7 @@ Orbax writes three items a step: `train` (step, params, optimizer, key), `ema`
 config, the data's fingerprint, one checksum a leaf: Orbax reads arrays whose
 bytes were flipped without complaint).
 
-Next: palette_jax/training/heldout.py
+Next: palette_jax/training/run.py
 """
 
 import json

@@ -1,6 +1,6 @@
 """What a config describes, built and checked before anything is computed.
 
-Next: palette_jax/training/loop.py
+Next: palette_jax/training/heldout.py
 """
 
 import json
