@@ -69,6 +69,14 @@ def simplify_logging() -> None:
   )
 
 
+def parse_flags(argv: Sequence[str]) -> list[str]:
+  """As absl does, but for a mistyped field, which gets one sentence."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except AttributeError as error:
+    sys.exit(f'\nThe config has no such field: {error}')
+
+
 def is_for_the_user(error: BaseException) -> bool:
   """Whether the package itself raised it: its message then says what to do."""
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
@@ -119,4 +127,4 @@ def run(config: ml_collections.ConfigDict) -> None:
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('config')
-  app.run(main)
+  app.run(main, flags_parser=parse_flags)
