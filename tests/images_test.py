@@ -27,5 +27,6 @@ def test_grid_puts_rows_below_each_other_on_white():
 def test_write_png_makes_folders_and_leaves_nothing_else(tmp_path):
   image = np.random.default_rng(0).uniform(-1, 1, [4, 6, 3])
   path = images.write_png(tmp_path / 'a/b/c.png', image)
-  assert np.array_equal(np.asarray(Image.open(path)), images.to_u8(image))
+  with Image.open(path) as written:
+    assert np.array_equal(np.asarray(written), images.to_u8(image))
   assert [p.name for p in path.parent.iterdir()] == ['c.png']

@@ -52,6 +52,7 @@ def test_warm_up_is_linear_then_the_rate_is_constant():
   paper = optimizer.schedule(1e-4, 10_000)
   for at, wanted in [(0, 0), (5_000, 5e-5), (10_000, 1e-4), (10**6, 1e-4)]:
     assert np.isclose(paper(at), wanted)
+  assert np.isclose(optimizer.schedule(1e-4, 0)(0), 1e-4)  # none at all
 
 
 def test_ema_is_the_stated_average():

@@ -9,6 +9,8 @@ import optax
 
 def schedule(learning_rate: float, warmup_steps: int) -> optax.Schedule:
   """From 0 up to `learning_rate` in `warmup_steps`, then constant."""
+  if warmup_steps == 0:
+    return optax.schedules.constant_schedule(learning_rate)
   return optax.schedules.linear_schedule(0.0, learning_rate, warmup_steps)
 
 
