@@ -15,7 +15,7 @@ import difflib
 import ml_collections
 
 PAPER = dict(size=256, batch=1024, steps=1_000_000)
-TINY = dict(size=64, batch=8, steps=150)
+TINY = dict(size=64, batch=8, steps=120)
 
 
 def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
