@@ -1,5 +1,6 @@
 """Nothing that does not fit, or has changed on disk, is ever loaded."""
 
+import contextlib
 import pathlib
 
 import jax
@@ -32,12 +33,23 @@ def abstract(tree):
   )
 
 
+@pytest.fixture
+def opened():
+  """Opens the checkpoints of a folder; closes all when the test ends."""
+  with contextlib.ExitStack() as stack:
+
+    def open_folder(path):
+      checkpoints = checkpoint.Checkpoints(str(path))
+      return stack.enter_context(contextlib.closing(checkpoints))
+
+    yield open_folder
+
+
 def saved(tmp_path, *states):
-  checkpoints = checkpoint.Checkpoints(str(tmp_path))
-  for one in states:
-    checkpoints.save(one, {'config': {'seed': 0}})
-  checkpoints.close()
-  return checkpoint.Checkpoints(str(tmp_path))
+  """Writes checkpoints, and waits until they are on disk."""
+  with contextlib.closing(checkpoint.Checkpoints(str(tmp_path))) as checkpoints:
+    for one in states:
+      checkpoints.save(one, {'config': {'seed': 0}})
 
 
 def same(a, b):
@@ -52,9 +64,10 @@ def same(a, b):
   )
 
 
-def test_what_is_saved_comes_back_and_the_newest_two_are_kept(tmp_path):
+def test_what_is_saved_comes_back_and_the_newest_two_are_kept(tmp_path, opened):
   states = [make(seed=s, step=s) for s in (1, 2, 3)]
-  checkpoints = saved(tmp_path, *states)
+  saved(tmp_path, *states)
+  checkpoints = opened(tmp_path)
   assert checkpoints.latest() == 3
   assert same(checkpoints.restore(3, abstract(states[2])), states[2])
   assert same(checkpoints.restore(2, abstract(states[1])), states[1])
@@ -65,9 +78,10 @@ def test_what_is_saved_comes_back_and_the_newest_two_are_kept(tmp_path):
   assert checkpoints.meta(3)['config'] == {'seed': 0}
 
 
-def test_the_average_is_loaded_alone(tmp_path):
+def test_the_average_is_loaded_alone(tmp_path, opened):
   one = make()
-  checkpoints = saved(tmp_path, one)
+  saved(tmp_path, one)
+  checkpoints = opened(tmp_path)
   train = tmp_path / 'checkpoints/3/train'
   for path in train.rglob('*'):  # as if there were no optimizer
     if path.is_file() and 'METADATA' not in path.name:
@@ -85,9 +99,10 @@ def test_the_average_is_loaded_alone(tmp_path):
   ],
 )
 def test_a_checkpoint_of_another_model_names_the_first_difference(
-  tmp_path, change, message
+  tmp_path, opened, change, message
 ):
-  checkpoints = saved(tmp_path, make())
+  saved(tmp_path, make())
+  checkpoints = opened(tmp_path)
   other = make(width=change.get('width', 8))
   if 'more' in change:
     other.ema_params['layer']['extra'] = jnp.ones(1)
@@ -97,25 +112,42 @@ def test_a_checkpoint_of_another_model_names_the_first_difference(
     checkpoints.restore_ema(3, abstract(other.ema_params))
 
 
-def test_flipped_bytes_in_an_array_are_noticed(tmp_path):
-  """Orbax alone loads them: its data files carry no checksum."""
-  one = make(width=5000)
-  saved(tmp_path, one).close()
-  files = pathlib.Path(tmp_path, 'checkpoints/3/ema').rglob('*')
-  largest = max(
-    (f for f in files if f.is_file()), key=lambda f: f.stat().st_size
-  )
-  whole = bytearray(largest.read_bytes())
-  assert len(whole) > 50_000  # the kernel is in this file
-  for at in np.random.default_rng(0).integers(1000, len(whole) - 1000, 8):
-    flipped = whole.copy()
-    flipped[at] ^= 1
-    largest.write_bytes(flipped)
-    checkpoints = checkpoint.Checkpoints(str(tmp_path))
-    with pytest.raises(Exception, match='(?i)damaged|error|corrupt'):
-      checkpoints.restore_ema(3, abstract(one.ema_params))
-  largest.write_bytes(whole)
-  checkpoint.Checkpoints(str(tmp_path)).restore_ema(3, abstract(one.ema_params))
+# Orbax, failing as it should here, leaves reads behind that find its event
+# loop closed; nowhere else may such a warning pass.
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+def test_a_flipped_byte_in_any_file_is_noticed_or_harmless(tmp_path, opened):
+  """What loads is what was saved; what does not is called damaged.
+
+  Orbax alone loads flipped weights: its data files carry no checksum.
+  """
+  one, draw = make(width=5000), np.random.default_rng(0)
+  saved(tmp_path, one)
+  files = [
+    path
+    for item in ('ema', 'meta')
+    for path in pathlib.Path(tmp_path, 'checkpoints/3', item).rglob('*')
+    if path.is_file() and path.stat().st_size
+  ]
+  damaged = 0
+  for path in files:
+    whole = path.read_bytes()
+    for at in draw.integers(0, len(whole), 3):
+      flipped = bytearray(whole)
+      flipped[at] ^= 1
+      path.write_bytes(flipped)
+      try:
+        read = opened(tmp_path).restore_ema(3, abstract(one.ema_params))
+        assert same(read, one.ema_params), path
+      except ValueError as error:
+        assert 'is damaged' in str(error), path
+        damaged += 1
+    path.write_bytes(whole)
+  assert damaged >= len(files)  # most bytes of most files matter
+  kernel = max(files, key=lambda path: path.stat().st_size)
+  whole = kernel.read_bytes()
+  kernel.write_bytes(whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:])
+  with pytest.raises(ValueError, match='the bits of ema layer/kernel'):
+    opened(tmp_path).restore_ema(3, abstract(one.ema_params))
 
 
 def test_checksums_depend_on_every_bit_and_not_on_the_devices():
@@ -135,7 +167,8 @@ def test_checksums_depend_on_every_bit_and_not_on_the_devices():
   assert checkpoint.checksums(swapped) != total
 
 
-def test_a_step_is_saved_once(tmp_path):
-  checkpoints = saved(tmp_path, make(step=2))
+def test_a_step_is_saved_once(tmp_path, opened):
+  saved(tmp_path, make(step=2))
+  checkpoints = opened(tmp_path)
   checkpoints.save(make(step=2), {})
   assert checkpoints.meta(2)['config'] == {'seed': 0}

@@ -1,5 +1,6 @@
 """Training as a whole, on a network of seconds."""
 
+import contextlib
 import json
 import logging
 
@@ -176,7 +177,8 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
     patch.setattr(pipeline.Pipeline, 'train', poisoned)
     with pytest.raises(FloatingPointError, match='Step 3: loss is nan'):
       loop.train(tiny(steps=8), str(tmp_path))
-  assert checkpoint.Checkpoints(str(tmp_path)).latest() == 2
+  with contextlib.closing(checkpoint.Checkpoints(str(tmp_path))) as kept:
+    assert kept.latest() == 2
   resumed = loop.train(tiny(steps=8), str(tmp_path))
   whole = loop.train(tiny(steps=8), str(tmp_path / 'whole'))
   assert same_bits(resumed, whole)

@@ -1,5 +1,6 @@
 """The command itself, in processes of its own."""
 
+import contextlib
 import json
 import os
 import re
@@ -56,7 +57,8 @@ def run(*args, **kwargs):
 
 
 def sums(workdir, step):
-  return checkpoint.Checkpoints(str(workdir)).meta(step)['checksums']
+  with contextlib.closing(checkpoint.Checkpoints(str(workdir))) as saved:
+    return saved.meta(step)['checksums']
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,16 @@ class Checkpoints:
     self._checkpointer.close()
 
   def meta(self, step: int) -> dict[str, Any]:
-    """What `save` was given, and the checksums."""
-    loaded = self._checkpointer.load_checkpointables(step, {'meta': None})
-    return json.loads(loaded['meta']['json'])
+    """What `save` was given, and the checksums.
+
+    Raises:
+      ValueError: if it cannot be read.
+    """
+    text = self._read(step, {'meta': None})['meta']['json']
+    try:
+      return json.loads(text)
+    except json.JSONDecodeError as error:
+      raise _damaged(self._where(step), f'meta: {error}') from error
 
   def restore(self, step: int, abstract: states.TrainState):
     """The whole state, onto the abstract state's shardings.
@@ -86,25 +93,36 @@ class Checkpoints:
     return self._load(step, {'ema': abstract})['ema']
 
   def _load(self, step, abstract):
-    where = f'{self._folder}/{step}'
-    saved = self._checkpointer.checkpointables_metadata(step).metadata
+    """Reads items whole, and only if they are what is expected."""
+    where = self._where(step)
     for item, expected in abstract.items():
-      if not saved.get(item):  # Orbax logs what it could not read
-        raise _damaged(where, f'{item} cannot be read')
-      _check_shapes(where, saved[item], expected)
-    loaded = self._checkpointer.load_checkpointables(step, abstract)
+      found = ocp.metadata(where, item).metadata
+      if not found:  # Orbax has logged why
+        raise _damaged(where, f'the structure of {item} cannot be read')
+      _check_shapes(where, found, expected)
+    loaded = self._read(step, abstract)
     sums = self.meta(step)['checksums']
     for item, tree in loaded.items():
       for name, found in checksums(tree).items():
-        if sums[item].get(name) != found:
+        if sums.get(item, {}).get(name) != found:
           raise _damaged(where, f'the bits of {item} {name} have changed')
     return loaded
+
+  def _read(self, step, items):
+    try:
+      return self._checkpointer.load_checkpointables(step, items)
+    except Exception as error:  # Orbax has many kinds for one cause
+      raise _damaged(self._where(step), str(error).strip()) from error
+
+  def _where(self, step):
+    return f'{self._folder}/{step}'
 
 
 def _damaged(where: str, why: str) -> ValueError:
   return ValueError(
-    f'Checkpoint {where} is damaged: {why}. Delete that folder, and the same '
-    'command goes on from the checkpoint before it.'
+    f'Checkpoint {where} is damaged, or cannot be reached: {why}\nIf it is '
+    'damaged, move that folder away, and the same command goes on from the '
+    'checkpoint before it.'
   )
 
 

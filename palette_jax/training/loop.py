@@ -196,15 +196,14 @@ def restore_ema(
     ValueError: if the checkpoint does not fit the config.
   """
   run = runs.build(config)
-  checkpoints = checkpoint.Checkpoints(workdir)
-  newest = checkpoints.latest()
-  if newest is None:
-    raise FileNotFoundError(
-      f'There is no checkpoint in {workdir}. Train first (--mode=train), or '
-      'give the --workdir of a run.'
-    )
-  runs.check_resume(checkpoints.meta(newest), runs.meta(config, run))
-  abstract = state.abstract_state(run.mesh, *run.recipe).ema_params
-  ema_params = checkpoints.restore_ema(newest, abstract)
-  checkpoints.close()
+  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
+    newest = checkpoints.latest()
+    if newest is None:
+      raise FileNotFoundError(
+        f'There is no checkpoint in {workdir}. Train first (--mode=train), or '
+        'give the --workdir of a run.'
+      )
+    runs.check_resume(checkpoints.meta(newest), runs.meta(config, run))
+    abstract = state.abstract_state(run.mesh, *run.recipe).ema_params
+    ema_params = checkpoints.restore_ema(newest, abstract)
   return run, newest, ema_params
