@@ -134,6 +134,10 @@ def test_every_field_can_be_set_and_a_typo_cannot():
     (lambda c: c.objective.update(norm='l3'), 'l3'),
     (lambda c: c.mesh.update(fsdp=3), 'fsdp=3'),
     (lambda c: c.optimizer.update(warmup_steps=5), 'longer than train.steps=4'),
+    (lambda c: c.train.update(log_every=0), 'log_every must be at least 1'),
+    (lambda c: c.held_out.update(samples=0), 'samples must be at least 1; got'),
+    (lambda c: c.data.update(min_crop=1.5), 'between 0.01 and 1; got 1.5'),
+    (lambda c: c.data.update(size=(16,)), r'\(height, width\); got \(16,\)'),
   ],
 )
 def test_what_does_not_fit_is_refused_before_anything_compiles(change, message):

@@ -169,6 +169,20 @@ def test_each_step_is_algorithm_2():
   assert abs(drawn.var() / variance - 1) < 0.03
 
 
+def test_the_last_step_adds_no_noise():
+  """If the image is known for certain, it comes out without a grain."""
+
+  def certain(params, y_t, cond, gamma):
+    gamma = gamma[:, None, None, None]
+    return (y_t - jnp.sqrt(gamma) * 0.3) / jnp.sqrt(1 - gamma)
+
+  cond = jnp.zeros([1, 8, 8, 3])
+  drawn = sampler.refine(
+    certain, None, cond, jnp.ones([1, 8, 8, 1]), jax.random.key(0), SHORT
+  )
+  np.testing.assert_allclose(drawn, 0.3, atol=1e-4)
+
+
 def test_known_pixels_come_out_as_they_went_in():
   batch = batch_of()
   wild = lambda params, y_t, cond, gamma: 3 * y_t + 1  # noqa: E731

@@ -122,6 +122,40 @@ def test_sample_and_evaluate_use_the_average_of_the_checkpoint(
   assert losses and losses[0] in again
 
 
+def test_a_picture_that_a_kill_prevented_is_drawn_when_the_run_goes_on(
+  tmp_path, capsys
+):
+  loop.train(tiny(), str(tmp_path))
+  picture = tmp_path / 'samples/4.png'
+  before = picture.read_bytes()
+  picture.unlink()
+  capsys.readouterr()
+  loop.train(tiny(), str(tmp_path))
+  assert picture.read_bytes() == before
+  assert str(picture) in capsys.readouterr().out
+
+
+def test_a_checkpoint_is_sampled_wherever_it_makes_sense(
+  photo_folder, tmp_path
+):
+  """On other photos, seeds, arithmetic; for each task that it has learnt."""
+  several, workdir = tiny(name='multitask', steps=1), str(tmp_path)
+  loop.train(several, workdir)
+  one = tiny(f'folder:{photo_folder}', name='inpaint')
+  one.seed = 7
+  one.model.dtype = 'bfloat16'
+  one.objective.sample_schedule.num_steps = 2
+  loop.sample(one, workdir)
+  assert (tmp_path / 'samples/1.png').exists()
+  with pytest.raises(ValueError, match='learnt multitask, .* for uncropping'):
+    loop.sample(tiny(name='uncrop'), workdir)
+  with pytest.raises(ValueError, match='objective.name = diffusion'):
+    loop.sample(tiny(name='regression'), workdir)
+  several.model.head_channels = 16  # no weight shows it
+  with pytest.raises(ValueError, match='model.head_channels = 32, .* has 16'):
+    loop.sample(several, workdir)
+
+
 def test_without_a_checkpoint_nothing_is_sampled(tmp_path):
   for mode in (loop.sample, loop.evaluate):
     with pytest.raises(FileNotFoundError, match='Train first'):
@@ -131,8 +165,10 @@ def test_without_a_checkpoint_nothing_is_sampled(tmp_path):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    (lambda c: c.model.update(channels=64), 'trained with model = '),
-    (lambda c: c.task.update(name='uncropping'), 'trained with task = '),
+    (lambda c: c.model.update(channels=64), 'model.channels = 32, .* has 64'),
+    (lambda c: c.task.update(name='uncropping'), 'task.name = inpainting, '),
+    (lambda c: c.data.update(min_crop=0.5), 'data.min_crop = 1.0, .* has 0.5'),
+    (lambda c: c.objective.update(norm='l1'), 'objective.norm = l2, .* has l1'),
     (lambda c: c.update(seed=1), 'trained with seed = 0, this run has 1'),
     (lambda c: c.train.update(batch=16), 'train.batch = 8, this run has 16'),
   ],
@@ -147,6 +183,21 @@ def test_a_checkpoint_of_another_run_is_refused(
   change(other)
   with pytest.raises(ValueError, match=message):
     loop.train(other, str(workdir))
+
+
+def test_what_does_not_change_the_model_or_its_batches_may_change(
+  photo_folder, tmp_path
+):
+  """Another place of the same images, another speed, other pictures."""
+  workdir = str(tmp_path / 'run')
+  loop.train(tiny(f'folder:{photo_folder}', steps=1), workdir)
+  moved = photo_folder.rename(tmp_path / 'moved')
+  config = tiny(f'folder:{moved}', steps=2)
+  config.data.max_unreadable = 0.5
+  config.optimizer.learning_rate = 1e-5
+  config.objective.sample_schedule.num_steps = 2
+  config.held_out.samples = 1
+  assert int(loop.train(config, workdir).step) == 2
 
 
 def test_other_images_are_refused_on_resume(photo_folder, tmp_path):

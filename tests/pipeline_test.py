@@ -124,11 +124,14 @@ def test_min_crop_bounds_the_side():
 
 
 def test_resize_is_antialiased():
-  """A one-pixel checkerboard becomes grey, not stripes."""
-  board = np.indices([64, 64]).sum(0) % 2 * 255
-  board = tf.constant(np.repeat(board[..., None], 3, -1).astype(np.uint8))
-  small = pipeline.resize(board, (16, 16)).numpy()
-  assert np.abs(small).max() < 0.05
+  """Noise shrinks by the whole 4x4 block's mean, not by four of its pixels.
+
+  A triangle filter over 8 pixels leaves 1/6 of the deviation, two by two half.
+  """
+  noise = np.random.default_rng(0).normal(128, 30, [256, 256, 3])
+  image = tf.constant(np.clip(noise, 0, 255).astype(np.uint8))
+  small = pipeline.resize(image, (64, 64)).numpy() * 127.5
+  assert abs(small.std() / 30 - 1 / 6) < 0.02
 
 
 def test_held_out_examples_are_fixed_and_come_in_order():

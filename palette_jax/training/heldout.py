@@ -12,6 +12,7 @@ import einops
 import jax
 import ml_collections
 import numpy as np
+from etils import epath
 
 from palette_jax import arrays, images, sharding
 from palette_jax.training import run as runs
@@ -78,7 +79,7 @@ class HeldOut:
       for name, loss in rows.items():
         print(f'  {loss:.4f}  {name}')
 
-  def caption(self, path: str) -> None:
+  def caption(self, path: epath.Path) -> None:
     """Prints where a sheet is, and what is on it."""
     if jax.process_index() == 0:
       print(f'input | {self._config.samples} samples | original: {path}')

@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 import jax
 import ml_collections
+import numpy as np
 from absl import logging
 from clu import parameter_overview
 from etils import epath
+from jax.experimental import multihost_utils
 
 from palette_jax import arrays, images, sharding
 from palette_jax.training import (
@@ -61,7 +63,11 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
   # A run ends by what a person wants to see: the losses and the picture.
   fresh = state.create_sharded(run.mesh, *run.recipe).params
   photos.judge(train_state.ema_params, fresh)
-  photos.caption(monitor.picture(workdir, int(train_state.step)))
+  picture = epath.Path(monitor.picture(workdir, int(train_state.step)))
+  # A run can be killed between its last checkpoint and its last picture.
+  if not multihost_utils.broadcast_one_to_all(np.array(picture.exists())):
+    draw(photos, train_state.ema_params, picture)
+  photos.caption(picture)
   return train_state
 
 
@@ -167,11 +173,18 @@ def sample(config: ml_collections.ConfigDict, workdir: str) -> None:
   """
   run, newest, ema_params = restore_ema(config, workdir)
   photos = heldout.HeldOut(config.held_out, run)
+  picture = epath.Path(monitor.picture(workdir, newest))
+  draw(photos, ema_params, picture)
+  photos.caption(picture)
+
+
+def draw(
+  photos: heldout.HeldOut, ema_params: arrays.Params, picture: epath.Path
+) -> None:
+  """Draws the held-out photos on all hosts; the first one writes the file."""
   sheet = photos.sheet(ema_params)
-  path = monitor.picture(workdir, newest)
   if jax.process_index() == 0:
-    images.write_png(path, sheet)
-  photos.caption(path)
+    images.write_png(picture, sheet)
 
 
 def evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -203,7 +216,7 @@ def restore_ema(
         f'There is no checkpoint in {workdir}. Train first (--mode=train), or '
         'give the --workdir of a run.'
       )
-    runs.check_resume(checkpoints.meta(newest), runs.meta(config, run))
+    runs.check_model(checkpoints.meta(newest), runs.meta(config, run))
     abstract = state.abstract_state(run.mesh, *run.recipe).ema_params
     ema_params = checkpoints.restore_ema(newest, abstract)
   return run, newest, ema_params

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 
 from palette_jax import arrays, sharding, tasks
 from palette_jax.data import pipeline, sources
@@ -15,9 +16,35 @@ from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
 from palette_jax.training import optimizer
 
-# A run may not go on when one of these has changed: the model or the batch of
-# step k would be another. Everything else may change between two starts.
-FIXED = ('seed', 'task', 'data', 'model', 'objective', 'train.batch')
+# What the weights are weights of: all but the arithmetic, which any reader of
+# a checkpoint may choose.
+MODEL = ('model', 'objective.name')
+ARITHMETIC = 'model.dtype'
+# What the batch of step k is, and what is learnt from it. Everything else may
+# change between two starts of a run; the images are compared by their names.
+COURSE = (
+  'seed',
+  'task',
+  'data.size',
+  'data.min_crop',
+  'objective.norm',
+  'objective.train_schedule',
+  'train.batch',
+)
+AT_LEAST_ONE = (
+  'train.steps',
+  'train.log_every',
+  'train.checkpoint_every',
+  'held_out.images',
+  'held_out.samples',
+  'held_out.every',
+)
+BETWEEN = {
+  'data.min_crop': (0.01, 1.0),
+  'data.max_unreadable': (0.0, 1.0),
+  'train.ema_decay': (0.0, 1.0),
+  'optimizer.warmup_steps': (0, np.inf),
+}
 
 
 class Run(NamedTuple):
@@ -46,18 +73,13 @@ def build(config: ml_collections.ConfigDict) -> Run:
   Raises:
     ValueError, FileNotFoundError: for whatever in the config does not fit.
   """
+  _check_numbers(config)
   size = tuple(config.data.size)
   model = unet.UNet(**config.model)
   unet.check(model, *size)
   mesh = sharding.make_mesh(config.mesh.fsdp)
   sharding.check_batch(mesh, config.train.batch, 'train.batch')
   sharding.check_batch(mesh, config.held_out.examples, 'held_out.examples')
-  warmup, steps = config.optimizer.warmup_steps, config.train.steps
-  if warmup > steps:
-    raise ValueError(
-      f'optimizer.warmup_steps={warmup} is longer than train.steps={steps}. '
-      f'The variant :steps={steps} sets both.'
-    )
   corrupt = tasks.corruption(**config.task)
   train_data, held_out_data = (
     pipeline.Pipeline(
@@ -88,6 +110,28 @@ def build(config: ml_collections.ConfigDict) -> Run:
   )
 
 
+def _check_numbers(config):
+  fields = dict(_fields(config.to_dict()))
+  for name in AT_LEAST_ONE:
+    if fields[name] < 1:
+      raise ValueError(f'{name} must be at least 1; got {fields[name]}.')
+  for name, (low, high) in BETWEEN.items():
+    if not low <= fields[name] <= high:
+      raise ValueError(
+        f'{name} must lie between {low:g} and {high:g}; got {fields[name]}.'
+      )
+  warmup, steps = config.optimizer.warmup_steps, config.train.steps
+  if warmup > steps:
+    raise ValueError(
+      f'optimizer.warmup_steps={warmup} is longer than train.steps={steps}. '
+      f'The variant :steps={steps} sets both.'
+    )
+  if len(config.data.size) != 2:
+    raise ValueError(
+      f'data.size must be (height, width); got {tuple(config.data.size)}.'
+    )
+
+
 def meta(config: ml_collections.ConfigDict, run: Run) -> dict[str, Any]:
   """What a checkpoint remembers of where it comes from, as JSON has it."""
   return {
@@ -96,19 +140,30 @@ def meta(config: ml_collections.ConfigDict, run: Run) -> dict[str, Any]:
   }
 
 
+def check_model(saved: dict[str, Any], now: dict[str, Any]) -> None:
+  """Compares the meta of a checkpoint with that of the run that samples it.
+
+  Raises:
+    ValueError: naming the first setting of the network that differs, or the
+      task that the checkpoint has not learnt.
+  """
+  _compare(saved, now, MODEL)
+  learnt, task = saved['config']['task'], now['config']['task']['name']
+  # A model of several tasks can do each of them.
+  if task not in (learnt['name'], *learnt.get('tasks', ())):
+    raise ValueError(
+      f'The checkpoint has learnt {learnt["name"]}, this run asks for {task}. '
+      'Give the config that it was trained with, or another --workdir.'
+    )
+
+
 def check_resume(saved: dict[str, Any], now: dict[str, Any]) -> None:
   """Compares the meta of a checkpoint with that of the run that goes on.
 
   Raises:
     ValueError: naming the first thing that may not differ and does.
   """
-  for name in FIXED:
-    before, after = (_field(m['config'], name) for m in (saved, now))
-    if before != after:
-      raise ValueError(
-        f'The checkpoint was trained with {name} = {before}, this run has '
-        f'{after}. Use the same, or another --workdir.'
-      )
+  _compare(saved, now, MODEL + COURSE)
   before, after = saved['records'], now['records']
   if before != after:
     raise ValueError(
@@ -119,7 +174,23 @@ def check_resume(saved: dict[str, Any], now: dict[str, Any]) -> None:
     )
 
 
-def _field(config: dict[str, Any], path: str) -> Any:
-  for name in path.split('.'):
-    config = config[name]
-  return config
+def _compare(saved, now, names):
+  """Looks at every field that stands under one of the names."""
+  before, after = (dict(_fields(meta['config'])) for meta in (saved, now))
+  for field in [*before, *(after.keys() - before.keys())]:
+    fixed = any(f'{field}.'.startswith(f'{name}.') for name in names)
+    values = before.get(field), after.get(field)
+    if fixed and field != ARITHMETIC and values[0] != values[1]:
+      raise ValueError(
+        f'The checkpoint was trained with {field} = {values[0]}, this run has '
+        f'{values[1]}. Use the same, or another --workdir.'
+      )
+
+
+def _fields(config, path=''):
+  """(dotted name, value) of every field."""
+  for name, value in config.items():
+    if isinstance(value, dict):
+      yield from _fields(value, f'{path}{name}.')
+    else:
+      yield f'{path}{name}', value
