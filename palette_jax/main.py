@@ -24,6 +24,8 @@ from palette_jax.data import sources
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
+COMMON = pathlib.Path('configs/common.py')  # what all configs share
+
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
@@ -70,11 +72,26 @@ def simplify_logging() -> None:
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-  """As absl does, but for a mistyped field, which gets one sentence."""
+  """As absl does, but whatever is wrong is answered in one sentence."""
   try:
-    return app.parse_flags_with_usage(argv)
-  except AttributeError as error:
-    sys.exit(f'\nThe config has no such field: {error}')
+    rest = flags.FLAGS(argv)
+    _CONFIG.value.get('seed')  # a file that is missing is noticed here
+    return rest
+  except (AttributeError, KeyError) as error:
+    # An AttributeError's text is that of a KeyError, in quotes.
+    quoted = isinstance(error, AttributeError) and error.__context__
+    sys.exit(f'\nThe config has no such field: {(quoted or error).args[0]}')
+  except OSError as error:
+    reason = str(error.__cause__ or error).splitlines()[-1].strip()
+    known = sorted({*pathlib.Path('configs').glob('*.py')} - {COMMON})
+    found = ', '.join(map(str, known)) or 'none: change to the clone'
+    sys.exit(f'\nThere is no such config: {reason}. Here are {found}.')
+  except flags.Error as error:
+    # A variant's error comes wrapped in a traceback, which helps nobody.
+    reason = error
+    while 'Traceback' in str(reason) and reason.__context__:
+      reason = reason.__context__
+    sys.exit(f'\n{reason}\nAll flags: --helpshort.')
 
 
 def is_for_the_user(error: BaseException) -> bool:

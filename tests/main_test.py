@@ -90,17 +90,24 @@ def test_without_imagenet_the_default_config_says_what_to_do(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  ('more', 'message'),
+  ('config', 'more', 'message'),
   [
-    (['--config.train.bach=8'], 'Did you mean.*batch'),
-    (['--config.task.name=inpaintin'], "Did you mean 'inpainting'"),
-    (['--config.data.size=(60,64)'], 'multiples of 8; got 60x64'),
-    (['--config.data.source=folder:/nowhere'], 'no folder /nowhere'),
-    (['stray'], 'Unknown arguments.*stray'),
+    ('colorize.py:tiny', ['--config.train.bach=8'], 'Did you mean.*batch'),
+    ('colorize.py:tiny', ['--config.trai.batch=8'], 'Did you mean.*train'),
+    ('colorize.py:tiny', ['--config.train.batch=many'], 'train.batch=many'),
+    ('colorize.py:tiny', ['--config.task.name=ipeg'], "Did you mean 'jpeg'"),
+    ('colorize.py:tiny', ['--config.data.size=(60,64)'], '8; got 60x64'),
+    ('colorize.py:tiny', ['--config.data.source=folder:/no'], 'no folder /no'),
+    ('colorize.py:tiny', ['stray'], 'Unknown arguments.*stray'),
+    ('colorize.py:tyny', [], "^\nUnknown variant.*Did you mean 'tiny'"),
+    ('colourise.py', [], 'no such config.*colourise.*configs/colorize.py'),
+    ('colourise.py', ['--config.seed=1'], 'no such config.*colourise'),
   ],
 )
-def test_wrong_input_ends_in_one_clear_sentence(tmp_path, more, message):
-  done = run('colorize.py:tiny', tmp_path, *more)
+def test_wrong_input_ends_in_one_clear_sentence(
+  tmp_path, config, more, message
+):
+  done = run(config, tmp_path, *more)
   assert done.returncode != 0
   assert re.search(message, done.stderr, re.S), done.stderr
   assert 'Traceback' not in done.stderr
