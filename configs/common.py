@@ -15,7 +15,7 @@ import difflib
 import ml_collections
 
 PAPER = dict(size=256, batch=1024, steps=1_000_000)
-TINY = dict(size=64, batch=8, steps=120)
+TINY = dict(size=64, batch=8, steps=100)
 
 
 def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
@@ -118,6 +118,6 @@ def shrink(config: ml_collections.ConfigDict) -> None:
   )
   # Where the paper's schedules end up, in a tenth of the steps.
   config.objective.sample_schedule.update(start=1e-4, end=0.2, num_steps=100)
-  config.optimizer.learning_rate = 1e-3
+  config.optimizer.learning_rate = 2e-3
   config.train.update(log_every=20, checkpoint_every=50)
   config.held_out.update(examples=48, images=3, every=1_000)

@@ -136,6 +136,7 @@ def test_every_field_can_be_set_and_a_typo_cannot():
     (lambda c: c.optimizer.update(warmup_steps=5), 'longer than train.steps=4'),
     (lambda c: c.train.update(log_every=0), 'log_every must be at least 1'),
     (lambda c: c.held_out.update(samples=0), 'samples must be at least 1; got'),
+    (lambda c: c.update(seed=-1), 'seed must lie between 0 and .*; got -1'),
     (lambda c: c.data.update(min_crop=1.5), 'between 0.01 and 1; got 1.5'),
     (lambda c: c.data.update(size=(16,)), r'\(height, width\); got \(16,\)'),
   ],

@@ -178,6 +178,7 @@ def test_noise_level_is_told_apart_and_harmless_below_training():
     ({'channel_mult': (1, 1, 1, 1, 1, 1)}, (48, 64), 'multiples of 32'),
     ({'channels': 48}, (16, 16), 'multiple of 32'),
     ({'attention_levels': (2,)}, (16, 16), 'level 2 does not exist'),
+    ({'dtype': 'float16'}, (16, 16), "'float16' is not one of"),
     ({'attention': 'local'}, (16, 16), "attention='local'"),
     ({'head_channels': 48}, (16, 16), '48 does not divide the 64'),
   ],

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 
 from palette_jax.models import blocks, embeddings
 
+DTYPES = ('bfloat16', 'float32')  # float16 would need a scaled loss
+
 
 class UNet(nn.Module):
   """Down over the levels, through the middle, up again over the skips.
@@ -114,6 +116,8 @@ def check(model: UNet, height: int, width: int) -> None:
       f'model.channels must be a multiple of {blocks.GROUPS}, the number of '
       f'groups that are normalised; got {model.channels}.'
     )
+  if model.dtype not in DTYPES:
+    raise ValueError(f'model.dtype: {model.dtype!r} is not one of {DTYPES}.')
   if model.attention != 'global':
     raise ValueError(
       f'model.attention={model.attention!r}: this version of the network has '

@@ -40,6 +40,7 @@ AT_LEAST_ONE = (
   'held_out.every',
 )
 BETWEEN = {
+  'seed': (0, 2**31 - 1),
   'data.min_crop': (0.01, 1.0),
   'data.max_unreadable': (0.0, 1.0),
   'train.ema_decay': (0.0, 1.0),
