@@ -177,19 +177,16 @@ def checksums(tree: PyTree) -> dict[str, int]:
   It weighs each word by its position and wraps, so that it depends on every
   bit and not on how the leaf lies over devices.
   """
-  return {name: int(total) for name, total in _names(_checksums(tree)).items()}
+  totals = jax.tree.map(_checksum, tree)  # all start before one is awaited
+  return {name: int(total) for name, total in _names(totals).items()}
 
 
-@jax.jit
-def _checksums(tree):
-  def leaf(array: Array):
-    array = _bits(array)
-    words = jax.lax.bitcast_convert_type(array, jnp.uint32)
-    total = jnp.zeros(array.shape, jnp.uint32)
-    for axis, size in enumerate(array.shape):
-      total = total * jnp.uint32(size) + jax.lax.broadcasted_iota(
-        jnp.uint32, array.shape, axis
-      )
-    return jnp.sum(words * (2 * total + 1), dtype=jnp.uint32)
-
-  return jax.tree.map(leaf, tree)
+@jax.jit  # leaf by leaf: most have the shape of another, and compile once
+def _checksum(array: Array):
+  words = jax.lax.bitcast_convert_type(_bits(array), jnp.uint32)
+  position = jnp.zeros(words.shape, jnp.uint32)
+  for axis, size in enumerate(words.shape):
+    position = position * jnp.uint32(size) + jax.lax.broadcasted_iota(
+      jnp.uint32, words.shape, axis
+    )
+  return jnp.sum(words * (2 * position + 1), dtype=jnp.uint32)
