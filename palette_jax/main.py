@@ -112,6 +112,8 @@ def main(argv: Sequence[str]) -> None:
     if not is_for_the_user(error):
       raise
     sys.exit(f'\n{error}')
+  except KeyboardInterrupt:
+    sys.exit('\nStopped. The same command goes on from the newest checkpoint.')
 
 
 def run(config: ml_collections.ConfigDict) -> None:

@@ -146,18 +146,20 @@ def test_every_config_trains_and_samples(config, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
-  """kill -9 at three moments; every checksum of every leaf at the end."""
+  """kill -9 twice, Ctrl-C between; every checksum of every leaf at the end."""
   config = 'inpaint.py:tiny,steps=40'
   whole = run(config, tmp_path / 'whole', *SMALL)
   assert whole.returncode == 0, whole.stderr
   killed = 0
-  for wait in (5, 15, 25):
+  moments = {5: signal.SIGKILL, 15: signal.SIGINT, 25: signal.SIGKILL}
+  for wait, how in moments.items():
     process = subprocess.Popen(
       command(config, tmp_path / 'killed', *SMALL),
       cwd=ROOT,
       env=environment(),
       stdout=subprocess.DEVNULL,
-      stderr=subprocess.DEVNULL,
+      stderr=subprocess.PIPE,
+      text=True,
     )
     folder = tmp_path / 'killed/checkpoints' / str(wait)
     deadline = time.monotonic() + 300
@@ -165,9 +167,12 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
       assert time.monotonic() < deadline
       time.sleep(0.01)
     if process.poll() is None:
-      process.send_signal(signal.SIGKILL)
+      process.send_signal(how)
       killed += 1
-    process.wait()
+    _, said = process.communicate(timeout=300)
+    if how == signal.SIGINT:
+      # Orbax, if it was writing, has more to say.
+      assert 'The same command goes on from the newest checkpoint.' in said
   assert killed >= 2
   last = run(config, tmp_path / 'killed', *SMALL)
   assert last.returncode == 0, last.stderr
