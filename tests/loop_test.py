@@ -168,6 +168,14 @@ def test_without_a_checkpoint_nothing_is_sampled(tmp_path):
     (lambda c: c.model.update(channels=64), 'model.channels = 32, .* has 64'),
     (lambda c: c.task.update(name='uncropping'), 'task.name = inpainting, '),
     (lambda c: c.data.update(min_crop=0.5), 'data.min_crop = 1.0, .* has 0.5'),
+    (
+      lambda c: c.data.update(size=(16, 32)),
+      r'size = \[16, 16\], .* \[16, 32\]',
+    ),
+    (
+      lambda c: c.objective.train_schedule.update(num_steps=9),
+      'objective.train_schedule.num_steps = 2000, this run has 9',
+    ),
     (lambda c: c.objective.update(norm='l1'), 'objective.norm = l2, .* has l1'),
     (lambda c: c.update(seed=1), 'trained with seed = 0, this run has 1'),
     (lambda c: c.train.update(batch=16), 'train.batch = 8, this run has 16'),
