@@ -78,6 +78,9 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     _CONFIG.value.get('seed')  # a file that is missing is noticed here
     return rest
   except (AttributeError, KeyError) as error:
+    calls = traceback.extract_tb(error.__traceback__)
+    if any(call.name == 'get_config' for call in calls):
+      raise  # a mistake in the config file, not on the command line
     # An AttributeError's text is that of a KeyError, in quotes.
     quoted = isinstance(error, AttributeError) and error.__context__
     sys.exit(f'\nThe config has no such field: {(quoted or error).args[0]}')

@@ -107,7 +107,7 @@ def test_a_finished_run_says_so_and_changes_nothing(tmp_path, caplog):
 
 
 def test_sample_and_evaluate_use_the_average_of_the_checkpoint(
-  tmp_path, capsys
+  tmp_path, capsys, caplog
 ):
   loop.train(tiny(), str(tmp_path))
   end = capsys.readouterr().out
@@ -117,6 +117,7 @@ def test_sample_and_evaluate_use_the_average_of_the_checkpoint(
   loop.sample(tiny(), str(tmp_path))
   assert picture.read_bytes() == before
   loop.evaluate(tiny(), str(tmp_path))
+  assert 'may have seen' not in caplog.text  # the same list
   again = capsys.readouterr().out
   losses = [line for line in end.splitlines() if 'this model' in line]
   assert losses and losses[0] in again
@@ -136,7 +137,7 @@ def test_a_picture_that_a_kill_prevented_is_drawn_when_the_run_goes_on(
 
 
 def test_a_checkpoint_is_sampled_wherever_it_makes_sense(
-  photo_folder, tmp_path
+  photo_folder, tmp_path, caplog
 ):
   """On other photos, seeds, arithmetic; for each task that it has learnt."""
   several, workdir = tiny(name='multitask', steps=1), str(tmp_path)
@@ -147,6 +148,7 @@ def test_a_checkpoint_is_sampled_wherever_it_makes_sense(
   one.objective.sample_schedule.num_steps = 2
   loop.sample(one, workdir)
   assert (tmp_path / 'samples/1.png').exists()
+  assert 'may have seen photos that are held out here' in caplog.text
   with pytest.raises(ValueError, match='learnt multitask, .* for uncropping'):
     loop.sample(tiny(name='uncrop'), workdir)
   with pytest.raises(ValueError, match='objective.name = diffusion'):

@@ -34,7 +34,7 @@ def command(config, workdir, *more):
     sys.executable,
     '-m',
     'palette_jax.main',
-    f'--config=configs/{config}',
+    f'--config={ROOT / "configs" / config}',
     f'--workdir={workdir}',
     *more,
   ]
@@ -111,6 +111,14 @@ def test_wrong_input_ends_in_one_clear_sentence(
   assert done.returncode != 0
   assert re.search(message, done.stderr, re.S), done.stderr
   assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_mistake_inside_a_config_file_keeps_its_traceback(tmp_path):
+  path = tmp_path / 'mine.py'
+  path.write_text("def get_config():\n  return {}['nowhere']\n")
+  done = run(path, tmp_path)  # an absolute path replaces configs/
+  assert done.returncode != 0 and f'"{path}", line 2' in done.stderr
 
 
 @pytest.mark.slow

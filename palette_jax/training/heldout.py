@@ -73,8 +73,8 @@ class HeldOut:
     if jax.process_index() == 0:
       print(
         f'\n{type(objective).__name__} loss ({objective.norm}) on '
-        f'{self._config.examples} examples of {len(data.source)} photos never '
-        f'trained on, seed {data.seed}:'
+        f'{self._config.examples} examples of {len(data.source)} held-out '
+        f'photos, seed {data.seed}:'
       )
       for name, loss in rows.items():
         print(f'  {loss:.4f}  {name}')

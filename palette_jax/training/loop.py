@@ -216,7 +216,13 @@ def restore_ema(
         f'There is no checkpoint in {workdir}. Train first (--mode=train), or '
         'give the --workdir of a run.'
       )
-    runs.check_model(checkpoints.meta(newest), runs.meta(config, run))
+    saved, now = checkpoints.meta(newest), runs.meta(config, run)
+    runs.check_model(saved, now)
+    if saved['records'] != now['records']:
+      logging.warning(
+        'The list of images is not the one that the checkpoint was trained '
+        'on: it may have seen photos that are held out here.'
+      )
     abstract = state.abstract_state(run.mesh, *run.recipe).ema_params
     ema_params = checkpoints.restore_ema(newest, abstract)
   return run, newest, ema_params

@@ -31,20 +31,18 @@ COURSE = (
   'objective.train_schedule',
   'train.batch',
 )
-AT_LEAST_ONE = (
-  'train.steps',
-  'train.log_every',
-  'train.checkpoint_every',
-  'held_out.images',
-  'held_out.samples',
-  'held_out.every',
-)
-BETWEEN = {
+RANGES = {  # both ends included
   'seed': (0, 2**31 - 1),
   'data.min_crop': (0.01, 1.0),
   'data.max_unreadable': (0.0, 1.0),
-  'train.ema_decay': (0.0, 1.0),
   'optimizer.warmup_steps': (0, np.inf),
+  'train.steps': (1, np.inf),
+  'train.ema_decay': (0.0, 1.0),
+  'train.log_every': (1, np.inf),
+  'train.checkpoint_every': (1, np.inf),
+  'held_out.images': (1, np.inf),
+  'held_out.samples': (1, np.inf),
+  'held_out.every': (1, np.inf),
 }
 
 
@@ -113,13 +111,11 @@ def build(config: ml_collections.ConfigDict) -> Run:
 
 def _check_numbers(config):
   fields = dict(_fields(config.to_dict()))
-  for name in AT_LEAST_ONE:
-    if fields[name] < 1:
-      raise ValueError(f'{name} must be at least 1; got {fields[name]}.')
-  for name, (low, high) in BETWEEN.items():
+  for name, (low, high) in RANGES.items():
     if not low <= fields[name] <= high:
+      most = f' and at most {high}' if high < np.inf else ''
       raise ValueError(
-        f'{name} must lie between {low:g} and {high:g}; got {fields[name]}.'
+        f'{name} must be at least {low}{most}; got {fields[name]}.'
       )
   warmup, steps = config.optimizer.warmup_steps, config.train.steps
   if warmup > steps:
