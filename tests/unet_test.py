@@ -179,7 +179,9 @@ def test_noise_level_is_told_apart_and_harmless_below_training():
     ({'channels': 48}, (16, 16), 'multiple of 32'),
     ({'attention_levels': (2,)}, (16, 16), 'level 2 does not exist'),
     ({'dtype': 'float16'}, (16, 16), "'float16' is not one of"),
-    ({'attention': 'local'}, (16, 16), "attention='local'"),
+    ({'attention': 'none'}, (16, 16), "attention: 'none' is not one of"),
+    ({'attention': 'local'}, (16, 18), 'in windows.* multiples of 4'),
+    ({'noise_level': 't'}, (16, 16), "noise_level: 't' is not one of"),
     ({'head_channels': 48}, (16, 16), '48 does not divide the 64'),
   ],
 )

@@ -7,6 +7,8 @@ and softmax are in float32.
 Next: palette_jax/models/unet.py
 """
 
+from collections.abc import Callable
+
 import einops
 import flax.linen as nn
 import jax
@@ -21,12 +23,25 @@ _uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 def conv(
-  features: int, dtype: DTypeLike, name: str, *, size: int = 3, zero=False
+  features: int,
+  dtype: DTypeLike,
+  name: str,
+  *,
+  size: int = 3,
+  stride: int = 1,
+  dilation: int = 1,
+  zero: bool = False,
 ) -> nn.Conv:
-  """A convolution that keeps height and width."""
-  init = nn.initializers.zeros if zero else _uniform
+  """A convolution of 1/stride of the height and width, padded equally."""
   return nn.Conv(
-    features, (size, size), dtype=dtype, kernel_init=init, name=name
+    features,
+    (size, size),
+    strides=stride,
+    kernel_dilation=dilation,
+    padding=dilation * (size // 2),  # 'SAME' is one-sided for stride 2
+    dtype=dtype,
+    kernel_init=nn.initializers.zeros if zero else _uniform,
+    name=name,
   )
 
 
@@ -63,11 +78,13 @@ class ResBlock(nn.Module):
     features: channels out.
     dtype: of the arithmetic.
     resample: `downsample`, `upsample` or None, on both branches.
+    dilation: of both convolutions.
   """
 
   features: int
   dtype: DTypeLike
-  resample: object = None
+  resample: Callable | None = None
+  dilation: int = 1
 
   @nn.compact
   def __call__(
@@ -76,43 +93,51 @@ class ResBlock(nn.Module):
     h = nn.silu(norm('norm_in')(x)).astype(self.dtype)
     if self.resample is not None:
       h, x = self.resample(h), self.resample(x)
-    h = conv(self.features, self.dtype, 'conv_in')(h)
+    h = conv(self.features, self.dtype, 'conv_in', dilation=self.dilation)(h)
 
     modulation = dense(2 * self.features, jnp.float32, 'emb')(nn.silu(emb))
     scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
     h = nn.silu(norm('norm_out')(h) * (1.0 + scale) + shift)
-    h = conv(self.features, self.dtype, 'conv_out', zero=True)(
-      h.astype(self.dtype)
-    )
+    h = conv(
+      self.features, self.dtype, 'conv_out', dilation=self.dilation, zero=True
+    )(h.astype(self.dtype))
     if x.shape[-1] != self.features:
       x = conv(self.features, self.dtype, 'shortcut', size=1)(x)
     return x + h
 
 
 class SelfAttention(nn.Module):
-  """Every position looks at every other: the paper's global self-attention.
+  """Every position looks at every other of its window (section 5.5).
 
   Attributes:
     head_channels: of each head; the number of heads follows.
     dtype: of the arithmetic; the softmax is in float32.
+    windows: along height and along width; 1 is global self-attention.
   """
 
   head_channels: int
   dtype: DTypeLike
+  windows: int = 1
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
     height, width, channels = x.shape[1:]
+    windows = dict(i=self.windows, j=self.windows)
     h = norm('norm')(x).astype(self.dtype)
     qkv = dense(3 * channels, self.dtype, 'qkv')(h)
     query, key, value = einops.rearrange(
       qkv,
-      'b h w (three heads d) -> three b (h w) heads d',
+      'b (i h) (j w) (three heads d) -> three (b i j) (h w) heads d',
       three=3,
       d=self.head_channels,
+      **windows,
     )
     out = jax.nn.dot_product_attention(query, key, value)
     out = einops.rearrange(
-      out, 'b (h w) heads d -> b h w (heads d)', h=height, w=width
+      out,
+      '(b i j) (h w) heads d -> b (i h) (j w) (heads d)',
+      h=height // self.windows,
+      w=width // self.windows,
+      **windows,
     )
     return x + dense(channels, self.dtype, 'out', zero=True)(out)

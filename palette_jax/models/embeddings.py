@@ -7,11 +7,50 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from palette_jax.models import blocks
 
 MAX_PERIOD = 10_000
+
+
+def gamma_root(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
+  """1000 sqrt(gamma): this package's choice, measured in benchmarks/README.md.
+
+  It fills the sinusoid's range, as time steps do in guided-diffusion, and is
+  all but constant below the smallest gamma of training, 4.4e-5, where 532 of
+  the 1000 inference steps lie.
+  """
+  return 1000.0 * jnp.sqrt(gamma)
+
+
+def gamma_itself(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
+  """gamma in [0, 1], as a published PyTorch port of Palette has it."""
+  return gamma
+
+
+def time_step(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
+  """The step of guided-diffusion's schedule, 0 to 999, that has this gamma.
+
+  Its betas are linear from 1e-4 to 0.02 in 1000 steps. Linear in log gamma
+  between steps; the first and the last stand for all that lies beyond them.
+  """
+  gammas = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000))
+  lowest = jnp.float32(gammas[-1])
+  return jnp.interp(
+    -jnp.log(jnp.maximum(gamma, lowest)),
+    jnp.asarray(-np.log(gammas), jnp.float32),
+    jnp.arange(1000, dtype=jnp.float32),
+  )
+
+
+# What `model.noise_level` may be. The last two are for imported weights.
+POSITIONS = {
+  'gamma_root': gamma_root,
+  'gamma': gamma_itself,
+  'time_step': time_step,
+}
 
 
 def sinusoid(
@@ -27,19 +66,18 @@ def sinusoid(
 class NoiseLevel(nn.Module):
   """gamma -> features: sinusoid, then two dense layers, in float32.
 
-  The paper conditions on gamma and leaves the form open. 1000 sqrt(gamma) fills
-  the sinusoid's range, as time steps do in guided-diffusion, and is smooth and
-  all but constant below the smallest gamma of training, 4.4e-5, where 532 of
-  the 1000 inference steps lie.
+  The paper conditions on gamma and leaves the form open.
 
   Attributes:
     features: of the sinusoid; the dense layers have four times as many.
+    position: where on the sinusoid a gamma lies, a name in POSITIONS.
   """
 
   features: int
+  position: str = 'gamma_root'
 
   @nn.compact
   def __call__(self, gamma: Float[Array, ' b']) -> Float[Array, 'b d']:
-    emb = sinusoid(1000.0 * jnp.sqrt(gamma), self.features)
+    emb = sinusoid(POSITIONS[self.position](gamma), self.features)
     emb = blocks.dense(4 * self.features, jnp.float32, 'hidden')(emb)
     return blocks.dense(4 * self.features, jnp.float32, 'out')(nn.silu(emb))

@@ -7,13 +7,23 @@ image; gamma in place of the time step. With the default settings it has
 Next: palette_jax/diffusion/schedule.py
 """
 
+import functools
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from palette_jax import arrays
 from palette_jax.models import blocks, embeddings
 
 DTYPES = ('bfloat16', 'float32')  # float16 would need a scaled loss
+# What follows the residual blocks of the attention levels (Table 5):
+# self-attention over windows, so many along a side of the map; or, without any
+# attention, one more residual block, plain or dilated, in these places.
+WINDOWS = {'global': 1, 'local': 2}
+EXTRA_BLOCKS = {'more_blocks': ('down',), 'dilated': ('down', 'middle')}
+ATTENTION = (*WINDOWS, *EXTRA_BLOCKS)
 
 
 class UNet(nn.Module):
@@ -23,10 +33,14 @@ class UNet(nn.Module):
     channels: of the first level.
     channel_mult: of each level, in multiples of `channels`.
     num_res_blocks: per level on the way down; one more on the way up.
-    attention: 'global', the paper's base model.
-    attention_levels: levels, counted from 0, that have self-attention.
+    attention: one of ATTENTION; 'global' is the paper's base model.
+    attention_levels: levels, counted from 0, that have it, beside the middle.
     head_channels: channels of one attention head.
+    resblock_updown: resample inside a residual block; else by a convolution.
+    noise_level: how gamma is embedded, one of embeddings.POSITIONS.
     dtype: of the arithmetic, 'bfloat16' or 'float32'.
+    remat: forget what is inside each block and compute it again for the
+      gradient: less memory, more time, the same numbers.
   """
 
   channels: int = 256
@@ -35,7 +49,10 @@ class UNet(nn.Module):
   attention: str = 'global'
   attention_levels: tuple[int, ...] = (3, 4, 5)  # 32x32, 16x16, 8x8 of 256x256
   head_channels: int = 64
+  resblock_updown: bool = True
+  noise_level: str = 'gamma_root'
   dtype: str = 'bfloat16'
+  remat: bool = False
 
   @nn.compact
   def __call__(
@@ -44,7 +61,7 @@ class UNet(nn.Module):
     cond: Float[Array, 'b h w 3'],
     gamma: Float[Array, ' b'],
   ) -> Float[Array, 'b h w 3']:
-    """Predicts the noise in y_t (or the image, for the regression baseline).
+    """Predicts the noise in y_t, or whatever the objective asks for.
 
     Args:
       y_t: the noisy image.
@@ -55,48 +72,88 @@ class UNet(nn.Module):
       float32, zeros for fresh weights.
     """
     check(self, *y_t.shape[1:3])
-    dtype = jnp.dtype(self.dtype)
     levels = [self.channels * mult for mult in self.channel_mult]
-    emb = embeddings.NoiseLevel(self.channels, name='noise_level')(gamma)
+    last = len(levels) - 1
+    emb = embeddings.NoiseLevel(
+      self.channels, self.noise_level, name='noise_level'
+    )(gamma)
 
-    def block(h, features, name, *, resample=None):
-      return blocks.ResBlock(features, dtype, resample, name=name)(h, emb)
-
-    def attend(h, level, name):
-      if level not in self.attention_levels:
-        return h
-      return blocks.SelfAttention(self.head_channels, dtype, name=name)(h)
-
-    h = jnp.concatenate([cond, y_t], axis=-1).astype(dtype)
-    h = blocks.conv(levels[0], dtype, 'conv_in')(h)
+    h = jnp.concatenate([cond, y_t], axis=-1).astype(self.dtype)
+    h = blocks.conv(levels[0], self.dtype, 'conv_in')(h)
     skips = [h]
     for level, features in enumerate(levels):
       for i in range(self.num_res_blocks):
-        h = block(h, features, f'down{level}_block{i}')
-        h = attend(h, level, f'down{level}_attention{i}')
+        dilation = self._dilation(h, level, 2 * i)
+        h = self._block(h, emb, features, f'down{level}_block{i}', dilation)
+        h = self._attention(h, emb, level, f'down{level}', i)
         skips.append(h)
-      if level + 1 < len(levels):
-        name = f'down{level}_resample'
-        h = block(h, features, name, resample=blocks.downsample)
+      if level < last:
+        h = self._resample(h, emb, features, f'down{level}_resample')
         skips.append(h)
 
-    h = block(h, levels[-1], 'middle_block0')
-    h = blocks.SelfAttention(
-      self.head_channels, dtype, name='middle_attention'
-    )(h)
-    h = block(h, levels[-1], 'middle_block1')
+    h = self._block(h, emb, levels[last], 'middle_block0')
+    h = self._attention(h, emb, last, 'middle')
+    h = self._block(h, emb, levels[last], 'middle_block1')
 
     for level, features in reversed(list(enumerate(levels))):
       for i in range(self.num_res_blocks + 1):
         h = jnp.concatenate([h, skips.pop()], axis=-1)
-        h = block(h, features, f'up{level}_block{i}')
-        h = attend(h, level, f'up{level}_attention{i}')
+        h = self._block(h, emb, features, f'up{level}_block{i}')
+        h = self._attention(h, emb, level, f'up{level}', i)
       if level > 0:
-        name = f'up{level}_resample'
-        h = block(h, features, name, resample=blocks.upsample)
+        h = self._resample(h, emb, features, f'up{level}_resample')
 
     h = nn.silu(blocks.norm('norm_out')(h))
     return blocks.conv(3, jnp.float32, 'conv_out', zero=True)(h)
+
+  def _block(self, h, emb, features, name, dilation=1, resample=None):
+    module = nn.remat(blocks.ResBlock) if self.remat else blocks.ResBlock
+    return module(features, self.dtype, resample, dilation, name=name)(h, emb)
+
+  def _attention(self, h, emb, level, place, i=0):
+    """Self-attention, or what stands in for it, or nothing."""
+    if level not in self.attention_levels and place != 'middle':
+      return h
+    if self.attention in WINDOWS:
+      module = blocks.SelfAttention
+      module = nn.remat(module) if self.remat else module
+      windows, name = WINDOWS[self.attention], f'{place}_attention{i}'
+      return module(self.head_channels, self.dtype, windows, name=name)(h)
+    if not place.startswith(EXTRA_BLOCKS[self.attention]):
+      return h
+    dilation = self._dilation(h, level, 2 * i + 1)
+    return self._block(h, emb, h.shape[-1], f'{place}_extra{i}', dilation)
+
+  def _dilation(self, h, level, index):
+    """1, 2, 4, ... over the blocks of a level, at most half of the map."""
+    if self.attention != 'dilated' or level not in self.attention_levels:
+      return 1
+    return min(2**index, max(1, min(h.shape[1:3]) // 2))
+
+  def _resample(self, h, emb, features, name):
+    down = name.startswith('down')
+    if self.resblock_updown:
+      move = blocks.downsample if down else blocks.upsample
+      return self._block(h, emb, features, name, resample=move)
+    if down:
+      return blocks.conv(features, self.dtype, name, stride=2)(h)
+    return blocks.conv(features, self.dtype, name)(blocks.upsample(h))
+
+
+@functools.cache  # tracing the network takes time
+def shapes(model: UNet) -> arrays.Params:
+  """Shapes and types of the network's parameters; nothing is computed."""
+  multiple = size_multiple(model)
+  image = jax.ShapeDtypeStruct([1, multiple, multiple, 3], jnp.float32)
+  gamma = jax.ShapeDtypeStruct([1], jnp.float32)
+  init = functools.partial(model.init, jax.random.key(0))
+  return jax.eval_shape(init, image, image, gamma)['params']
+
+
+def size_multiple(model: UNet) -> int:
+  """What height and width must be multiples of."""
+  halvings = len(model.channel_mult) - 1
+  return 2 ** (halvings + (model.attention == 'local'))
 
 
 def check(model: UNet, height: int, width: int) -> None:
@@ -105,23 +162,26 @@ def check(model: UNet, height: int, width: int) -> None:
   Raises:
     ValueError: naming the setting, what was found and what fits.
   """
-  multiple = 2 ** (len(model.channel_mult) - 1)
+  for field, known in (
+    ('dtype', DTYPES),
+    ('attention', ATTENTION),
+    ('noise_level', tuple(embeddings.POSITIONS)),
+  ):
+    value = getattr(model, field)
+    if value not in known:
+      raise ValueError(f'model.{field}: {value!r} is not one of {known}.')
+  multiple = size_multiple(model)
   if height % multiple or width % multiple:
+    windows = ' and cuts it in windows' * (model.attention == 'local')
     raise ValueError(
-      f'The network halves the image {len(model.channel_mult) - 1} times, so '
-      f'height and width must be multiples of {multiple}; got {height}x{width}.'
+      f'The network halves the image {len(model.channel_mult) - 1} times'
+      f'{windows}, so height and width must be multiples of {multiple}; got '
+      f'{height}x{width}.'
     )
   if model.channels % blocks.GROUPS:
     raise ValueError(
       f'model.channels must be a multiple of {blocks.GROUPS}, the number of '
       f'groups that are normalised; got {model.channels}.'
-    )
-  if model.dtype not in DTYPES:
-    raise ValueError(f'model.dtype: {model.dtype!r} is not one of {DTYPES}.')
-  if model.attention != 'global':
-    raise ValueError(
-      f'model.attention={model.attention!r}: this version of the network has '
-      'global attention only.'
     )
   attended = {len(model.channel_mult) - 1, *model.attention_levels}
   for level in attended:
