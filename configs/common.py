@@ -71,16 +71,23 @@ def get_config(
     channels=256,
     channel_mult=(1, 1, 2, 2, 4, 4),
     num_res_blocks=2,
-    attention='global',
+    attention='global',  # local, more_blocks or dilated: Table 5
     attention_levels=(3, 4, 5),  # 32x32, 16x16 and 8x8 of 256x256
     head_channels=64,
+    resblock_updown=True,  # False: resample by plain convolutions
+    noise_level='gamma_root',  # gamma, time_step: for imported weights
     dtype='bfloat16',  # of the arithmetic; parameters are float32
+    remat=False,  # True: less memory, more time
   )
   config.objective = dict(
     name='diffusion',  # or regression
     norm='l2',  # or l1
-    train_schedule=dict(start=1e-6, end=0.01, num_steps=2000),
-    sample_schedule=dict(start=1e-4, end=0.09, num_steps=1000),
+    prediction='eps',  # or y_0, v
+    weighting='uniform',  # of noise levels; or min_snr
+    # Or cosine, which has no start and end.
+    train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
+    sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
+    variance='upper',  # of the sampler's noise; or posterior
   )
   config.optimizer = dict(
     learning_rate=1e-4,

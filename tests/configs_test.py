@@ -44,8 +44,11 @@ def test_the_paper_s_values_are_the_defaults():
   assert config.objective.to_dict() == dict(
     name='diffusion',
     norm='l2',
-    train_schedule=dict(start=1e-6, end=0.01, num_steps=2000),
-    sample_schedule=dict(start=1e-4, end=0.09, num_steps=1000),
+    prediction='eps',
+    weighting='uniform',
+    train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
+    sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
+    variance='upper',
   )
 
 

@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 
+from configs import common
 from palette_jax import arrays
 from palette_jax.diffusion import objective, process, sampler, schedule
 
@@ -32,16 +32,69 @@ def test_noised_images_have_the_stated_mean_and_variance():
     assert abs(y_t.std() - np.sqrt(1 - gamma)) < 0.01
 
 
-def test_the_clean_image_is_recovered_from_the_true_noise():
-  """At every noise level of training; rounding grows as 1 / sqrt(gamma)."""
-  batch = batch_of(size=1)
-  eps = jax.random.normal(jax.random.key(0), batch.target.shape)
-  for gamma in TRAIN.gammas[::100]:
-    level = jnp.array([gamma], jnp.float32)
-    y_t = process.add_noise(batch.target, eps, level)
-    y_0 = process.estimate_clean(y_t, eps, level)
-    error = np.abs(y_0 - batch.target).max()
-    assert error < 2e-6 / np.sqrt(gamma)
+@pytest.mark.parametrize('prediction', process.PREDICTIONS)
+@pytest.mark.parametrize(
+  'levels',
+  [
+    TRAIN,
+    schedule.linear(1e-4, 0.09, 1000),
+    schedule.cosine(1000),
+  ],
+  ids=['train', 'inference', 'cosine'],
+)
+def test_the_clean_image_is_recovered_from_the_truth(prediction, levels):
+  """At every noise level; in float64, as eps divides by up to 1e10."""
+  with jax.enable_x64(True):
+    draw = np.random.default_rng(0)
+    gamma = jnp.asarray(levels.gammas)
+    y_0 = jnp.asarray(draw.uniform(-1, 1, [len(gamma), 2, 2, 3]))
+    eps = jnp.asarray(draw.normal(size=y_0.shape))
+    y_t = process.add_noise(y_0, eps, gamma)
+    truth = process.truth(prediction, y_0, eps, gamma)
+    found = process.estimate_clean(prediction, y_t, truth, gamma)
+    assert found.dtype == jnp.float64
+    error = np.abs(found - y_0).max((1, 2, 3))
+  rounding = 1e-15 / np.sqrt(levels.gammas) if prediction == 'eps' else 1e-14
+  assert np.all(error <= rounding)
+
+
+@pytest.mark.parametrize('prediction', process.PREDICTIONS)
+def test_min_snr_weighs_the_same_error_alike_whatever_is_predicted(prediction):
+  """min(SNR, 5) |y_0 - y_0_hat|^2, of which each weight is a rewriting."""
+  gamma = jnp.array([1e-4, 0.1, 0.5, 0.8, 0.85, 0.99, 0.9999])
+  draw = np.random.default_rng(0)
+  shape = [len(gamma), 2, 2, 3]
+  y_0, guess, eps = (jnp.asarray(draw.normal(size=shape)) for _ in range(3))
+  y_t = process.add_noise(y_0, eps, gamma)
+  level = gamma[:, None, None, None]
+  implied = (y_t - jnp.sqrt(level) * guess) / jnp.sqrt(1 - level)
+  truth = process.truth(prediction, y_0, eps, gamma)
+  said = process.truth(prediction, guess, implied, gamma)
+  weight = process.weight('min_snr', prediction, gamma)
+  found = weight * jnp.sum((said - truth) ** 2, axis=(1, 2, 3))
+  snr = gamma / (1 - gamma)
+  wanted = jnp.minimum(snr, 5) * jnp.sum((guess - y_0) ** 2, axis=(1, 2, 3))
+  np.testing.assert_allclose(found, wanted, rtol=2e-2)
+  assert np.all(process.weight('uniform', prediction, gamma) == 1)
+  ends = process.weight('min_snr', prediction, jnp.array([0.0, 1.0]))
+  assert np.all(np.isfinite(ends)) and np.all(ends <= 5)
+
+
+def test_weights_enter_the_loss_and_the_truth_is_what_is_asked():
+  batch, gamma = batch_of(size=4), jnp.array([0.01, 0.4, 0.9, 0.99])
+  zero = lambda params, y_t, cond, gamma: jnp.zeros_like(y_t)  # noqa: E731
+
+  def errors(**choice):
+    task = objective.Diffusion(TRAIN, SHORT, **choice)
+    return task.errors(zero, None, batch, jax.random.key(0), gamma)
+
+  plain, weighted = errors(), errors(weighting='min_snr')
+  factor = process.weight('min_snr', 'eps', gamma)
+  np.testing.assert_allclose(weighted.total, factor * plain.total, rtol=1e-6)
+  assert np.array_equal(weighted.count, plain.count)
+  image = errors(prediction='y_0').total
+  power = jnp.sum(batch.mask * batch.target**2, axis=(1, 2, 3))
+  np.testing.assert_allclose(image, power, rtol=1e-5)
 
 
 def test_keep_known_is_exact_on_both_sides():
@@ -130,41 +183,61 @@ def gaussian_denoiser(mean, deviation):
   return denoise_fn
 
 
-def test_the_sampler_reaches_a_gaussian_s_mean_and_variance():
-  """With the exact denoiser and 1,000 steps, Algorithm 2 is nearly exact."""
+@pytest.mark.parametrize(
+  ('prediction', 'variance'),
+  [('eps', 'upper'), ('y_0', 'upper'), ('v', 'upper'), ('eps', 'posterior')],
+)
+def test_the_sampler_reaches_a_gaussian_s_mean_and_variance(
+  prediction, variance
+):
+  """With the exact denoiser and 1,000 steps, Algorithm 2 is nearly exact.
+
+  The posterior variance is that of a known image; where the image is not
+  known, as here, each step adds a little less than is lost.
+  """
   mean, deviation = 0.2, 0.15
   levels = schedule.linear(1e-4, 0.09, 1000)
-  cond = jnp.zeros([4, 32, 32, 3])
-  drawn = sampler.refine(
-    gaussian_denoiser(mean, deviation),
-    None,
-    cond,
-    jnp.ones([4, 32, 32, 1]),
-    jax.random.key(0),
-    levels,
+  exact = gaussian_denoiser(mean, deviation)
+
+  def denoise_fn(params, y_t, cond, gamma):
+    eps = exact(params, y_t, cond, gamma)
+    level = gamma[:, None, None, None]
+    spread = level * deviation**2 + 1 - level
+    surprise = (y_t - jnp.sqrt(level) * mean) / spread
+    y_0 = mean + jnp.sqrt(level) * deviation**2 * surprise
+    return process.truth(prediction, y_0, eps, gamma)
+
+  task = objective.Diffusion(
+    TRAIN, levels, prediction=prediction, variance=variance
   )
+  cond, mask = jnp.zeros([4, 32, 32, 3]), jnp.ones([4, 32, 32, 1])
+  drawn = task.restore(denoise_fn, None, cond, mask, jax.random.key(0))
   standard_error = deviation / np.sqrt(drawn.size)
   assert abs(drawn.mean() - mean) < 5 * standard_error
-  assert abs(drawn.std() - deviation) < 0.02 * deviation
+  loss = 1 - drawn.std() / deviation
+  assert abs(loss) < 0.02 if variance == 'upper' else 0 < loss < 0.06
 
 
-def test_each_step_is_algorithm_2():
+@pytest.mark.parametrize('kind', sampler.VARIANCES)
+def test_each_step_is_algorithm_2(kind):
   """The variance after every step, by hand, for a linear denoiser."""
-  variance = 1.0
-  for beta, gamma in reversed(list(zip(*SHORT))[1:]):
+  variance, before = 1.0, np.append(1.0, SHORT.gammas[:-1])
+  for beta, gamma, last in reversed(list(zip(*SHORT, before))[1:]):
     shrink = (1 - beta / (0.04 * gamma + 1 - gamma)) / np.sqrt(1 - beta)
-    variance = shrink**2 * variance + beta
+    posterior = beta * (1 - last) / (1 - gamma)
+    variance = (
+      shrink**2 * variance + dict(upper=beta, posterior=posterior)[kind]
+    )
   beta, gamma = SHORT.betas[0], SHORT.gammas[0]
   shrink = (1 - beta / (0.04 * gamma + 1 - gamma)) / np.sqrt(1 - beta)
   variance *= shrink**2
   cond = jnp.zeros([4, 64, 64, 3])
-  drawn = sampler.refine(
+  drawn = objective.Diffusion(TRAIN, SHORT, variance=kind).restore(
     gaussian_denoiser(0.0, 0.2),
     None,
     cond,
     cond[..., :1] + 1,
     jax.random.key(3),
-    SHORT,
   )
   assert abs(drawn.var() / variance - 1) < 0.03
 
@@ -177,8 +250,8 @@ def test_the_last_step_adds_no_noise():
     return (y_t - jnp.sqrt(gamma) * 0.3) / jnp.sqrt(1 - gamma)
 
   cond = jnp.zeros([1, 8, 8, 3])
-  drawn = sampler.refine(
-    certain, None, cond, jnp.ones([1, 8, 8, 1]), jax.random.key(0), SHORT
+  drawn = objective.Diffusion(TRAIN, SHORT).restore(
+    certain, None, cond, jnp.ones([1, 8, 8, 1]), jax.random.key(0)
   )
   np.testing.assert_allclose(drawn, 0.3, atol=1e-4)
 
@@ -199,28 +272,32 @@ def test_samples_differ_by_key_and_by_row_only():
   def draw(key):
     exact = gaussian_denoiser(0.0, 0.3)
     mask = jnp.ones([2, 8, 8, 1])
-    return sampler.refine(exact, None, cond, mask, key, SHORT)
+    return objective.Diffusion(TRAIN, SHORT).restore(
+      exact, None, cond, mask, key
+    )
 
   one, again, other = (draw(jax.random.key(k)) for k in (0, 0, 1))
   assert np.array_equal(one, again)
   assert not np.array_equal(one, other) and not np.array_equal(one[0], one[1])
 
 
-def test_blind_is_the_best_multiple_of_what_it_sees():
+@pytest.mark.parametrize('prediction', process.PREDICTIONS)
+def test_blind_is_the_best_multiple_of_what_it_sees(prediction):
   """On pixels that are independent and normal, nothing can do better."""
   draw = np.random.default_rng(0)
   target = (0.3 + 0.4 * draw.normal(size=[8, 32, 32, 3])).astype(np.float32)
   ones = jnp.ones([8, 32, 32, 1])
   batch = arrays.Batch(jnp.asarray(target), jnp.asarray(target), ones)
-  task = objective.Diffusion(TRAIN, SHORT)
+  task = objective.Diffusion(TRAIN, SHORT, prediction=prediction)
   gamma = task.spread(8)
   blind = task.blind(batch)
 
   def loss(denoise_fn):
     return task.errors(denoise_fn, None, batch, jax.random.key(0), gamma).mean()
 
-  exact = loss(gaussian_denoiser(0.3, 0.4))
-  assert abs(loss(blind) / exact - 1) < 0.01
+  if prediction == 'eps':
+    exact = loss(gaussian_denoiser(0.3, 0.4))
+    assert abs(loss(blind) / exact - 1) < 0.01
   for scale in (0.97, 1.03):
     assert loss(lambda *x, s=scale: s * blind(*x)) > loss(blind)  # noqa: B023
 
@@ -249,8 +326,21 @@ def test_regression_s_slot_shows_nothing_of_the_hole():
   assert not gamma.any()
 
 
-@pytest.mark.parametrize('bad', [dict(norm='l3'), dict(name='gan')])
+@pytest.mark.parametrize(
+  'bad',
+  [
+    dict(name='gan'),
+    dict(norm='l3'),
+    dict(prediction='x'),
+    dict(weighting='snr'),
+    dict(variance='none'),
+    dict(train_schedule=dict(name='quad', num_steps=5, start=0.1, end=0.2)),
+  ],
+)
 def test_an_unknown_objective_is_refused(bad):
-  config = ml_collections.ConfigDict(dict(name='diffusion', norm='l2') | bad)
-  with pytest.raises(ValueError, match='l3|gan'):
+  config = common.get_config(common.parse_arg(None), 'inpainting').objective
+  config.update(bad)
+  named = list(bad.values())[0]
+  named = named['name'] if isinstance(named, dict) else named
+  with pytest.raises(ValueError, match=f"'{named}' is"):
     objective.from_config(config)

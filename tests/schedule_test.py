@@ -9,7 +9,7 @@ TRAIN = schedule.linear(1e-6, 0.01, 2000)
 INFERENCE = schedule.linear(1e-4, 0.09, 1000)
 
 
-@pytest.mark.parametrize('levels', [TRAIN, INFERENCE])
+@pytest.mark.parametrize('levels', [TRAIN, INFERENCE, schedule.cosine(1000)])
 def test_gammas_fall_from_near_one_to_near_zero(levels):
   assert np.all(np.diff(levels.gammas) < 0)
   assert 0 < levels.gammas[-1] < 1e-4 and 0.999 < levels.gammas[0] < 1
@@ -19,6 +19,15 @@ def test_the_paper_s_schedules_end_where_they_should():
   np.testing.assert_allclose(TRAIN.gammas[[0, -1]], [0.999999, 4.39e-5], 1e-3)
   np.testing.assert_allclose(INFERENCE.gammas[[0, -1]], [0.9999, 6.6e-21], 1e-2)
   assert np.sum(INFERENCE.gammas < TRAIN.gammas[-1]) == 532
+
+
+def test_the_cosine_schedule_is_a_squared_cosine_up_to_its_last_step():
+  """gamma_t = f(t) / f(0); the last beta would be 1 and is held at 0.999."""
+  levels = schedule.cosine(50)
+  angle = (np.arange(51) / 50 + 0.008) / 1.008 * np.pi / 2
+  wanted = (np.cos(angle) / np.cos(angle[0])) ** 2
+  np.testing.assert_allclose(levels.gammas[:-1], wanted[1:-1], rtol=1e-9)
+  assert levels.betas[-1] == 0.999 and np.all(levels.betas[:-1] < 0.999)
 
 
 def test_gammas_are_the_variance_left_by_noising_step_by_step():
@@ -70,3 +79,8 @@ def test_gamma_between_meets_the_steps():
 def test_a_schedule_that_is_none_is_refused(bad):
   with pytest.raises(ValueError, match='linear schedule needs'):
     schedule.linear(*bad)
+
+
+def test_a_cosine_schedule_without_steps_is_refused():
+  with pytest.raises(ValueError, match='needs a step; got 0'):
+    schedule.cosine(0)

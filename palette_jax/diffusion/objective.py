@@ -1,6 +1,6 @@
 """What is learnt, and how an image is made from it: diffusion or regression.
 
-Two objectives with the same three methods. `Diffusion` is Palette: the network
+Two objectives with the same methods. `Diffusion` is Palette: the network
 predicts the noise (section 3), images are made by iterative refinement.
 `Regression` is the paper's baseline (section 5.1): the same network predicts
 the image in a single pass.
@@ -69,11 +69,17 @@ class Diffusion:
     train_schedule: noise levels seen in training.
     sample_schedule: noise levels of the sampler.
     norm: 'l2' (the paper's choice) or 'l1' (its Table 6).
+    prediction: what the network says, one of process.PREDICTIONS.
+    weighting: of noise levels in the loss, one of process.WEIGHTINGS.
+    variance: of the sampler's noise, one of sampler.VARIANCES.
   """
 
   train_schedule: schedules.Schedule
   sample_schedule: schedules.Schedule
   norm: str = 'l2'
+  prediction: str = 'eps'
+  weighting: str = 'uniform'
+  variance: str = 'upper'
 
   blind_name = 'the noise level alone, at its best'
 
@@ -85,7 +91,10 @@ class Diffusion:
     key: Array,
     gamma: Float[Array, ' b'] | None = None,
   ) -> Errors:
-    """|eps_hat - eps|^p at random noise levels, or at the given ones."""
+    """|eps_hat - eps|^p at random noise levels, or at the given ones.
+
+    Or, with another prediction or weighting, what takes its place.
+    """
     key_gamma, key_eps = jax.random.split(key)
     if gamma is None:
       size = batch.target.shape[0]
@@ -93,8 +102,11 @@ class Diffusion:
     eps = jax.random.normal(key_eps, batch.target.shape)
     y_t = process.add_noise(batch.target, eps, gamma)
     y_t = process.keep_known(y_t, batch.target, batch.mask)
-    eps_hat = denoise_fn(params, y_t, batch.cond, gamma)
-    return masked_errors(eps_hat, eps, batch.mask, gamma, self.norm)
+    said = denoise_fn(params, y_t, batch.cond, gamma)
+    truth = process.truth(self.prediction, batch.target, eps, gamma)
+    errors = masked_errors(said, truth, batch.mask, gamma, self.norm)
+    weight = process.weight(self.weighting, self.prediction, gamma)
+    return errors._replace(total=weight * errors.total)
 
   def restore(
     self,
@@ -105,8 +117,13 @@ class Diffusion:
     key: Array,
   ) -> Float[Array, 'b h w 3']:
     """Draws an image for each condition (Algorithm 2)."""
-    schedule = self.sample_schedule
-    return sampler.refine(denoise_fn, params, cond, mask, key, schedule)
+
+    def clean_fn(params, y_t, cond, gamma):
+      said = denoise_fn(params, y_t, cond, gamma)
+      return process.estimate_clean(self.prediction, y_t, said, gamma)
+
+    schedule, variance = self.sample_schedule, self.variance
+    return sampler.refine(clean_fn, params, cond, mask, key, schedule, variance)
 
   def spread(self, batch: int) -> Float[Array, ' b']:
     """Noise levels for `errors` that follow training's law without chance."""
@@ -115,8 +132,8 @@ class Diffusion:
   def blind(self, batch: arrays.Batch) -> arrays.DenoiseFn:
     """The best that can be done by somebody who knows only the noise level.
 
-    The linear estimate of eps from y_t, with the images' own mean and variance:
-    it looks at no neighbour and not at the condition.
+    The linear estimates of y_0 and eps from y_t itself, with the images' own
+    mean and variance: it looks at no neighbour and not at the condition.
     """
     weight = jnp.sum(batch.mask) * 3
     mean = jnp.sum(batch.mask * batch.target) / weight
@@ -124,9 +141,12 @@ class Diffusion:
 
     def denoise_fn(params, y_t, cond, gamma):
       del params, cond
-      gamma = gamma[:, None, None, None]
-      gain = jnp.sqrt(1 - gamma) / (gamma * variance + 1 - gamma)
-      return gain * (y_t - jnp.sqrt(gamma) * mean)
+      level = gamma[:, None, None, None]
+      surprise = y_t - jnp.sqrt(level) * mean
+      surprise /= level * variance + 1 - level
+      y_0 = mean + jnp.sqrt(level) * variance * surprise
+      eps = jnp.sqrt(1 - level) * surprise
+      return process.truth(self.prediction, y_0, eps, gamma)
 
     return denoise_fn
 
@@ -201,18 +221,26 @@ def from_config(config: ml_collections.ConfigDict) -> Objective:
   """Builds the objective that `config.objective` describes.
 
   Raises:
-    ValueError: for an unknown name, norm or schedule.
+    ValueError: for an unknown name or schedule.
   """
-  if config.norm not in NORMS:
-    raise ValueError(f'objective.norm: {config.norm!r} is not l1 or l2.')
+  for field, known in (
+    ('name', ('diffusion', 'regression')),
+    ('norm', tuple(NORMS)),
+    ('prediction', process.PREDICTIONS),
+    ('weighting', process.WEIGHTINGS),
+    ('variance', sampler.VARIANCES),
+  ):
+    if config[field] not in known:
+      raise ValueError(
+        f'objective.{field}: {config[field]!r} is not in {known}.'
+      )
   if config.name == 'regression':
     return Regression(config.norm)
-  if config.name != 'diffusion':
-    raise ValueError(
-      f'objective.name: {config.name!r} is not diffusion or regression.'
-    )
   return Diffusion(
-    train_schedule=schedules.linear(**config.train_schedule),
-    sample_schedule=schedules.linear(**config.sample_schedule),
+    train_schedule=schedules.from_config(**config.train_schedule),
+    sample_schedule=schedules.from_config(**config.sample_schedule),
     norm=config.norm,
+    prediction=config.prediction,
+    weighting=config.weighting,
+    variance=config.variance,
   )

@@ -1,10 +1,20 @@
 """The forward process: how a clean image becomes noise, and what is kept.
 
+The network predicts one of three things, from each of which, with y_t, the
+clean image follows:
+
+  eps   the noise (the paper, section 3)
+  y_0   the clean image
+  v     sqrt(gamma) eps - sqrt(1 - gamma) y_0 (Salimans and Ho 2022)
+
 Next: palette_jax/diffusion/sampler.py
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+PREDICTIONS = ('eps', 'y_0', 'v')
+WEIGHTINGS = ('uniform', 'min_snr')
 
 
 def add_noise(
@@ -17,14 +27,56 @@ def add_noise(
   return jnp.sqrt(gamma) * y_0 + jnp.sqrt(1.0 - gamma) * eps
 
 
-def estimate_clean(
-  y_t: Float[Array, 'b h w 3'],
+def truth(
+  prediction: str,
+  y_0: Float[Array, 'b h w 3'],
   eps: Float[Array, 'b h w 3'],
   gamma: Float[Array, ' b'],
 ) -> Float[Array, 'b h w 3']:
-  """y_0 = (y_t - sqrt(1 - gamma) eps) / sqrt(gamma), `add_noise` undone."""
+  """What a perfect network of that kind says."""
   gamma = gamma[:, None, None, None]
-  return (y_t - jnp.sqrt(1.0 - gamma) * eps) / jnp.sqrt(gamma)
+  if prediction == 'eps':
+    return eps
+  if prediction == 'y_0':
+    return y_0
+  assert prediction == 'v', prediction
+  return jnp.sqrt(gamma) * eps - jnp.sqrt(1.0 - gamma) * y_0
+
+
+def estimate_clean(
+  prediction: str,
+  y_t: Float[Array, 'b h w 3'],
+  said: Float[Array, 'b h w 3'],
+  gamma: Float[Array, ' b'],
+) -> Float[Array, 'b h w 3']:
+  """The clean image, if what the network of that kind said is true."""
+  gamma = gamma[:, None, None, None]
+  if prediction == 'eps':  # `add_noise` undone
+    return (y_t - jnp.sqrt(1.0 - gamma) * said) / jnp.sqrt(gamma)
+  if prediction == 'y_0':
+    return said
+  assert prediction == 'v', prediction
+  return jnp.sqrt(gamma) * y_t - jnp.sqrt(1.0 - gamma) * said
+
+
+def weight(
+  weighting: str, prediction: str, gamma: Float[Array, ' b']
+) -> Float[Array, ' b']:
+  """What an error at this noise level counts.
+
+  'uniform': 1, whatever is predicted (the paper). 'min_snr': the error of y_0
+  times min(SNR, 5), SNR = gamma / (1 - gamma) (Hang et al. 2023, section 3.4),
+  which is no more than 1 for eps, 5 for y_0 and 5/6 for v.
+  """
+  if weighting == 'uniform':
+    return jnp.ones_like(gamma)
+  assert weighting == 'min_snr', weighting
+  if prediction == 'eps':  # min(SNR, 5) / SNR
+    return jnp.minimum(1.0, 5.0 * (1.0 - gamma) / gamma)
+  if prediction == 'y_0':
+    return jnp.minimum(gamma / (1.0 - gamma), 5.0)
+  assert prediction == 'v', prediction
+  return jnp.minimum(gamma, 5.0 * (1.0 - gamma))  # min(SNR, 5) / (SNR + 1)
 
 
 def keep_known(

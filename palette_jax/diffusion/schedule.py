@@ -45,6 +45,35 @@ def linear(start: float, end: float, num_steps: int) -> Schedule:
   return Schedule(betas, np.cumprod(1.0 - betas))
 
 
+def cosine(num_steps: int) -> Schedule:
+  """gamma_t along a squared cosine (Nichol and Dhariwal 2021, section 3.2).
+
+  Raises:
+    ValueError: unless num_steps >= 1.
+  """
+  if num_steps < 1:
+    raise ValueError(f'A cosine schedule needs a step; got {num_steps}.')
+  share = np.arange(num_steps + 1, dtype=np.float64) / num_steps
+  left = np.cos((share + 0.008) / 1.008 * np.pi / 2) ** 2
+  betas = np.minimum(1.0 - left[1:] / left[:-1], 0.999)
+  return Schedule(betas, np.cumprod(1.0 - betas))
+
+
+def from_config(
+  name: str, num_steps: int, start: float, end: float
+) -> Schedule:
+  """The schedule of a config's section; start and end are the linear one's.
+
+  Raises:
+    ValueError: for an unknown name or values that make no schedule.
+  """
+  if name == 'linear':
+    return linear(start, end, num_steps)
+  if name == 'cosine':
+    return cosine(num_steps)
+  raise ValueError(f'{name!r} is no schedule: linear or cosine.')
+
+
 def gamma_between(
   schedule: Schedule, position: Float[Array, ' b']
 ) -> Float[Array, ' b']:

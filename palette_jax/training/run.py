@@ -18,8 +18,8 @@ from palette_jax.training import optimizer
 
 # What the weights are weights of: all but the arithmetic, which any reader of
 # a checkpoint may choose.
-MODEL = ('model', 'objective.name')
-ARITHMETIC = 'model.dtype'
+MODEL = ('model', 'objective.name', 'objective.prediction')
+ARITHMETIC = ('model.dtype', 'model.remat')
 # What the batch of step k is, and what is learnt from it. Everything else may
 # change between two starts of a run; the images are compared by their names.
 COURSE = (
@@ -28,6 +28,7 @@ COURSE = (
   'data.size',
   'data.min_crop',
   'objective.norm',
+  'objective.weighting',
   'objective.train_schedule',
   'train.batch',
 )
@@ -177,7 +178,7 @@ def _compare(saved, now, names):
   for field in [*before, *(after.keys() - before.keys())]:
     fixed = any(f'{field}.'.startswith(f'{name}.') for name in names)
     values = before.get(field), after.get(field)
-    if fixed and field != ARITHMETIC and values[0] != values[1]:
+    if fixed and field not in ARITHMETIC and values[0] != values[1]:
       raise ValueError(
         f'The checkpoint was trained with {field} = {values[0]}, this run has '
         f'{values[1]}. Use the same, or another --workdir.'
