@@ -22,6 +22,7 @@ setuptools.setup(
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['palette_jax', 'palette_jax.*']),
   package_data={'palette_jax': ['data/photos/*']},
+  entry_points={'console_scripts': ['palette = palette_jax.cli:main']},
   python_requires='>=3.11,<3.14',  # TensorFlow's wheels
   install_requires=[
     'absl-py>=2.1',
@@ -36,6 +37,7 @@ setuptools.setup(
     'optax>=0.2.8',
     'orbax-checkpoint>=0.12.8',
     'pillow>=11',
+    'safetensors>=0.6',
     'tensorboard>=2.20',  # clu needs it and does not say so
     f'tensorflow-cpu>=2.20; {LINUX_X86}',
     f'tensorflow>=2.20; {ELSEWHERE}',
@@ -52,7 +54,6 @@ setuptools.setup(
     'tpu': ['jax[tpu]>=0.10'],
     'gpu': ['jax[cuda13]>=0.10'],
     'demo': ['gradio>=6'],
-    'eval': ['safetensors>=0.6'],
     'torch': ['torch>=2.9'],
   },
 )

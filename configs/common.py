@@ -6,11 +6,15 @@ takes the recipe, and says what differs:
   --config=configs/colorize.py                      as in the paper
   --config=configs/colorize.py:tiny                 minutes on a laptop
   --config=configs/colorize.py:size=64,batch=32     smaller, by hand
+  --config=configs/colorize.py:model=runs/other     the network of another run,
+                                                    or of imported weights
 
 All settings are from Palette, appendix B, unless a comment says otherwise.
 """
 
 import difflib
+import json
+import pathlib
 
 import ml_collections
 
@@ -19,7 +23,7 @@ TINY = dict(size=64, batch=8, steps=100)
 
 
 def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
-  """'tiny,steps=50' -> tiny, size, batch, steps and `more`, typed.
+  """'tiny,steps=50' -> tiny, model, size, batch, steps and `more`, typed.
 
   Args:
     arg: names of variants, by commas; those that are not bool take a value.
@@ -28,7 +32,7 @@ def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
   Raises:
     ValueError: for an unknown name (with the nearest known) or a bad value.
   """
-  defaults = dict(tiny=False, **PAPER) | more
+  defaults = dict(tiny=False, model='', **PAPER) | more
   given = {}
   for part in filter(None, (arg or '').split(',')):
     name, equals, text = part.partition('=')
@@ -109,7 +113,27 @@ def get_config(
   config.mesh = dict(fsdp=1)  # devices that share one copy of the state
   if variant.tiny:
     shrink(config)
+  if variant.model:
+    adopt(config, pathlib.Path(variant.model, 'config.json'))
   return config
+
+
+def adopt(config: ml_collections.ConfigDict, file: pathlib.Path) -> None:
+  """Takes over what another run's weights are weights of.
+
+  Raises:
+    ValueError: if the file is not there.
+  """
+  if not file.exists():
+    raise ValueError(f'model={file.parent}: there is no {file}.')
+  saved = json.loads(file.read_text())
+  for name, value in saved['model'].items():
+    if name not in ('dtype', 'remat'):  # of the arithmetic, not the weights
+      is_list = isinstance(value, list)
+      config.model[name] = tuple(value) if is_list else value
+  for name in ('name', 'prediction', 'variance'):
+    if name in saved['objective']:
+      config.objective[name] = saved['objective'][name]
 
 
 def shrink(config: ml_collections.ConfigDict) -> None:

@@ -9,6 +9,8 @@ The package reads like a book, in the order in which an image travels:
   diffusion/              schedules, noising, loss, sampler: pure mathematics
   sharding.py             one host's rows -> one array over all devices
   training/               state, step, checkpoints, held-out photos, the loop
+  interop/                weights from other projects, and ours for them
+  console.py, cli.py      the `palette` command
   main.py                 python -m palette_jax.main --config=...
 """
 

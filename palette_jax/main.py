@@ -7,7 +7,6 @@ Any field can be set on the command line: --config.train.batch=256. A run goes
 on from the newest checkpoint in its workdir.
 """
 
-import logging as std_logging
 import os
 import pathlib
 import sys
@@ -18,6 +17,7 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from palette_jax import console
 from palette_jax.data import sources
 
 # Before TensorFlow loads: no chatter, and decoding that is the same everywhere.
@@ -54,23 +54,6 @@ def default_workdir(config_file: str) -> str:
   return str(pathlib.Path('runs', f'{name}-{variant}' if variant else name))
 
 
-def simplify_logging() -> None:
-  """Time and message; nothing that Orbax and JAX tell their developers."""
-  least = {'orbax': std_logging.ERROR, 'jax': std_logging.WARNING}
-
-  def ours(record: std_logging.LogRecord) -> bool:
-    return all(
-      record.levelno >= level or f'/{library}/' not in record.pathname
-      for library, level in least.items()
-    )
-
-  handler = logging.get_absl_handler()
-  handler.addFilter(ours)
-  handler.setFormatter(
-    std_logging.Formatter('%(asctime)s %(message)s', '%H:%M:%S')
-  )
-
-
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """As absl does, but whatever is wrong is answered in one sentence."""
   try:
@@ -97,22 +80,15 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     sys.exit(f'\n{reason}\nAll flags: --helpshort.')
 
 
-def is_for_the_user(error: BaseException) -> bool:
-  """Whether the package itself raised it: its message then says what to do."""
-  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-  package = pathlib.Path(__file__).parent
-  return pathlib.Path(frame.f_code.co_filename).is_relative_to(package)
-
-
 def main(argv: Sequence[str]) -> None:
   """Checks the data, sets the machine up, and hands over to the loop."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  simplify_logging()
+  console.simplify_logging()
   try:
     run(_CONFIG.value)
   except (ValueError, FileNotFoundError, FloatingPointError) as error:
-    if not is_for_the_user(error):
+    if not console.is_for_the_user(error):
       raise
     sys.exit(f'\n{error}')
   except KeyboardInterrupt:

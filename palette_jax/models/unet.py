@@ -7,7 +7,11 @@ image; gamma in place of the time step. With the default settings it has
 Next: palette_jax/diffusion/schedule.py
 """
 
+import dataclasses
 import functools
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -148,6 +152,37 @@ def shapes(model: UNet) -> arrays.Params:
   gamma = jax.ShapeDtypeStruct([1], jnp.float32)
   init = functools.partial(model.init, jax.random.key(0))
   return jax.eval_shape(init, image, image, gamma)['params']
+
+
+def summary(model: UNet) -> str:
+  """What a person wants to compare with what was expected."""
+  leaves = jax.tree.leaves(shapes(model))
+  count = sum(math.prod(leaf.shape) for leaf in leaves)
+  levels = ', '.join(map(str, model.attention_levels)) or 'the middle only'
+  return (
+    f'{count:,} parameters; {model.channels} channels times '
+    f'{model.channel_mult}, {model.num_res_blocks} blocks a level, attention '
+    f'({model.attention}) at levels: {levels}, {model.head_channels} channels '
+    f'a head, resblock_updown={model.resblock_updown}, noise level as '
+    f'{model.noise_level}.'
+  )
+
+
+def from_config(config: Mapping[str, Any]) -> UNet:
+  """The network of `config.model`, also where JSON has made lists of tuples."""
+  return UNet(
+    **{
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in config.items()
+    }
+  )
+
+
+def to_config(model: UNet) -> dict[str, Any]:
+  """`config.model`, back from the network."""
+  unset = ('parent', 'name')
+  fields = [f.name for f in dataclasses.fields(model) if f.name not in unset]
+  return {name: getattr(model, name) for name in fields}
 
 
 def size_multiple(model: UNet) -> int:

@@ -28,7 +28,10 @@ class Checkpoints:
 
   def __init__(self, workdir: str):
     self._folder = _absolute(workdir) + '/checkpoints'
-    policy = ocp.training.preservation_policies.LatestN(KEEP)
+    policies = ocp.training.preservation_policies
+    policy = policies.AnyPreservationPolicy(
+      [policies.LatestN(KEEP), policies.CustomSteps([0])]  # 0: imported weights
+    )
     context = ocp.Context()
     # Devices that hold the same array share the work of writing a large one.
     context.array.saving.min_slice_bytes_for_replica_parallel = 2**20

@@ -1,6 +1,6 @@
 """Training from first step to last: the one place where all parts meet.
 
-Next: palette_jax/main.py
+Next: palette_jax/interop/torch_file.py
 """
 
 import contextlib
@@ -126,21 +126,31 @@ def resume_or_create(
   """The workdir's newest checkpoint; a fresh state if there is none."""
   newest = checkpoints.latest()
   if newest is not None:
-    runs.check_resume(checkpoints.meta(newest), meta)
+    saved = checkpoints.meta(newest)
+    runs.check_resume(saved, meta)
     logging.info('Going on from step %d in %s.', newest, workdir)
     abstract = state.abstract_state(run.mesh, *run.recipe)
-    return checkpoints.restore(newest, abstract)
+    train_state = checkpoints.restore(newest, abstract)
+    if not runs.is_imported(saved):
+      return train_state
+    describe(workdir, meta, train_state.params)
+    key = functools.partial(state.step_key, run.recipe[-1])
+    everywhere = sharding.replicated(run.mesh)
+    return train_state.replace(key=jax.jit(key, out_shardings=everywhere)())
   train_state = state.create_sharded(run.mesh, *run.recipe)
-  table = parameter_overview.get_parameter_overview(
-    train_state.params, include_stats=False
-  )
+  describe(workdir, meta, train_state.params)
+  return train_state
+
+
+def describe(workdir: str, meta: dict, params: arrays.Params) -> None:
+  """Writes config and parameters where a person, or a config, finds them."""
+  table = parameter_overview.get_parameter_overview(params, include_stats=False)
   if jax.process_index() == 0:
     folder = epath.Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'config.json').write_text(json.dumps(meta['config'], indent=2))
     (folder / 'parameters.txt').write_text(table)
-  logging.info('Fresh weights: %s.', table.splitlines()[-1])
-  return train_state
+  logging.info('Weights: %s.', table.splitlines()[-1])
 
 
 def compile_step(
@@ -218,7 +228,7 @@ def restore_ema(
       )
     saved, now = checkpoints.meta(newest), runs.meta(config, run)
     runs.check_model(saved, now)
-    if saved['records'] != now['records']:
+    if saved['records'] != now['records'] and not runs.is_imported(saved):
       logging.warning(
         'The list of images is not the one that the checkpoint was trained '
         'on: it may have seen photos that are held out here.'

@@ -43,7 +43,7 @@ def create(
   seed: int,
 ) -> TrainState:
   """A fresh state; pure, so that jit can create it where it shall lie."""
-  key_init, key_steps = jax.random.split(jax.random.key(seed))
+  key_init, key_steps = _keys(seed)
   image = jnp.zeros([1, *size, 3])
   params = model.init(key_init, image, image, jnp.ones([1]))['params']
   return TrainState(
@@ -53,6 +53,16 @@ def create(
     opt_state=optimizer.init(params),
     key=key_steps,
   )
+
+
+def _keys(seed):
+  """For the initial weights, and for all steps."""
+  return jax.random.split(jax.random.key(seed))
+
+
+def step_key(seed: int) -> Array:
+  """The state's key: of all chance in training but the initial weights."""
+  return _keys(seed)[1]
 
 
 @functools.cache

@@ -1,0 +1,209 @@
+"""Another project's file -> a checkpoint.
+
+An imported checkpoint is a run's, at step 0, which has learnt no task yet: any
+task may be sampled with it or trained on from it.
+
+Next: palette_jax/console.py
+"""
+
+import contextlib
+import json
+import pathlib
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import logging
+from etils import epath
+
+from palette_jax import arrays
+from palette_jax.diffusion import schedule as schedules
+from palette_jax.interop import exporter, names, torch_file
+from palette_jax.models import unet
+from palette_jax.training import checkpoint, optimizer, state
+
+# What tensors do not show: attention's heads, in the published checkpoints, and
+# how the noise level enters.
+HEAD_CHANNELS = {'guided-diffusion': 64, 'janspiry': 32}
+NOISE_LEVEL = {'guided-diffusion': 'time_step', 'janspiry': 'gamma'}
+SPELLING = {'janspiry': dict(prefix='denoise_fn.', embedding='cond_embed')}
+
+Tensors = dict[str, np.ndarray]
+# The noise schedule that janspiry's files carry along.
+_BUFFERS = (
+  'gammas',
+  'sqrt_recip_gammas',
+  'sqrt_recipm1_gammas',
+  'posterior_log_variance_clipped',
+  'posterior_mean_coef1',
+  'posterior_mean_coef2',
+)
+
+
+def import_weights(
+  source: str, path: str, folder: str, head_channels: int | None = None
+) -> unet.UNet:
+  """Writes a file's weights as a checkpoint into a new folder.
+
+  Args:
+    source: what wrote the file.
+      guided-diffusion: an unconditional checkpoint. A warm start: channels for
+      the condition are added with weights of zero, the half of the outputs
+      that is the noise is kept, and gamma enters as the time step that has it.
+      janspiry: `N_Network_ema.pth` of the PyTorch port of Palette, which is
+      sampled as there: gamma itself, posterior variance.
+      palette: what `palette export` wrote.
+    path: the file.
+    folder: of the new checkpoint.
+    head_channels: of attention, which tensors do not show; by default what the
+      source's published checkpoints have.
+
+  Returns:
+    The network that was read off the tensors.
+
+  Raises:
+    ValueError: naming the first key that does not fit, if the file is damaged
+      or foreign, or if the folder has checkpoints already.
+    FileNotFoundError: if there is no such file.
+  """
+  if epath.Path(folder, 'checkpoints').exists():
+    raise ValueError(f'{folder} has checkpoints already. Name a new folder.')
+  objective = dict(name='diffusion', prediction='eps')
+  spelling = SPELLING.get(source, {})
+  if source == 'palette':
+    tensors, config = exporter.read(path)
+    try:
+      model, objective = unet.from_config(config['model']), config['objective']
+    except (KeyError, TypeError) as error:
+      raise ValueError(f'{path} has an unknown setting: {error}.') from error
+    unet.check(model, *[unet.size_multiple(model)] * 2)
+  else:
+    tensors = torch_file.tensors(path, torch_file.read(path))
+    if source == 'janspiry':
+      tensors = _without_schedule(tensors)
+      objective |= dict(variance='posterior')
+    else:
+      tensors = _widen(path, tensors)
+    model = _read_model(
+      path,
+      tensors,
+      head_channels=head_channels or HEAD_CHANNELS[source],
+      noise_level=NOISE_LEVEL[source],
+      **spelling,
+    )
+  params = _fit(path, tensors, names.tensors(model, **spelling))
+  config = dict(model=unet.to_config(model), objective=objective)
+  _save(params, folder, config, f'{source}: {pathlib.Path(path).name}')
+  return model
+
+
+def _widen(path: str, tensors: Tensors) -> Tensors:
+  """An unconditional network becomes one that may look at a condition.
+
+  The condition comes first; weights of zero make it look away. Of 6 outputs
+  the first 3 are the noise, the others the variance.
+  """
+  first, last, bias = 'input_blocks.0.0.weight', 'out.2.weight', 'out.2.bias'
+  if 'label_emb.weight' in tensors:
+    raise ValueError(
+      f"{path}: 'label_emb.weight' does not fit: this is a class-conditional "
+      'checkpoint, and only unconditional ones can be a warm start.'
+    )
+  for key, axis, sizes in (
+    (first, 1, (3,)),
+    (last, 0, (3, 6)),
+    (bias, 0, (3, 6)),
+  ):
+    shape = tensors[key].shape if key in tensors else ()
+    if shape[axis : axis + 1] not in [(size,) for size in sizes]:
+      raise ValueError(
+        f'{path}: {key!r} does not fit: its shape is {shape or "missing"}, and '
+        f'axis {axis} should be {" or ".join(map(str, sizes))}.'
+      )
+  zeros = np.zeros_like(tensors[first])
+  return tensors | {
+    first: np.concatenate([zeros, tensors[first]], axis=1),
+    last: tensors[last][:3],
+    bias: tensors[bias][:3],
+  }
+
+
+def _without_schedule(tensors: Tensors) -> Tensors:
+  """The network alone; says if it has learnt other noise levels than ours."""
+  paper = schedules.linear(1e-6, 0.01, 2000).gammas
+  learnt = tensors.get('gammas', paper)
+  if learnt.shape != paper.shape or not np.allclose(learnt, paper, 1e-3, 1e-6):
+    logging.warning(
+      'It was trained on another noise schedule than the paper (%d steps, '
+      'gamma down to %.3g): set objective.train_schedule before training on.',
+      len(learnt),
+      learnt[-1],
+    )
+  return {k: array for k, array in tensors.items() if k not in _BUFFERS}
+
+
+def _read_model(path: str, tensors: Tensors, **unseen) -> unet.UNet:
+  shapes = {name: array.shape for name, array in tensors.items()}
+  try:
+    model = names.read_model(shapes, dtype='float32', **unseen)
+  except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+    raise ValueError(
+      f'{path} is not the U-Net of that project: its first key is '
+      f'{next(iter(tensors), None)!r}, and at {error} nothing can be read off.'
+    ) from error
+  unet.check(model, *[unet.size_multiple(model)] * 2)
+  return model
+
+
+def _fit(
+  path: str, tensors: Tensors, wanted: Iterable[names.Tensor]
+) -> arrays.Params:
+  """Our parameters from tensors that must be these and no others.
+
+  Raises:
+    ValueError: naming the first key that does not fit.
+  """
+  expected = {tensor.theirs: tensor for tensor in wanted}
+  for key, array in tensors.items():
+    if key not in expected:
+      raise ValueError(
+        f'{path}: {key!r} does not fit: the network that the other tensors '
+        'make has no such one.'
+      )
+    shape = expected[key].their_shape()
+    if array.shape != shape:
+      raise ValueError(
+        f'{path}: {key!r} does not fit: its shape is {array.shape}, in '
+        f'the network that the other tensors make it is {shape}.'
+      )
+    if not np.all(np.isfinite(array.astype(np.float32))):
+      raise ValueError(f'{path}: {key!r} has values that are not finite.')
+  for key in expected:
+    if key not in tensors:
+      raise ValueError(f'{path}: {key!r} is missing.')
+  return names.params(
+    {
+      tensor.ours: tensor.to_ours(tensors[key].astype(np.float32))
+      for key, tensor in expected.items()
+    }
+  )
+
+
+def _save(params, folder, config, origin):
+  """A run's state before its first step, with these weights."""
+  params = jax.tree.map(jnp.asarray, params)
+  adam = ml_collections.ConfigDict(dict(learning_rate=0.0, warmup_steps=0))
+  fresh = state.TrainState(
+    step=jnp.zeros([], jnp.int32),
+    params=params,
+    ema_params=params,
+    opt_state=optimizer.create(adam).init(params),
+    key=state.step_key(seed=0),
+  )
+  meta = dict(config=config, records=None, origin=origin)
+  with contextlib.closing(checkpoint.Checkpoints(folder)) as checkpoints:
+    checkpoints.save(fresh, meta)
+  text = json.dumps(config, indent=2)
+  epath.Path(folder, 'config.json').write_text(text)

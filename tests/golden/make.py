@@ -1,0 +1,167 @@
+"""Makes the golden files by running the original projects; once.
+
+  git clone https://github.com/openai/guided-diffusion
+  git clone https://github.com/Janspiry/Palette-Image-to-Image-Diffusion-Models
+  python tests/golden/make.py guided-diffusion Palette-Image-to-Image-*
+
+needs PyTorch. It also checks that benchmarks/torch_unet.py, which the tests
+compare with where PyTorch is installed, says the same as both.
+"""
+
+import pathlib
+import sys
+
+import cases
+import numpy as np
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+from benchmarks import torch_unet  # noqa: E402
+from palette_jax.models import unet  # noqa: E402
+
+
+def to_torch(images):
+  return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def to_numpy(tensor):
+  return tensor.permute(0, 2, 3, 1).numpy()
+
+
+def fill(network):
+  """Gives a network the weights of its names."""
+  for name, parameter in network.named_parameters():
+    made = cases.weight(name, tuple(parameter.shape))
+    parameter.data = torch.from_numpy(np.ascontiguousarray(made))
+  return network.eval()
+
+
+def check_twin(model, state_dict, x, position, out, **options):
+  twin = torch_unet.UNet(model, **options)
+  twin.load_state_dict(state_dict)
+  error = (twin(x, position) - out).abs().max()
+  print(f'  outputs up to {out.abs().max():.2f}; twin off by {error:.1e}')
+  assert error < 1e-5
+
+
+def unet_of(fields):
+  return unet.UNet(**{k: v for k, v in fields.items() if k != 'size'})
+
+
+def guided_diffusion(model, channels_in, channels_out):
+  from guided_diffusion.unet import UNetModel
+
+  return fill(
+    UNetModel(
+      image_size=256,
+      in_channels=channels_in,
+      model_channels=model.channels,
+      out_channels=channels_out,
+      num_res_blocks=model.num_res_blocks,
+      attention_resolutions=[2**level for level in model.attention_levels],
+      channel_mult=model.channel_mult,
+      num_head_channels=model.head_channels,
+      use_scale_shift_norm=True,
+      resblock_updown=model.resblock_updown,
+    )
+  )
+
+
+def port(model):
+  from models.network import Network
+
+  schedule = dict(
+    schedule='linear',
+    n_timestep=cases.SAMPLER['num_steps'],
+    linear_start=cases.SAMPLER['start'],
+    linear_end=cases.SAMPLER['end'],
+  )
+  return fill(
+    Network(
+      unet=dict(
+        image_size=256,
+        in_channel=6,
+        inner_channel=model.channels,
+        out_channel=3,
+        res_blocks=model.num_res_blocks,
+        attn_res=[2**level for level in model.attention_levels],
+        channel_mults=model.channel_mult,
+        num_head_channels=model.head_channels,
+        resblock_updown=model.resblock_updown,
+      ),
+      beta_schedule=dict(train=schedule, test=schedule),
+      module_name='guided_diffusion',
+    )
+  )
+
+
+def save(name, **parts):
+  np.savez_compressed(cases.FOLDER / f'{name}.npz', **parts)
+
+
+def networks():
+  for name, fields in (cases.GUIDED_DIFFUSION | cases.JANSPIRY).items():
+    print(name)
+    model = unet_of(fields)
+    y_t, cond = cases.images(name, fields['size'], 2)
+    x = torch.cat([to_torch(cond[None]), to_torch(y_t[None])], dim=1)
+    gamma = torch.from_numpy(cases.gammas(1))
+    if name in cases.JANSPIRY:
+      network = port(model).denoise_fn
+      # The names in a file begin so; weights are made from them.
+      network = fill(torch.nn.ModuleDict({'denoise_fn': network})).denoise_fn
+      position, emb = gamma, 'cond_embed'
+    else:
+      network = guided_diffusion(model, 6, 3)
+      position, emb = 1000 * gamma.sqrt(), 'time_embed'
+    out = network(x, position)
+    check_twin(model, network.state_dict(), x, position, out, emb=emb)
+    save(name, out=to_numpy(out)[0])
+
+
+def warm_start():
+  print('warm_start')
+  model = unet_of(cases.WARM_START)
+  network = guided_diffusion(model, 3, 6)
+  steps = torch.tensor(cases.TIME_STEPS)
+  x = to_torch(cases.images('warm_start', cases.WARM_START['size'], len(steps)))
+  out = network(x, steps)
+  options = dict(channels_in=3, channels_out=6)
+  check_twin(model, network.state_dict(), x, steps, out, **options)
+  save('warm_start', out=to_numpy(out))
+
+
+def sampler():
+  """The port's restoration, its noise given, every y_t kept."""
+  print('sampler')
+  fields = cases.JANSPIRY['port_convolutions']
+  size, steps = fields['size'], cases.SAMPLER['num_steps']
+  network = port(unet_of(fields))
+  network.set_new_noise_schedule(torch.device('cpu'), 'test')
+  clean = np.tanh(cases.images('clean', size, 1))
+  mask = cases.hole(size)
+  cond = np.where(mask > 0.5, cases.images('fill', size, 1), clean)
+  noise = iter(to_torch(cases.images('noise', size, steps)).split(1))
+  drawn, torch.randn_like = torch.randn_like, lambda y_t: next(noise)
+  _, trajectory = network.restoration(
+    to_torch(cond),
+    y_t=to_torch(cond),
+    y_0=to_torch(clean),
+    mask=to_torch(mask),
+    sample_num=steps - 1,
+  )
+  torch.randn_like = drawn
+  trajectory = to_numpy(trajectory)
+  print(f'  {len(trajectory) - 1} steps')
+  assert len(trajectory) == steps + 1
+  save('sampler', trajectory=trajectory)
+
+
+if __name__ == '__main__':
+  if len(sys.argv) != 3:
+    sys.exit(__doc__)
+  sys.path[:0] = sys.argv[1:]
+  with torch.no_grad():
+    networks()
+    warm_start()
+    sampler()
