@@ -75,7 +75,7 @@ def build(config: ml_collections.ConfigDict) -> Run:
   """
   _check_numbers(config)
   size = tuple(config.data.size)
-  model = unet.from_config(config.model)
+  model = unet.UNet(**config.model)
   unet.check(model, *size)
   mesh = sharding.make_mesh(config.mesh.fsdp)
   sharding.check_batch(mesh, config.train.batch, 'train.batch')

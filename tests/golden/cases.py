@@ -105,3 +105,20 @@ def hole(size: tuple[int, int]) -> np.ndarray:
   mask = np.zeros([1, *size, 1], np.float32)
   mask[:, :, : size[1] // 2] = 1
   return mask
+
+
+def tensors() -> dict[str, np.ndarray]:
+  """What tensors.pth and tensors_older.pth hold: types, views, no elements."""
+  draw = np.random.RandomState(0)
+  return {
+    'float': draw.standard_normal([2, 3]).astype(np.float32),
+    'transposed': draw.standard_normal([3, 4]).astype(np.float32).T,
+    'double': draw.standard_normal([3]),
+    'half': draw.standard_normal([3]).astype(np.float16),
+    'whole': np.arange(-3, 4),
+    'small': np.arange(5, dtype=np.uint8),
+    'truth': np.array([True, False]),
+    'scalar': np.array(3.5, np.float32),
+    'empty': np.zeros([0, 2], np.float32),
+    'slice': np.arange(10, dtype=np.float32)[3:7],
+  }

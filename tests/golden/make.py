@@ -8,6 +8,7 @@ needs PyTorch. It also checks that benchmarks/torch_unet.py, which the tests
 compare with where PyTorch is installed, says the same as both.
 """
 
+import json
 import pathlib
 import sys
 
@@ -157,6 +158,60 @@ def sampler():
   save('sampler', trajectory=trajectory)
 
 
+def files():
+  """Small files as PyTorch writes them, in both of its forms."""
+  made = {k: torch.from_numpy(v) for k, v in cases.tensors().items()}
+  made['parameter'] = torch.nn.Parameter(torch.arange(3.0))
+  made['brain'] = torch.arange(4).bfloat16()
+  torch.save(made, cases.FOLDER / 'tensors.pth')
+  older = cases.FOLDER / 'tensors_older.pth'
+  torch.save(made, older, _use_new_zipfile_serialization=False)
+
+
+def published():
+  """Names and shapes of what the projects publish."""
+
+  def shapes(network):
+    return {k: list(v.shape) for k, v in network.state_dict().items()}
+
+  with torch.device('meta'):
+    from guided_diffusion.unet import UNetModel
+    from models.network import Network
+
+    uncond = UNetModel(
+      image_size=256,
+      in_channels=3,
+      model_channels=256,
+      out_channels=6,
+      num_res_blocks=2,
+      attention_resolutions=(8, 16, 32),
+      channel_mult=(1, 1, 2, 2, 4, 4),
+      num_head_channels=64,
+      use_scale_shift_norm=True,
+      resblock_updown=True,
+    )
+    schedule = dict(schedule='linear', linear_start=1e-6, linear_end=0.01)
+    steps = dict(n_timestep=2000)
+    palette = Network(
+      unet=dict(
+        image_size=256,
+        in_channel=6,
+        inner_channel=64,
+        out_channel=3,
+        res_blocks=2,
+        attn_res=[16],
+        channel_mults=(1, 2, 4, 8),
+        num_head_channels=32,
+        dropout=0.2,
+      ),
+      beta_schedule=dict(train=schedule | steps),
+      module_name='guided_diffusion',
+    )
+  palette.set_new_noise_schedule(torch.device('cpu'), 'train')
+  found = {'guided-diffusion': shapes(uncond), 'janspiry': shapes(palette)}
+  (cases.FOLDER / 'published.json').write_text(json.dumps(found))
+
+
 if __name__ == '__main__':
   if len(sys.argv) != 3:
     sys.exit(__doc__)
@@ -165,3 +220,5 @@ if __name__ == '__main__':
     networks()
     warm_start()
     sampler()
+  files()
+  published()
