@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
   """The command line, by subcommands."""
-  palette = argparse.ArgumentParser('palette', description=__doc__)
+  palette = argparse.ArgumentParser(
+    'palette', description='Palette: image-to-image diffusion models, in JAX.'
+  )
   commands = palette.add_subparsers(required=True, metavar='COMMAND')
 
   command = commands.add_parser(

@@ -17,7 +17,9 @@ FORBIDDEN = {
   'data': {'jax', 'flax', 'palette_jax.training', 'palette_jax.models'},
   'models': {'tensorflow', 'palette_jax.diffusion', 'palette_jax.training'},
   'diffusion': {'flax', 'tensorflow', 'palette_jax.models', 'palette_jax.data'},
-  'training': {'palette_jax.main'},
+  'training': {'palette_jax.main', 'palette_jax.interop'},
+  'interop': {'tensorflow', 'palette_jax.data', 'palette_jax.main'},
+  'cli': {'tensorflow', 'palette_jax.main'},
 }
 
 
@@ -105,7 +107,7 @@ def test_every_public_function_is_documented_and_typed():
 def test_the_readme_s_files_and_configs_exist():
   text = (ROOT / 'README.md').read_text()
   paths = re.findall(
-    r'\b(?:configs|launch|palette_jax|tests)/[\w/]+(?:\.\w+)?', text
+    r'\b(?:benchmarks|configs|launch|palette_jax|tests)/[\w/]+(?:\.\w+)?', text
   )
   assert len(paths) > 10
   for path in paths:
@@ -122,7 +124,7 @@ def test_requirements_pin_what_setup_asks_for():
     re.findall(r'^([\w.-]+)==', (ROOT / 'requirements.txt').read_text(), re.M)
   )
   normal = lambda names: {n.lower().replace('_', '-') for n in names}  # noqa: E731
-  optional = {'gradio', 'safetensors', 'torch'}
+  optional = {'gradio', 'torch'}
   assert len(asked) > 15
   assert normal(asked) - optional <= normal(pinned)
 

@@ -1,4 +1,5 @@
 import functools
+import math
 
 import flax.linen as nn
 import jax
@@ -122,26 +123,108 @@ def test_bfloat16_stays_near_float32_and_has_float32_outside():
   assert 0 < error < 0.03
 
 
-def test_attention_is_the_textbook_s():
-  """Against softmax(q k^T / sqrt(d)) v, written out for one position."""
-  module = blocks.SelfAttention(head_channels=16, dtype=jnp.float32)
+@pytest.mark.parametrize('windows', [1, 2])
+def test_attention_is_the_textbook_s(windows):
+  """Against softmax(q k^T / sqrt(d)) v, written out for one position.
+
+  It looks at the whole map, or at the quarter in which it lies.
+  """
+  module = blocks.SelfAttention(16, jnp.float32, windows)
   x = jax.random.normal(jax.random.key(0), [1, 4, 6, 32])
   params = random_params(module, x)
   out = module.apply({'params': params}, x)
   h = nn.GroupNorm(32, epsilon=1e-5).apply({'params': params['norm']}, x)
-  qkv = (
-    h.reshape(24, 32) @ params['qkv']['kernel'] + params['qkv']['bias'][None]
-  )
-  q, k, v = np.split(np.asarray(qkv), 3, axis=1)
+  row, column = 1, 4
+  top, left = (row // 2 * 2, column // 3 * 3) if windows == 2 else (0, 0)
+  seen = h[0, top : top + 4 // windows, left : left + 6 // windows]
+  kernel, bias = params['qkv']['kernel'], params['qkv']['bias'][None]
+  query = np.split(np.asarray(h[0, row, column][None] @ kernel + bias), 3, 1)[0]
+  _, k, v = np.split(np.asarray(seen.reshape(-1, 32) @ kernel + bias), 3, 1)
   heads = []
   for part in (slice(0, 16), slice(16, 32)):
-    logits = q[7, part] @ k[:, part].T / 4.0
+    logits = query[0, part] @ k[:, part].T / 4.0
     weights = np.exp(logits - logits.max())
     heads.append(weights / weights.sum() @ v[:, part])
   wanted = (
     np.concatenate(heads) @ params['out']['kernel'] + params['out']['bias']
   )
-  np.testing.assert_allclose(out[0, 1, 1] - x[0, 1, 1], wanted, atol=1e-4)
+  found = out[0, row, column] - x[0, row, column]
+  np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('attention', 'paper'),
+  [('global', 552), ('local', 552), ('more_blocks', 603), ('dilated', 624)],
+)
+def test_the_attention_study_s_networks_have_the_stated_size(attention, paper):
+  """Table 5's counts, within 1.1%; the last two differ as the paper's do."""
+
+  def count(attention):
+    leaves = jax.tree.leaves(unet.shapes(unet.UNet(attention=attention)))
+    return sum(math.prod(leaf.shape) for leaf in leaves)
+
+  assert abs(count(attention) / 1e6 / paper - 1) < 0.011
+  names = list(unet.shapes(unet.UNet(attention=attention)))
+  attended = sum('attention' in name for name in names)
+  assert attended == (16 if attention in unet.WINDOWS else 0)
+  extra = sum('extra' in name for name in names)
+  assert extra == dict(more_blocks=6, dilated=7).get(attention, 0)
+  if attention == 'dilated':
+    block = 2 * (9 * 1024**2 + 3 * 1024) + 1024 * 2048 + 2048
+    assert count('dilated') - count('more_blocks') == block
+    assert round(block / 1e6) == 624 - 603
+
+
+@pytest.mark.parametrize('attention', unet.ATTENTION)
+def test_dilation_doubles_from_block_to_block_up_to_half_the_map(attention):
+  found = {}
+
+  def spy(next_function, args, kwargs, context):
+    if isinstance(context.module, blocks.ResBlock):
+      found[context.module.name] = context.module.dilation
+    return next_function(*args, **kwargs)
+
+  model = unet.UNet(**SMALL | dict(num_res_blocks=2, attention=attention))
+  args = inputs(16, 16)
+  with nn.intercept_methods(spy):
+    jax.eval_shape(model.init, jax.random.key(0), *args)
+  wanted = dict.fromkeys(found, 1)
+  if attention == 'dilated':
+    wanted |= dict(down1_extra0=2, down1_block1=4, down1_extra1=4)
+    wanted |= dict(middle_extra0=2)
+  assert found == wanted
+
+
+def test_a_dilated_convolution_looks_as_far_as_it_says():
+  layer = blocks.conv(1, 'float32', 'conv', dilation=3)
+  impulse = jnp.zeros([1, 9, 9, 1]).at[0, 4, 4, 0].set(1.0)
+  params = layer.init(jax.random.key(0), impulse)
+  seen = np.argwhere(layer.apply(params, impulse)[0, :, :, 0])
+  assert sorted(map(tuple, seen)) == [
+    (row, column) for row in (1, 4, 7) for column in (1, 4, 7)
+  ]
+
+
+def test_remat_changes_memory_and_no_number():
+  model = unet.UNet(**SMALL)
+  args = inputs()
+  params = random_params(model, *args)
+
+  def gradient(model):
+    def loss(params):
+      return jnp.sum(model.apply({'params': params}, *args) ** 2)
+
+    return jax.jit(jax.grad(loss)), str(jax.make_jaxpr(jax.grad(loss))(params))
+
+  (plain, text), (forgetful, other) = map(
+    gradient, (model, model.clone(remat=True))
+  )
+  assert 'remat' in other and 'remat' not in text
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+    plain(params),
+    forgetful(params),
+  )
 
 
 def test_resampling():
@@ -158,17 +241,44 @@ def test_a_residual_block_starts_as_its_shortcut():
   assert np.array_equal(out, x)
 
 
-def test_noise_level_is_told_apart_and_harmless_below_training():
-  model = embeddings.NoiseLevel(64)
-  trained = jnp.array([4.39e-5, 1e-3, 0.1, 0.5, 0.9, 0.999])
-  below = jnp.array([0.0, 6.6e-21, 1e-12, 1e-8])
-  params = model.init(jax.random.key(0), trained)
-  inside, outside = (model.apply(params, g) for g in (trained, below))
+TRAINED = jnp.array([4.39e-5, 1e-3, 0.1, 0.5, 0.9, 0.999])
+BELOW = jnp.array([0.0, 6.6e-21, 1e-12, 1e-8])
+
+
+@pytest.mark.parametrize('position', embeddings.POSITIONS)
+def test_noise_level_is_told_apart_and_harmless_below_training(position):
+  model = embeddings.NoiseLevel(64, position)
+  params = model.init(jax.random.key(0), TRAINED)
+  inside, outside = (model.apply(params, g) for g in (TRAINED, BELOW))
   gaps = np.abs(inside[:, None] - inside[None]).max(-1) + np.eye(6)
-  assert gaps.min() > 0.01
+  assert gaps.min() > (1e-4 if position == 'gamma' else 0.01)
   assert np.all(np.isfinite(outside))
   assert np.ptp(outside, axis=0).max() < 0.05  # all mean: nothing but noise
   assert np.abs(outside).max() < 2 * np.abs(inside).max()
+
+
+@pytest.mark.parametrize('position', embeddings.POSITIONS)
+def test_the_network_is_calm_below_the_noise_levels_of_training(position):
+  """At 532 of the 1,000 inference steps gamma is below all that it has seen.
+
+  It then says about what it says at the smallest gamma of training, and ever
+  more the same.
+  """
+  model = unet.UNet(**SMALL | dict(noise_level=position))
+  y_t, cond, _ = inputs(batch=1)
+  params = random_params(model, y_t, cond, TRAINED[:1], scale=0.05)
+
+  @jax.jit
+  def apply(gamma):
+    return model.apply({'params': params}, y_t, cond, gamma)
+
+  least = apply(TRAINED[:1])
+  below = np.stack([apply(gamma[None]) for gamma in BELOW])
+  assert np.all(np.isfinite(below))
+  largest = np.abs(least).max()
+  assert np.abs(below - np.asarray(least)).max() < 0.25 * largest
+  assert np.ptp(below, axis=0).max() < 0.02 * largest
+  assert np.abs(apply(TRAINED[-1:]) - least).max() > 0
 
 
 @pytest.mark.parametrize(
