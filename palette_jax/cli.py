@@ -50,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
     help='channels of an attention head, which tensors do not show '
     '(guided-diffusion: 64, janspiry: 32)',
   )
+  command.add_argument(
+    '--new-attention-order',
+    action='store_true',
+    help='if it was trained with use_new_attention_order, which tensors do not '
+    'show either',
+  )
   command.add_argument('file', metavar='IN')
   command.add_argument('folder', metavar='OUT_DIR')
   command.set_defaults(run=import_weights)
@@ -72,7 +78,11 @@ def import_weights(args: argparse.Namespace) -> None:
   from palette_jax.models import unet
 
   model = importer.import_weights(
-    args.source, args.file, args.folder, args.head_channels
+    args.source,
+    args.file,
+    args.folder,
+    args.head_channels,
+    args.new_attention_order,
   )
   print(f'{args.file}: {unet.summary(model)}')
   print(f'The checkpoint is in {args.folder}. To sample it, or train it on:')

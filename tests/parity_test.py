@@ -18,8 +18,7 @@ TOLERANCE = 1e-4
 
 
 def model_of(fields):
-  fields = {name: value for name, value in fields.items() if name != 'size'}
-  return unet.UNet(dtype='float32', **fields)
+  return unet.UNet(dtype='float32', **cases.fields_of(fields))
 
 
 def golden(name):
@@ -48,8 +47,9 @@ def test_outputs_are_those_of_the_original(name):
   fields = (cases.GUIDED_DIFFUSION | cases.JANSPIRY)[name]
   model = model_of(fields)
   spelling = importer.SPELLING['janspiry'] if name in cases.JANSPIRY else {}
+  order = {k: v for k, v in fields.items() if k == 'new_attention_order'}
   y_t, cond = cases.images(name, fields['size'], 2)
-  params = params_of(model, **spelling)
+  params = params_of(model, **spelling, **order)
   out = apply(model, params, y_t[None], cond[None], cases.gammas(1))[0]
   wanted = golden(name)['out']
   assert 1 < np.abs(wanted).max() < 10  # nothing is at zero

@@ -43,7 +43,11 @@ _BUFFERS = (
 
 
 def import_weights(
-  source: str, path: str, folder: str, head_channels: int | None = None
+  source: str,
+  path: str,
+  folder: str,
+  head_channels: int | None = None,
+  new_attention_order: bool = False,
 ) -> unet.UNet:
   """Writes a file's weights as a checkpoint into a new folder.
 
@@ -51,7 +55,8 @@ def import_weights(
     source: what wrote the file.
       guided-diffusion: an unconditional checkpoint. A warm start: channels for
       the condition are added with weights of zero, the half of the outputs
-      that is the noise is kept, and gamma enters as the time step that has it.
+      that is the noise is kept, and gamma enters as the time step that has it
+      (of the linear schedule of 1,000 steps).
       janspiry: `N_Network_ema.pth` of the PyTorch port of Palette, which is
       sampled as there: gamma itself, posterior variance.
       palette: what `palette export` wrote.
@@ -59,6 +64,8 @@ def import_weights(
     folder: of the new checkpoint.
     head_channels: of attention, which tensors do not show; by default what the
       source's published checkpoints have.
+    new_attention_order: whether it was trained with use_new_attention_order,
+      which tensors do not show either.
 
   Returns:
     The network that was read off the tensors.
@@ -93,6 +100,7 @@ def import_weights(
       noise_level=NOISE_LEVEL[source],
       **spelling,
     )
+  spelling = spelling | dict(new_attention_order=new_attention_order)
   params = _fit(path, tensors, names.tensors(model, **spelling))
   config = dict(model=unet.to_config(model), objective=objective)
   _save(params, folder, config, f'{source}: {pathlib.Path(path).name}')

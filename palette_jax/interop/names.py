@@ -75,7 +75,10 @@ class Tensor(NamedTuple):
 
 
 def tensors(
-  model: unet.UNet, prefix: str = '', embedding: str = 'time_embed'
+  model: unet.UNet,
+  prefix: str = '',
+  embedding: str = 'time_embed',
+  new_attention_order: bool = False,
 ) -> Iterator[Tensor]:
   """Every parameter of the network.
 
@@ -83,6 +86,8 @@ def tensors(
     model: the network.
     prefix: of all their names.
     embedding: their name for what we call noise_level.
+    new_attention_order: whether attention has all queries first, then keys,
+      then values, as we do; else each head has its three together.
   """
   entries = _entries(model)
   leaves = jax.tree_util.tree_leaves_with_path(unet.shapes(model))
@@ -94,7 +99,13 @@ def tensors(
       place, part = _OUTSIDE[layer].format(embedding), ''
     else:
       place = f'{entries[module]}.{_PARTS[part]}' if part else entries[module]
-    pattern, sizes = _layout(part, kind, leaf, model.head_channels)
+    pattern, sizes = _layout(part, kind, leaf.ndim), {}
+    if part == 'qkv' and not new_attention_order:
+      left, right = (pattern or 'o -> o').split(' -> ')
+      left = left.replace('o', '(heads three d)')
+      right = right.replace('o', '(three heads d)')
+      pattern = f'{left} -> {right}'
+      sizes = dict(three=3, d=model.head_channels)
     yield Tensor(
       ours=ours,
       theirs=f'{prefix}{place}.{"bias" if kind == "bias" else "weight"}',
@@ -166,18 +177,13 @@ def params(named: dict[str, np.ndarray]) -> arrays.Params:
   return tree
 
 
-def _layout(part, kind, leaf, head_channels):
-  """Of attention, theirs puts each head's queries, keys and values together."""
-  heads = dict(three=3, d=head_channels)
-  if part == 'qkv' and kind == 'kernel':
-    return '(heads three d) i 1 -> i (three heads d)', heads
-  if part == 'qkv' and kind == 'bias':
-    return '(heads three d) -> (three heads d)', heads
+def _layout(part, kind, ndim):
+  """From theirs to ours; attention's layers are convolutions of one pixel."""
   if kind != 'kernel':
-    return None, {}
-  if leaf.ndim == 4:
-    return 'o i h w -> h w i o', {}
-  return ('o i 1 -> i o' if part == 'out' else 'o i -> i o'), {}
+    return None
+  if ndim == 4:
+    return 'o i h w -> h w i o'
+  return 'o i 1 -> i o' if part in ('qkv', 'out') else 'o i -> i o'
 
 
 def _entries(model):

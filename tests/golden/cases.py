@@ -11,8 +11,8 @@ import numpy as np
 
 FOLDER = pathlib.Path(__file__).parent
 
-# Fields of our UNet, and the `size` of the images. The first has the paper's
-# geometry at an eighth of its width.
+# Fields of our UNet, the `size` of the images, and the order of attention's
+# weights. The first has the paper's geometry at an eighth of its width.
 GUIDED_DIFFUSION = {
   'six_levels': dict(
     size=(64, 96),
@@ -29,8 +29,9 @@ GUIDED_DIFFUSION = {
     channel_mult=(1, 1, 2, 2, 2),
     num_res_blocks=1,
     attention_levels=(1, 3),
-    head_channels=32,
+    head_channels=16,
     resblock_updown=False,
+    new_attention_order=True,
   ),
   'no_attention': dict(
     size=(24, 16),
@@ -78,6 +79,12 @@ WARM_START = dict(
 TIME_STEPS = (0, 1, 10, 250, 500, 998, 999)
 # The port's own sampler with the network 'port_convolutions'.
 SAMPLER = dict(start=1e-4, end=0.9, num_steps=30)
+
+
+def fields_of(case: dict) -> dict:
+  """Those of our UNet alone."""
+  other = ('size', 'new_attention_order')
+  return {name: value for name, value in case.items() if name not in other}
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -45,11 +45,11 @@ def check_twin(model, state_dict, x, position, out, **options):
   assert error < 1e-5
 
 
-def unet_of(fields):
-  return unet.UNet(**{k: v for k, v in fields.items() if k != 'size'})
+def unet_of(case):
+  return unet.UNet(**cases.fields_of(case))
 
 
-def guided_diffusion(model, channels_in, channels_out):
+def guided_diffusion(model, channels_in, channels_out, new_order=False):
   from guided_diffusion.unet import UNetModel
 
   return fill(
@@ -64,6 +64,7 @@ def guided_diffusion(model, channels_in, channels_out):
       num_head_channels=model.head_channels,
       use_scale_shift_norm=True,
       resblock_updown=model.resblock_updown,
+      use_new_attention_order=new_order,
     )
   )
 
@@ -113,10 +114,12 @@ def networks():
       network = fill(torch.nn.ModuleDict({'denoise_fn': network})).denoise_fn
       position, emb = gamma, 'cond_embed'
     else:
-      network = guided_diffusion(model, 6, 3)
+      new_order = fields.get('new_attention_order', False)
+      network = guided_diffusion(model, 6, 3, new_order)
       position, emb = 1000 * gamma.sqrt(), 'time_embed'
     out = network(x, position)
-    check_twin(model, network.state_dict(), x, position, out, emb=emb)
+    if not fields.get('new_attention_order'):  # the twin knows one order
+      check_twin(model, network.state_dict(), x, position, out, emb=emb)
     save(name, out=to_numpy(out)[0])
 
 
