@@ -298,3 +298,29 @@ def test_the_network_is_calm_below_the_noise_levels_of_training(position):
 def test_what_the_network_cannot_do_is_named(change, size, message):
   with pytest.raises(ValueError, match=message):
     unet.check(unet.UNet(**SMALL | change), *size)
+
+
+@pytest.mark.parametrize('shift', [0.0, 10.0])
+def test_group_norm_is_flax_s_with_a_factor_and_a_summand(shift):
+  keys = jax.random.split(jax.random.key(0), 5)
+  x = shift + jax.random.normal(keys[0], [2, 6, 4, 96])
+  scale, bias = (jax.random.normal(key, [96]) for key in keys[1:3])
+  factor, summand = (jax.random.normal(key, [2, 96]) for key in keys[3:])
+
+  def ours(x, scale, bias, factor, summand):
+    params = {'params': dict(scale=scale, bias=bias)}
+    return blocks.GroupNorm().apply(params, x, factor, summand)
+
+  def flax_s(x, scale, bias, factor, summand):
+    params = {'params': dict(scale=scale, bias=bias)}
+    norm = nn.GroupNorm(blocks.GROUPS, epsilon=1e-5, use_fast_variance=False)
+    h = norm.apply(params, x)
+    return h * factor[:, None, None] + summand[:, None, None]
+
+  args = x, scale, bias, factor, summand
+  found, pull_back = jax.vjp(ours, *args)
+  expected, expected_pull_back = jax.vjp(flax_s, *args)
+  np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+  upstream = jax.random.normal(keys[0], x.shape)
+  for a, b in zip(pull_back(upstream), expected_pull_back(upstream)):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())

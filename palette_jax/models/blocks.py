@@ -53,9 +53,38 @@ def dense(
   return nn.Dense(features, dtype=dtype, kernel_init=init, name=name)
 
 
-def norm(name: str) -> nn.GroupNorm:
-  """GroupNorm, always in float32; its epsilon is not Flax's default."""
-  return nn.GroupNorm(GROUPS, epsilon=1e-5, dtype=jnp.float32, name=name)
+class GroupNorm(nn.Module):
+  """Normalises each group of channels over all pixels, always in float32.
+
+  The numbers and parameters of Flax's. But that one forms the groups before it
+  sums over pixels; here they are formed of the channels' sums, and all that is
+  done to a pixel is one factor and one summand, as in PyTorch: XLA on CPU then
+  takes a quarter of the time, and no device has more to do.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    x: Float[Array, 'b h w c'],
+    factor: Float[Array, 'b c'] | float = 1.0,
+    summand: Float[Array, 'b c'] | float = 0.0,
+  ) -> Float[Array, 'b h w c']:
+    """Returns normalised(x) * factor + summand."""
+    channels = x.shape[-1]
+    scale = self.param('scale', nn.initializers.ones, [channels])[None]
+    bias = self.param('bias', nn.initializers.zeros, [channels])[None]
+    x = x.astype(jnp.float32)
+
+    def mean_of_group(values):
+      means = jnp.mean(values, axis=(1, 2))
+      means = einops.reduce(means, 'b (g c) -> b g', 'mean', g=GROUPS)
+      return einops.repeat(means, 'b g -> b (g c)', c=channels // GROUPS)
+
+    mean = mean_of_group(x)
+    variance = jnp.maximum(mean_of_group(x * x) - mean * mean, 0.0)
+    gain = jax.lax.rsqrt(variance + 1e-5) * scale
+    summand = (bias - mean * gain) * factor + summand
+    return x * (gain * factor)[:, None, None] + summand[:, None, None]
 
 
 def downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h/2 w/2 c']:
@@ -90,14 +119,14 @@ class ResBlock(nn.Module):
   def __call__(
     self, x: Float[Array, 'b h w c'], emb: Float[Array, 'b e']
   ) -> Float[Array, 'b h2 w2 d']:
-    h = nn.silu(norm('norm_in')(x)).astype(self.dtype)
+    h = nn.silu(GroupNorm(name='norm_in')(x)).astype(self.dtype)
     if self.resample is not None:
       h, x = self.resample(h), self.resample(x)
     h = conv(self.features, self.dtype, 'conv_in', dilation=self.dilation)(h)
 
     modulation = dense(2 * self.features, jnp.float32, 'emb')(nn.silu(emb))
-    scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
-    h = nn.silu(norm('norm_out')(h) * (1.0 + scale) + shift)
+    scale, shift = jnp.split(modulation, 2, axis=-1)
+    h = nn.silu(GroupNorm(name='norm_out')(h, 1.0 + scale, shift))
     h = conv(
       self.features, self.dtype, 'conv_out', dilation=self.dilation, zero=True
     )(h.astype(self.dtype))
@@ -123,7 +152,7 @@ class SelfAttention(nn.Module):
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
     height, width, channels = x.shape[1:]
     windows = dict(i=self.windows, j=self.windows)
-    h = norm('norm')(x).astype(self.dtype)
+    h = GroupNorm(name='norm')(x).astype(self.dtype)
     qkv = dense(3 * channels, self.dtype, 'qkv')(h)
     query, key, value = einops.rearrange(
       qkv,

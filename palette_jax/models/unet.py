@@ -107,7 +107,7 @@ class UNet(nn.Module):
       if level > 0:
         h = self._resample(h, emb, features, f'up{level}_resample')
 
-    h = nn.silu(blocks.norm('norm_out')(h))
+    h = nn.silu(blocks.GroupNorm(name='norm_out')(h))
     return blocks.conv(3, jnp.float32, 'conv_out', zero=True)(h)
 
   def _block(self, h, emb, features, name, dilation=1, resample=None):

@@ -53,10 +53,13 @@ class HeldOut:
       key = jax.random.key(seed)
       return objective.restore(run.denoise_fn, params, cond, mask, key)
 
-    self._loss = jax.jit(functools.partial(loss, run.denoise_fn))
-    self._blind_loss = jax.jit(blind_loss)
+    jit = functools.partial(
+      jax.jit, compiler_options=sharding.compiler_options()
+    )
+    self._loss = jit(functools.partial(loss, run.denoise_fn))
+    self._blind_loss = jit(blind_loss)
     everywhere = sharding.replicated(run.mesh)
-    self._restore = jax.jit(restore, out_shardings=everywhere)
+    self._restore = jit(restore, out_shardings=everywhere)
 
   def loss(self, params: arrays.Params) -> float:
     """The mean error of a masked value, at evenly spread noise levels."""

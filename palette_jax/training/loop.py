@@ -171,6 +171,7 @@ def compile_step(
     function,
     donate_argnums=0,
     out_shardings=(layout, sharding.replicated(run.mesh)),
+    compiler_options=sharding.compiler_options(),
   )
 
 
