@@ -49,15 +49,19 @@ def cache_compilations() -> None:
 
 @functools.cache
 def compiler_options() -> dict[str, str]:
-  """What `jax.jit` is told on CPU: another library for the convolutions.
+  """What `jax.jit` is told on CPU; empty elsewhere, or if XLA does not know it.
 
   XLA gives convolutions, matrix products and sums to YNNPACK, whose
   convolutions take up to three times as long as XLA's own (Eigen's); the other
-  two stay with it. Empty elsewhere, and if the compiler does not know it.
+  two stay with it. And it drops the barriers between what is computed first
+  and what is computed again, finds the two equal, and so undoes `model.remat`.
   """
   kinds = 'INDIVIDUAL_DOT', 'REDUCE'
   listed = ','.join(f'LIBRARY_FUSION_TYPE_{kind}' for kind in kinds)
-  options = {'xla_cpu_experimental_ynn_fusion_type': listed}
+  options = {
+    'xla_cpu_experimental_ynn_fusion_type': listed,
+    'xla_disable_hlo_passes': 'cse_barrier_expander',
+  }
   if jax.default_backend() != 'cpu':
     return {}
   try:
