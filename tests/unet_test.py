@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from palette_jax import sharding
 from palette_jax.models import blocks, embeddings, unet
 
 SMALL = dict(
@@ -225,6 +226,32 @@ def test_remat_changes_memory_and_no_number():
     plain(params),
     forgetful(params),
   )
+
+
+def test_remat_saves_memory_and_the_compiler_is_kept_from_undoing_it():
+  args = inputs(32, 32, batch=4)
+  model = unet.UNet(**SMALL | dict(num_res_blocks=3))
+  params = random_params(model, *args)
+
+  def temporaries(model):
+    def loss(params):
+      return jnp.sum(model.apply({'params': params}, *args) ** 2)
+
+    options = sharding.compiler_options()
+    step = jax.jit(jax.grad(loss), compiler_options=options)
+    analysis = step.lower(params).compile().memory_analysis()
+    return analysis.temp_size_in_bytes
+
+  assert temporaries(model.clone(remat=True)) < 0.7 * temporaries(model)
+
+
+def test_an_option_unknown_to_the_compiler_can_be_caught():
+  """`compiler_options` counts on it: a flag in XLA_FLAGS would end us."""
+  assert sharding.compiler_options()
+  with pytest.raises(jax.errors.JaxRuntimeError, match='xla_no_such_option'):
+    jax.jit(
+      lambda: 0, compiler_options={'xla_no_such_option': '1'}
+    ).lower().compile()
 
 
 def test_resampling():
