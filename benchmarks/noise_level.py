@@ -10,18 +10,16 @@ checkpoints in --workdir.
 
 import json
 import pathlib
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-from configs import colorize  # noqa: E402
-from palette_jax.models import embeddings  # noqa: E402
-from palette_jax.training import loop, step  # noqa: E402
-from palette_jax.training import run as runs  # noqa: E402
+from configs import colorize
+from palette_jax.models import embeddings
+from palette_jax.training import loop, step
+from palette_jax.training import run as runs
 
 SOURCE = flags.DEFINE_string('source', None, 'Images to learn from.')
 STEPS = flags.DEFINE_integer('steps', 1500, 'Of each run.')

@@ -6,17 +6,17 @@ takes the recipe, and says what differs:
   --config=configs/colorize.py                      as in the paper
   --config=configs/colorize.py:tiny                 minutes on a laptop
   --config=configs/colorize.py:size=64,batch=32     smaller, by hand
-  --config=configs/colorize.py:model=runs/other     the network of another run,
-                                                    or of imported weights
+  --config=configs/colorize.py:model=runs/other     the network's settings from
+                                                    there, run or import
 
 All settings are from Palette, appendix B, unless a comment says otherwise.
 """
 
 import difflib
 import json
-import pathlib
 
 import ml_collections
+from etils import epath
 
 PAPER = dict(size=256, batch=1024, steps=1_000_000)
 TINY = dict(size=64, batch=8, steps=100)
@@ -114,11 +114,11 @@ def get_config(
   if variant.tiny:
     shrink(config)
   if variant.model:
-    adopt(config, pathlib.Path(variant.model, 'config.json'))
+    adopt(config, epath.Path(variant.model, 'config.json'))
   return config
 
 
-def adopt(config: ml_collections.ConfigDict, file: pathlib.Path) -> None:
+def adopt(config: ml_collections.ConfigDict, file: epath.Path) -> None:
   """Takes over what another run's weights are weights of.
 
   Raises:
