@@ -86,9 +86,11 @@ def theirs(source, **fields):
     for t in names.tensors(model, **spelling)
   }
   if source == 'guided-diffusion':
-    for name in ('input_blocks.0.0.weight',):
-      made[name] = cases.weight(name, (32, 3, 3, 3))
-    for name, shape in (('out.2.weight', (6, 32, 3, 3)), ('out.2.bias', (6,))):
+    for name, shape in (
+      ('input_blocks.0.0.weight', (32, 3, 3, 3)),
+      ('out.2.weight', (6, 32, 3, 3)),
+      ('out.2.bias', (6,)),
+    ):
       made[name] = cases.weight(name, shape)
   return made
 
@@ -283,6 +285,7 @@ def test_an_import_is_trained_on_and_kept(imported, photo_folder, tmp_path):
   first = np.asarray(after.params['conv_in']['kernel'])[:, :, :3]
   assert np.abs(first).max() > 0
   steps = sorted(p.name for p in (imported / 'checkpoints').iterdir())
+  assert checkpoint.KEEP == 2
   assert steps == ['0', '4', '6']  # what was imported stays
   assert json.loads((imported / 'config.json').read_text())['seed'] == 5
   assert run.recipe[0].noise_level == 'time_step'
@@ -310,11 +313,9 @@ def test_a_port_s_checkpoint_samples_as_the_port(tmp_path, photo_folder):
 
 
 def change(made, key, value):
-  return (
-    made | {key: value}
-    if value is not None
-    else {name: array for name, array in made.items() if name != key}
-  )
+  """With another tensor in this place, or, for None, with none."""
+  left = {name: array for name, array in made.items() if name != key}
+  return left if value is None else made | {key: value}
 
 
 @pytest.mark.parametrize(
@@ -371,7 +372,7 @@ def test_the_first_key_that_does_not_fit_is_named(
 ):
   made = change(theirs(source), key, value)
   path = save(tmp_path / 'weights.pth', made)
-  with pytest.raises(ValueError, match=f'weights.pth.* {message}|{message}'):
+  with pytest.raises(ValueError, match=f'weights.pth.*{message}'):
     importer.import_weights(source, path, f'{tmp_path}/out', 16)
   assert not (tmp_path / 'out').exists()
 
@@ -438,7 +439,8 @@ def test_a_port_s_checkpoint_of_the_real_shapes(tmp_path):
 
   def palette(*args):
     command = [sys.executable, '-m', 'palette_jax.cli', *args]
-    subprocess.run(command, cwd=tmp_path, env=ENV, check=True)
+    here = os.environ | {'PYTHONPATH': str(ROOT)}
+    subprocess.run(command, cwd=tmp_path, env=here, check=True)
 
   palette('import', '--from=janspiry', 'ema.pth', 'one')
   palette('export', 'one', 'one.pt', '--format=torch')
@@ -481,7 +483,3 @@ def test_an_exported_network_runs_in_pytorch(tmp_path, photo_folder):
   wanted = wanted.permute(0, 2, 3, 1).numpy()
   assert np.abs(wanted).max() > 1e-3
   assert np.abs(ours - wanted).max() < 1e-4
-
-
-ENV = {'PATH': '', 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)}
-assert checkpoint.KEEP == 2  # what the list of kept steps above counts on
