@@ -2,13 +2,17 @@
 
 The training distributions of Palette, section 5.2 and appendix B, as stateless
 TensorFlow graph operations: one seed, one mask, at any size. Lengths that the
-literature gives for 256x256 scale with the image.
+literature gives for 256x256 scale with the image. Then the holes of its
+evaluation, section 5 and appendix C, which belong to an image and never change.
 
 Next: palette_jax/tasks/inpainting.py
 """
 
+import hashlib
 import math
+import zipfile
 
+import numpy as np
 from etils import epy
 
 with epy.lazy_imports():
@@ -25,6 +29,9 @@ ANGLE_RANGE = 2 * math.pi / 15
 MAX_RECTANGLES = 5
 RECTANGLES_AREA = (0.10, 0.40)  # of the image, all rectangles together
 ASPECT = (0.5, 2.0)  # height over width; the paper does not say
+
+# Of free-form evaluation masks: the share of the image that is painted.
+BINS = {'10-20%': (0.1, 0.2), '20-30%': (0.2, 0.3), '30-40%': (0.3, 0.4)}
 
 
 def _split(seed: 'tf.Tensor', num: int) -> list['tf.Tensor']:
@@ -186,3 +193,94 @@ def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   ]
   side = _uniform(seed, [], 0, len(sides), tf.int32)
   return tf.cast(tf.stack(sides)[side], tf.float32)[..., None]
+
+
+def centre(height: int, width: int) -> np.ndarray:
+  """The middle, half as high and half as wide: 128x128 of 256x256 (Table 2).
+
+  Returns:
+    float32 [height, width, 1] of zeros and ones.
+  """
+  mask = np.zeros([height, width, 1], np.float32)
+  top, left = height // 4, width // 4
+  mask[top : top + height // 2, left : left + width // 2] = 1
+  return mask
+
+
+def right_half(height: int, width: int) -> np.ndarray:
+  """What uncropping is evaluated on (appendix C.3).
+
+  Returns:
+    float32 [height, width, 1] of zeros and ones.
+  """
+  mask = np.zeros([height, width, 1], np.float32)
+  mask[:, width - width // 2 :] = 1
+  return mask
+
+
+def free_form_of(name: str, share: str, height: int, width: int) -> 'tf.Tensor':
+  """The brush strokes that belong to an image: drawn until they fill the bin.
+
+  Args:
+    name: of the image; the same name has the same mask, on every machine.
+    share: which part of the image is painted, a name in BINS; the lower end
+      belongs to a bin, the upper does not.
+    height: of the image, pixels.
+    width: of the image, pixels.
+
+  Returns:
+    float32 [height, width, 1] of zeros and ones.
+  """
+  low, high = BINS[share]
+  digest = hashlib.sha256(f'{share} {name}'.encode()).digest()
+  seed = tf.constant(np.frombuffer(digest[:8], '<i4').astype(np.int32))
+
+  def draw(attempt):
+    fold = tf.random.experimental.stateless_fold_in
+    return free_form(fold(seed, attempt), height, width)
+
+  def outside(attempt, mask):
+    del attempt
+    area = tf.reduce_mean(mask)
+    return (area < low) | (area >= high)
+
+  def again(attempt, mask):
+    del mask
+    return attempt + 1, draw(attempt + 1)
+
+  return tf.while_loop(outside, again, [tf.constant(0), draw(0)])[1]
+
+
+def read_released(path: str, share: str) -> np.ndarray:
+  """The masks that were published with Palette's results, still packed.
+
+  Args:
+    path: the .npz file; its masks are 256x256.
+    share: a name in BINS.
+
+  Returns:
+    uint8 [n, 8192]; `unpack_released` makes a mask of a row.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is another file.
+  """
+  try:
+    with open(path, 'rb') as raw, np.load(raw) as file:
+      packed = file[f'{share} freeform']
+  except (KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    raise ValueError(
+      f'{path} is not the file of the published masks: {error}. It has '
+      f'{", ".join(repr(f"{name} freeform") for name in BINS)}.'
+    ) from error
+  if packed.dtype != np.uint8 or packed.size % 8192:
+    raise ValueError(
+      f'{path}: {share} is {packed.dtype} {packed.shape}; it should be bytes, '
+      '8,192 for each mask of 256x256.'
+    )
+  return packed.reshape(-1, 8192)
+
+
+def unpack_released(row: np.ndarray) -> np.ndarray:
+  """uint8 [8192] -> float32 [256, 256, 1] of zeros and ones."""
+  return np.unpackbits(row).reshape(256, 256, 1).astype(np.float32)
