@@ -122,6 +122,32 @@ def test_inpainting_fills_the_hole_with_standard_noise():
   assert abs(noise.std() - 1) < 0.02
 
 
+def test_superresolution_is_what_pillow_makes_by_bicubic():
+  image = photo()
+  _, cond, _ = corrupt('superresolution', image)
+  small = (SIZE[1] // 4, SIZE[0] // 4)
+  pillow = Image.fromarray(images.to_u8(image)).resize(small, Image.BICUBIC)
+  pillow = np.asarray(pillow.resize(SIZE[::-1], Image.BICUBIC), int)
+  difference = np.abs(images.to_u8(cond) - pillow)
+  assert difference.mean() < 1 and np.percentile(difference, 99) <= 3
+
+
+def test_superresolution_keeps_what_a_small_image_holds_and_no_more():
+  """Blocks of 4x4 keep their mean; a checkerboard becomes grey."""
+  smooth = photo()
+  _, cond, _ = corrupt('superresolution', smooth)
+  blocks = lambda x: x.reshape(12, 4, 16, 4, 3).mean((1, 3))  # noqa: E731
+  assert np.abs(blocks(cond) - blocks(smooth)).mean() < 0.03
+  board = np.indices(SIZE).sum(0)[..., None] % 2 * 2.0 - 1.0
+  board = np.repeat(board, 3, axis=-1).astype(np.float32)
+  _, cond, _ = corrupt('superresolution', board)
+  assert np.abs(cond).max() < 0.1
+  with pytest.raises(ValueError, match='factor of 99 makes .* 48x64 0x0'):
+    tasks.corruption('superresolution', factor=99)(
+      {'image': tf.constant(smooth)}, tf.constant([0, 0])
+    )
+
+
 def test_jpeg_quality_law():
   """Chi-square of 20,000 draws; 60 is exceeded once in ten thousand times.
 

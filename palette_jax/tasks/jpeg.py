@@ -4,7 +4,7 @@ The quality factor Q is an integer from 5 to 30, drawn with probability
 proportional to exp(-Q / 10), so that strong artefacts are common. The encoder
 is TensorFlow's libjpeg with 4:2:0 chroma, as most JPEG files have.
 
-Next: palette_jax/tasks/multitask.py
+Next: palette_jax/tasks/superresolution.py
 """
 
 import numpy as np

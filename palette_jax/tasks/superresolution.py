@@ -1,0 +1,62 @@
+"""Super-resolution: an image of a quarter of the height and width is enlarged.
+
+Not among Palette's four tasks; SR3 (Saharia et al. 2021), from which it comes,
+trains so: the image is made smaller, and brought back to its size, by bicubic
+interpolation, and the model puts in what was lost.
+
+Next: palette_jax/tasks/multitask.py
+"""
+
+import numpy as np
+from etils import epy
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+
+def corrupt(record: dict, seed: 'tf.Tensor', factor: int = 4) -> tuple:
+  """The task contract (palette_jax/tasks/__init__.py).
+
+  Args:
+    record: of the clean image.
+    seed: not used: there is no chance in it.
+    factor: by which height and width are divided, rounded down.
+
+  Returns:
+    target, cond, mask.
+
+  Raises:
+    ValueError: if nothing would be left.
+  """
+  del seed
+  target = record['image']
+  height, width, _ = target.shape
+  small = height // factor, width // factor
+  if factor < 1 or not all(small):
+    raise ValueError(
+      f'superresolution: a factor of {factor} makes an image of {height}x'
+      f'{width} {small[0]}x{small[1]}.'
+    )
+  cond = _resize(_resize(target, small), (height, width))
+  return target, cond, tf.ones_like(target[..., :1])
+
+
+def _resize(image, size):
+  """Bicubic, with antialias, onto the 8-bit grid, as files have it."""
+  image = tf.image.resize(image, size, 'bicubic', antialias=True)
+  levels = tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0)
+  return tf.ensure_shape(levels / 127.5 - 1.0, [*size, 3])
+
+
+def prepare(
+  photo: np.ndarray, mask: np.ndarray | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+  """The task contract: the photo has been enlarged (bicubic) to its new size.
+
+  Raises:
+    ValueError: if a mask is given; the whole image is made anew.
+  """
+  del seed
+  if mask is not None:
+    raise ValueError('Super-resolution looks at the whole image: no mask.')
+  return photo, np.ones_like(photo[..., :1])
