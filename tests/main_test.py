@@ -159,6 +159,8 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
   whole = run(config, tmp_path / 'whole', *SMALL)
   assert whole.returncode == 0, whole.stderr
   killed = 0
+  # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   moments = {5: signal.SIGKILL, 15: signal.SIGINT, 25: signal.SIGKILL}
   for wait, how in moments.items():
     process = subprocess.Popen(
@@ -168,8 +170,6 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
       stdout=subprocess.DEVNULL,
       stderr=subprocess.PIPE,
       text=True,
-      # A job in the background of a script is started deaf to Ctrl-C.
-      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     folder = tmp_path / 'killed/checkpoints' / str(wait)
     deadline = time.monotonic() + 300
