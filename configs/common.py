@@ -66,10 +66,12 @@ def get_config(
   config.task = dict(name=task, **options)
 
   config.data = dict(
-    source='tfds:imagenet2012',  # photos, folder:/path or tfds:NAME
+    # Or photos, folder:/path, list:/path.txt, pairs:/from,/to, and mixtures.
+    source='tfds:imagenet2012',
     size=(variant.size, variant.size),  # height, width
     min_crop=1.0,  # smallest random crop, as a share of the largest square
     max_unreadable=0.2,  # share of records at which the run stops
+    max_pixels=50_000_000,  # of a file; larger ones count as unreadable
   )
   config.model = dict(
     channels=256,

@@ -11,8 +11,11 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-# ITU-R BT.601 luma, as tf.image.rgb_to_grayscale has it (ColTran's choice).
-LUMA = (0.2989, 0.5870, 0.1140)
+# ITU-R BT.601 luma of red, green and blue in ten-thousandths, as
+# tf.image.rgb_to_grayscale has it (ColTran's choice). In whole numbers, sums of
+# 8-bit levels are exact in float32, and rounding is the same everywhere.
+LUMA = (2989, 5870, 1140)
+LUMA_UNIT = 10_000
 
 
 def to_u8(image: np.ndarray) -> np.ndarray:

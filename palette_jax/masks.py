@@ -55,20 +55,62 @@ def free_form(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
     float32 [height, width, 1] of zeros and ones.
   """
   starts, ends, radii = _strokes(seed, height, width)
-  # A stroke of a round brush is every pixel within its radius of a segment.
-  # For a pixel p, with s = (p - start).d and t = s clipped to the segment,
-  #   |p - nearest|^2 = |p - start|^2 - 2 t s + t^2,   d the unit direction;
-  # s and |p - start|^2 are sums of a row's and a column's term.
-  along = ends - starts
-  length = tf.norm(along, axis=1, keepdims=True)
-  unit = tf.math.divide_no_nan(along, length)
-  dx = tf.range(width, dtype=tf.float32)[None, :] - starts[:, :1]
-  dy = tf.range(height, dtype=tf.float32)[None, :] - starts[:, 1:]
-  s = (dx * unit[:, :1])[:, None, :] + (dy * unit[:, 1:])[:, :, None]
-  t = tf.clip_by_value(s, 0.0, length[:, :, None])
-  squared = (dx**2)[:, None, :] + (dy**2)[:, :, None] + t * (t - 2.0 * s)
-  painted = tf.reduce_any(squared <= radii[:, None, None] ** 2, axis=0)
-  return tf.cast(painted, tf.float32)[..., None]
+  left, right = _spans(starts, ends, radii[:, None], height)
+  first = tf.clip_by_value(tf.math.ceil(left), 0.0, float(width))
+  after = tf.clip_by_value(tf.floor(right) + 1.0, first, float(width))
+  # One more where a span starts, one less after its end: the running sum counts
+  # the spans over each pixel. The last column is for spans that end with a row.
+  row = tf.range(height) * (width + 1)
+  places = tf.cast(tf.stack([first, after]), tf.int32) + row
+  changes = tf.stack([tf.ones_like(first), -tf.ones_like(after)])
+  total = height * (width + 1)
+  changes = tf.math.unsorted_segment_sum(changes, places, total)
+  over = tf.cumsum(tf.reshape(changes, [height, width + 1]), axis=1)[:, :width]
+  return tf.cast(over > 0.5, tf.float32)[..., None]
+
+
+def _spans(starts, ends, radii, height):
+  """Where a thick segment lies in each row: a convex shape, one span a row.
+
+  Args:
+    starts: [n, 2], x and y.
+    ends: [n, 2].
+    radii: [n, 1].
+    height: of the image.
+
+  Returns:
+    left and right, [n, height]; left > right where it misses the row.
+  """
+  x, y = starts[:, :1], starts[:, 1:]
+  rows = tf.range(height, dtype=tf.float32)[None, :]
+  length = tf.norm(ends - starts, axis=1, keepdims=True)
+  unit = tf.where(length > 0.0, (ends - starts) / length, [[1.0, 0.0]])
+  # Never 0: a quotient far away then says what an exact case would, given a
+  # hair's breadth for rows that are just as far away as the radius.
+  dx, dy = (tf.where(tf.abs(d) < 1e-7, 1e-7, d) for d in tf.split(unit, 2, 1))
+  reach = radii + 1e-3
+
+  def disc(x, y):
+    squared = radii**2 - (rows - y) ** 2
+    half = tf.where(squared < 0.0, -math.inf, tf.sqrt(tf.abs(squared)))
+    return x - half, x + half
+
+  def between(p, q):
+    return x + tf.minimum(p, q), x + tf.maximum(p, q)
+
+  # The body: not further than the radius from the line, and not beyond an end.
+  below = rows - y
+  beside = between((below * dx - reach) / dy, (below * dx + reach) / dy)
+  within = between(-below * dy / dx, (length - below * dy) / dx)
+  left = tf.maximum(beside[0], within[0])
+  right = tf.minimum(beside[1], within[1])
+  missed = left > right
+  left = tf.where(missed, math.inf, left)
+  right = tf.where(missed, -math.inf, right)
+  caps = disc(x, y), disc(ends[:, :1], ends[:, 1:])
+  left = tf.minimum(left, tf.minimum(caps[0][0], caps[1][0]))
+  right = tf.maximum(right, tf.maximum(caps[0][1], caps[1][1]))
+  return left, right
 
 
 def _strokes(seed, height, width):
@@ -121,25 +163,30 @@ def rectangles(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   seed_count, seed_shapes = _split(seed, 2)
   count = _uniform(seed_count, [], 1, MAX_RECTANGLES + 1, tf.int32)
 
-  def draw(attempt):
-    fold = tf.random.experimental.stateless_fold_in
-    return _rectangles(fold(seed_shapes, attempt), count, height, width)
+  low, high = RECTANGLES_AREA
+  return _draw_until(
+    lambda seed: _rectangles(seed, count, height, width),
+    lambda area: (low <= area) & (area <= high),
+    seed_shapes,
+  )
 
-  def outside(attempt, mask):
-    del attempt
-    area = tf.reduce_mean(mask)
-    return (area < RECTANGLES_AREA[0]) | (area > RECTANGLES_AREA[1])
 
-  def again(attempt, mask):
-    del mask
-    return attempt + 1, draw(attempt + 1)
+def _draw_until(draw, accepts, seed):
+  """The first mask, of attempts 0, 1, ..., whose painted share is accepted."""
 
-  _, mask = tf.while_loop(outside, again, [tf.constant(0), draw(0)])
-  return mask[..., None]
+  def attempt(i):
+    return draw(tf.random.experimental.stateless_fold_in(seed, i))
+
+  _, mask = tf.while_loop(
+    lambda i, mask: ~accepts(tf.reduce_mean(mask)),
+    lambda i, mask: (i + 1, attempt(i + 1)),
+    (tf.constant(0), attempt(0)),
+  )
+  return mask
 
 
 def _rectangles(seed, count, height, width):
-  """The union of `count` rectangles, [height, width]."""
+  """The union of `count` rectangles, [height, width, 1]."""
   seeds = _split(seed, 5)
   most = MAX_RECTANGLES
   area = height * width * _uniform(seeds[0], [], *RECTANGLES_AREA)
@@ -156,11 +203,12 @@ def _rectangles(seed, count, height, width):
 
   def covers(start, extent, size):
     middle = tf.range(size, dtype=tf.float32)[None, :] + 0.5
-    return (start[:, None] <= middle) & (middle < (start + extent)[:, None])
+    inside = (start[:, None] <= middle) & (middle < (start + extent)[:, None])
+    return tf.cast(inside, tf.float32)
 
   rows, columns = covers(top, tall, height), covers(left, wide, width)
-  union = tf.reduce_any(rows[:, :, None] & columns[:, None, :], axis=0)
-  return tf.cast(union, tf.float32)
+  covering = tf.matmul(rows, columns, transpose_a=True)
+  return tf.cast(covering > 0.5, tf.float32)[..., None]
 
 
 def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
@@ -235,20 +283,11 @@ def free_form_of(name: str, share: str, height: int, width: int) -> 'tf.Tensor':
   digest = hashlib.sha256(f'{share} {name}'.encode()).digest()
   seed = tf.constant(np.frombuffer(digest[:8], '<i4').astype(np.int32))
 
-  def draw(attempt):
-    fold = tf.random.experimental.stateless_fold_in
-    return free_form(fold(seed, attempt), height, width)
-
-  def outside(attempt, mask):
-    del attempt
-    area = tf.reduce_mean(mask)
-    return (area < low) | (area >= high)
-
-  def again(attempt, mask):
-    del mask
-    return attempt + 1, draw(attempt + 1)
-
-  return tf.while_loop(outside, again, [tf.constant(0), draw(0)])[1]
+  return _draw_until(
+    lambda seed: free_form(seed, height, width),
+    lambda area: (low <= area) & (area < high),
+    seed,
+  )
 
 
 def read_released(path: str, share: str) -> np.ndarray:

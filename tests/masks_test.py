@@ -42,6 +42,23 @@ def test_free_form_shares_of_the_evaluation_bins():
     assert abs(share - stated) < 0.055  # three standard errors of both sides
 
 
+def test_free_form_is_every_pixel_within_a_brush_of_its_path():
+  """Against the distance to each segment, but for roundings on the edge."""
+  for size in [(256, 256), (48, 80)]:
+    for i in range(20):
+      seed = tf.constant([5, i])
+      starts, ends, radii = masks._strokes(seed, *size)
+      along = (ends - starts).numpy().astype(float)[:, None, None]
+      length = np.maximum((along**2).sum(-1), 1e-9)
+      y, x = np.mgrid[: size[0], : size[1]]
+      offset = np.stack([x, y], -1) - starts.numpy()[:, None, None]
+      share = np.clip((offset * along).sum(-1) / length, 0, 1)
+      distance = np.linalg.norm(offset - share[..., None] * along, axis=-1)
+      painted = (distance <= radii.numpy()[:, None, None]).any(0)
+      found = masks.free_form(seed, *size).numpy()[..., 0] > 0.5
+      assert np.sum(painted != found) <= 8
+
+
 def test_free_form_scales_with_the_image():
   small = draw(masks.free_form, 600, size=(64, 64)).mean((1, 2))
   assert abs(small.mean() - free_form_coverage().mean()) < 0.015

@@ -5,7 +5,6 @@ import itertools
 import jax
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from palette_jax import images, tasks
@@ -27,33 +26,6 @@ def make(
 def equal(a, b):
   return all(
     np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b))
-  )
-
-
-@pytest.mark.parametrize('n', [18, 500, 50_000])
-def test_all_epochs_and_all_seeds_have_different_orders(n):
-  """Seen through their first 18 places: 18! is far above 2,048 squared."""
-  order = tf.function(
-    lambda seed, epoch: pipeline.epoch_order(n, seed, epoch)[:18]
-  )
-  epochs = [order(0, tf.constant(e, tf.int64)) for e in range(1024)]
-  seeds = [
-    order(tf.constant(s, tf.int64), tf.constant(0, tf.int64))
-    for s in range(1024)
-  ]
-  seen = {o.numpy().tobytes() for o in epochs + seeds}
-  assert len(seen) == 2047  # (seed 0, epoch 0) is in both
-  whole = pipeline.epoch_order(n, 3, tf.constant(5, tf.int64)).numpy()
-  assert np.array_equal(np.sort(whole), np.arange(n))
-
-
-def test_every_epoch_shows_every_record_once():
-  data = make()
-  positions = list(data.records(0).take(12 * 5).as_numpy_iterator())
-  epochs, records = np.array(positions).T.reshape(2, 5, 12)
-  assert np.array_equal(epochs, np.repeat(np.arange(5)[:, None], 12, 1))
-  assert np.array_equal(
-    np.sort(records, axis=1), np.tile(np.arange(12), (5, 1))
   )
 
 
@@ -97,43 +69,6 @@ def test_clean_images_lie_on_the_8_bit_grid():
   assert target.min() >= -1 and target.max() <= 1
 
 
-def test_crops_are_the_largest_of_their_shape_and_anywhere():
-  height, width = 30, 50
-  y, x = np.mgrid[:height, :width]
-  image = tf.constant(np.stack([y, x, 0 * x], -1).astype(np.uint8))
-  tops, lefts = set(), set()
-  for s in range(400):
-    part = pipeline.crop(image, (16, 16), tf.constant([s, 0])).numpy()
-    assert part.shape == (30, 30, 3)
-    tops.add(part[0, 0, 0]), lefts.add(part[0, 0, 1])
-  assert tops == {0} and lefts == set(range(21))
-  middle = pipeline.crop(image, (16, 16), None).numpy()
-  assert middle[0, 0, 1] == 10
-  wide = pipeline.crop(image, (8, 32), None).numpy()
-  assert wide.shape[1] == 50 and abs(wide.shape[0] - 12.5) <= 1
-
-
-def test_min_crop_bounds_the_side():
-  image = tf.zeros([100, 100, 3], tf.uint8)
-  sides = [
-    pipeline.crop(image, (8, 8), tf.constant([s, 0]), 0.4).shape[0]
-    for s in range(300)
-  ]
-  assert 40 <= min(sides) < 45 and 95 < max(sides) <= 100
-  assert abs(np.mean(sides) - 70) < 4
-
-
-def test_resize_is_antialiased():
-  """Noise shrinks by the whole 4x4 block's mean, not by four of its pixels.
-
-  A triangle filter over 8 pixels leaves 1/6 of the deviation, two by two half.
-  """
-  noise = np.random.default_rng(0).normal(128, 30, [256, 256, 3])
-  image = tf.constant(np.clip(noise, 0, 255).astype(np.uint8))
-  small = pipeline.resize(image, (64, 64)).numpy() * 127.5
-  assert abs(small.std() / 30 - 1 / 6) < 0.02
-
-
 def test_held_out_examples_are_fixed_and_come_in_order():
   data = make(split='held_out')
   first, again = data.held_out(8), data.held_out(8)
@@ -164,7 +99,7 @@ def test_an_unreadable_record_keeps_its_place_and_weighs_nothing(broken_folder):
     assert names == broken
     bad = ~batch.readable
     assert not batch.examples.mask[bad].any()
-    assert not batch.examples.target[bad].any()
+    assert np.ptp(batch.examples.target[bad]) == 0
     assert batch.examples.mask[batch.readable].any((1, 2, 3)).all()
 
 

@@ -1,8 +1,18 @@
+import os
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from palette_jax.data import sources
+from palette_jax.data import listing, sources
+
+
+def read(source, i, image='image'):
+  """Bytes of record i."""
+  index = tf.constant(i, tf.int64)
+  fetched = source.fetch(np.array([i]))[0] if source.fetch else b''
+  return source.read(index, tf.constant(fetched))[image].numpy()
 
 
 def test_the_package_s_photos_are_split_and_attributed():
@@ -18,8 +28,7 @@ def test_the_package_s_photos_are_split_and_attributed():
 def test_photos_are_read_by_index():
   source = sources.open_source('photos', 'train')
   for i in (0, 11):
-    encoded = source.read(tf.constant(i, tf.int64)).numpy()
-    assert encoded == (sources.PHOTOS / source.names[i]).read_bytes()
+    assert read(source, i) == (sources.PHOTOS / source.names[i]).read_bytes()
 
 
 def test_a_folder_is_listed_at_any_depth_without_hidden_files(photo_folder):
@@ -73,14 +82,129 @@ def test_a_missing_source_says_what_to_do(
     sources.check(name)
 
 
+def test_links_are_followed_but_not_in_circles(photo_folder, tmp_path, caplog):
+  (tmp_path / 'elsewhere').mkdir()
+  (photo_folder / 'a/00.jpg').rename(tmp_path / 'elsewhere/far.jpg')
+  (photo_folder / 'linked').symlink_to(tmp_path / 'elsewhere')
+  (photo_folder / 'b/round').symlink_to(photo_folder)
+  (photo_folder / 'gone.jpg').symlink_to(tmp_path / 'nowhere.jpg')
+  files = listing.folder(str(photo_folder))
+  assert len(files) == 13 and 'linked/far.jpg' in files and 'gone.jpg' in files
+  assert 'leads back to a folder it lies in' in caplog.text
+
+
+def test_a_long_list_is_kept_until_a_folder_changes(
+  photo_folder, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(listing, 'CACHE', tmp_path / 'cache')
+  monkeypatch.setattr(listing, 'WORTH_CACHING', 12)
+  for folder in (photo_folder, *photo_folder.iterdir()):
+    os.utime(folder, (1e9, 1e9))  # long settled
+  files = listing.folder(str(photo_folder))
+  walked = []
+  walk = listing._walk
+  monkeypatch.setattr(listing, '_walk', lambda p: walked.append(p) or walk(p))
+  assert listing.folder(str(photo_folder)) == files and not walked
+  (photo_folder / 'a/new.jpg').write_bytes(b'')
+  assert listing.folder(str(photo_folder)) == sorted([*files, 'a/new.jpg'])
+  assert walked
+  # It has changed just now, and might change again unnoticed: not kept.
+  listing.folder(str(photo_folder))
+  assert len(walked) == 2
+  for kept in (tmp_path / 'cache').iterdir():
+    kept.write_text('{"half')
+  assert len(listing.folder(str(photo_folder))) == 13
+
+
+def test_a_list_names_paths_and_labels(photo_folder, tmp_path):
+  (photo_folder / 'my photo 7.jpg').write_bytes(b'x')
+  lines = ['a/00.jpg 818', f'{photo_folder}/b/01.png\t3', 'my photo 7.jpg', '']
+  (photo_folder / 'list.txt').write_text('\n'.join(lines))
+  paths, labels = listing.text(str(photo_folder / 'list.txt'))
+  assert labels == [818, 3, None]
+  assert [os.path.relpath(p, photo_folder) for p in paths] == [
+    'a/00.jpg',
+    'b/01.png',
+    'my photo 7.jpg',
+  ]
+  source = sources.open_source(f'list:{photo_folder}/list.txt', 'train')
+  held_out = sources.open_source(f'list:{photo_folder}/list.txt', 'held_out')
+  known = {**dict(zip(source.names, source.labels))}
+  known |= dict(zip(held_out.names, held_out.labels))
+  assert known == dict(zip(paths, [818, 3, -1]))
+  assert read(source, 0) == pathlib.Path(source.names[0]).read_bytes()
+
+
+def test_a_list_of_a_data_set_s_root_is_read_beside_it(photo_folder):
+  """As the published list of 10,000 evaluation images: /class/file label."""
+  (photo_folder / 'list.txt').write_text('/a/00.jpg 5\n/b/01.png 6\n')
+  paths, _ = listing.text(str(photo_folder / 'list.txt'))
+  assert all(os.path.exists(path) for path in paths)
+
+
+@pytest.fixture
+def pair_folders(tmp_path):
+  for name, suffix in (('night', 'png'), ('day', 'jpg')):
+    for i in range(6):
+      path = tmp_path / name / f'{i % 2}/{i}.{suffix}'
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(f'{name} {i}'.encode())
+  return tmp_path
+
+
+def test_pairs_are_matched_by_name(pair_folders):
+  name = f'pairs:{pair_folders}/night,{pair_folders}/day'
+  source = sources.open_source(name, 'train')
+  assert len(source) == 5
+  for i in range(5):
+    number = source.names[i][2]
+    assert read(source, i, 'image') == f'day {number}'.encode()
+    assert read(source, i, 'source') == f'night {number}'.encode()
+
+
+def test_what_has_no_partner_is_named(pair_folders):
+  name = f'pairs:{pair_folders}/night,{pair_folders}/day'
+  (pair_folders / 'night/0/2.png').unlink()
+  with pytest.raises(ValueError, match=r'1 of 6 .* the first is 0/2.jpg'):
+    sources.check(name)
+  (pair_folders / 'night/0/2.png').write_bytes(b'')
+  (pair_folders / 'night/0/2.bmp').write_bytes(b'')
+  with pytest.raises(ValueError, match='both 0/2.* and 0/2'):
+    sources.check(name)
+  with pytest.raises(ValueError, match='pairs:/from/what,/to/what'):
+    sources.check(f'pairs:{pair_folders}')
+
+
+@pytest.mark.filterwarnings('ignore')  # of TFDS, about itself
+def test_a_mixture_reads_from_each_part(tfds_build, photo_folder):
+  name = f'0.25*tfds:{tfds_build} + 0.75*folder:{photo_folder}'
+  source = sources.open_source(name, 'train')
+  assert source.lengths == (20, 11) and source.places == (250, 750)
+  assert tf.io.decode_image(read(source, 19)).shape[1:] == (5, 3)
+  for i in (20, 30):
+    assert source.names[i].startswith('1:')
+    path = photo_folder / source.names[i].removeprefix('1:')
+    assert read(source, i) == path.read_bytes()
+  other = sources.open_source(name.replace('0.25', '0.5'), 'train')
+  assert other.fingerprint() != source.fingerprint()
+
+
+def test_a_folder_may_be_called_like_a_mixture(tmp_path):
+  folder = tmp_path / '0.5*a + b'
+  folder.mkdir()
+  for i in range(3):
+    (folder / f'{i}.jpg').write_bytes(b'')
+  assert len(sources.open_source(f'folder:{folder}', 'train')) == 2
+
+
 def test_an_empty_folder_is_refused(tmp_path):
   (tmp_path / 'notes.txt').write_text('no image')
   with pytest.raises(ValueError, match='has 0 images.*at least two'):
     sources.check(f'folder:{tmp_path}')
 
 
-@pytest.fixture
-def tfds_build(tmp_path, monkeypatch):
+@pytest.fixture(params=['tfrecord', 'array_record'])
+def tfds_build(tmp_path, monkeypatch, request):
   """A TFDS build of 20 training and 5 validation images, in 2 shards."""
   import tensorflow_datasets as tfds
 
@@ -99,6 +223,7 @@ def tfds_build(tmp_path, monkeypatch):
     ),
     split_datasets={'train': numbers(20), 'validation': numbers(5)},
     data_dir=str(tmp_path),
+    file_format=request.param,
     download_config=tfds.download.DownloadConfig(num_shards=2),
   )
   return 'squares'
@@ -116,12 +241,12 @@ def test_a_tfds_build_is_entered_at_any_record(
     assert len(source) == 20
     seen = []
     for i in np.random.default_rng(0).permutation(20):
-      encoded = source.read(tf.constant(i, tf.int64))
-      image = tf.io.decode_image(encoded).numpy()
+      image = tf.io.decode_image(read(source, i)).numpy()
       assert image.shape[0] == 4 + image[0, 0, 0]  # the record is whole
       seen.append(int(image[0, 0, 0]))
     assert sorted(seen) == list(range(20))
-  assert len(list((tmp_path / 'cache').iterdir())) == 1
+  if not source.fetch:
+    assert len(list((tmp_path / 'cache').iterdir())) == 1
   assert len(sources.open_source(f'tfds:{tfds_build}', 'held_out')) == 5
 
 

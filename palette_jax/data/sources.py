@@ -1,23 +1,30 @@
 """Where images come from: a name -> how many records, and bytes by index.
 
-  photos          fifteen photos inside the package; three are held out
-  folder:/path    every image below a folder; a tenth is held out, by name
-  tfds:NAME       a prepared TensorFlow Datasets build, e.g. tfds:imagenet2012
+  photos                    fifteen photos inside the package; three held out
+  folder:/path              every image below a folder; a tenth is held out
+  list:/path.txt            the images of a list; a tenth is held out
+  pairs:/source,/target     partners of the same name: the task is `paired`
+  tfds:NAME                 a prepared TensorFlow Datasets build
+  0.5*NAME + 0.5*NAME       a mixture, exact over every 1,000 examples
 
-A source has two splits that share no record: 'train' and 'held_out'.
+A source has two splits that share no record: 'train' and 'held_out'. Paths may
+be gs://, too. What is held out of files is chosen by the names' hashes.
 
-Next: palette_jax/data/tfrecord.py
+Next: palette_jax/data/listing.py
 """
 
 import dataclasses
 import hashlib
+import heapq
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from etils import epy
 
-from palette_jax.data import tfrecord
+from palette_jax.data import listing, order, tfrecord
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -28,12 +35,15 @@ PHOTOS_HELD_OUT = (
   'china.jpg',
   'picosdeeuropa-by-aitzol-berasategi.jpg',
 )
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.webp')
-HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1000  # of a folder
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1000  # of files
+PART = re.compile(r'\s*([0-9.]+)\s*\*\s*(\w.*?)\s*')  # of a mixture
 HELP = """\
   --config=configs/NAME.py:tiny              the photos inside the package
-  --config.data.source=folder:/path          your own images
-  --config.data.source=tfds:NAME             a prepared TFDS data set"""
+  --config.data.source=folder:/path          your own images, at any depth
+  --config.data.source=list:/path.txt        one path a line
+  --config.data.source=pairs:/from,/to       partners, with the task `paired`
+  --config.data.source=tfds:NAME             a prepared TFDS data set
+  --config.data.source='0.5*tfds:NAME + 0.5*folder:/path'   a mixture"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,94 +52,202 @@ class Source:
 
   Attributes:
     names: of all records, for messages; their number is the source's length.
-    read: int64 scalar -> encoded image, a TensorFlow graph function.
+    read: (int64 scalar, string scalar) -> encoded images by name: 'image', and
+      of pairs 'source', too; a graph function of the index and what `fetch`
+      gave for it.
+    fetch: int64 [b] -> b records, where only Python can read them; None where
+      `read` needs no help.
+    labels: class of each record, -1 if unknown; None if no record has one.
+    lengths: how many records each part of a mixture has.
+    places: of order.PERIOD, those of each part.
   """
 
   names: Sequence[str]
-  read: Callable[['tf.Tensor'], 'tf.Tensor']
+  read: Callable[['tf.Tensor', 'tf.Tensor'], dict[str, 'tf.Tensor']]
+  fetch: Callable[[np.ndarray], list[bytes]] | None = None
+  labels: np.ndarray | None = None
+  lengths: tuple[int, ...] = ()
+  places: tuple[int, ...] = (order.PERIOD,)
+
+  def __post_init__(self):
+    object.__setattr__(self, 'lengths', self.lengths or (len(self.names),))
 
   def __len__(self) -> int:
     return len(self.names)
 
   def fingerprint(self) -> dict:
-    """Number of records and sha256 of their names: is it the same list?"""
+    """Is it the same list? Number of records, sha256 of names, and shares."""
     digest = hashlib.sha256('\n'.join(self.names).encode())
-    return {'records': len(self), 'sha256': digest.hexdigest()}
+    same = {'records': len(self), 'sha256': digest.hexdigest()}
+    if len(self.places) > 1:
+      same |= {'lengths': list(self.lengths), 'places': list(self.places)}
+    return same
 
 
 def check(name: str) -> None:
-  """Looks whether a source is there, in milliseconds, without TensorFlow.
+  """Looks whether a source is there, without TensorFlow.
 
   Raises:
-    ValueError: if the name is none of the above, or the folder is empty.
+    ValueError: if the name is none of the above, or there are no images.
     FileNotFoundError: if a folder or data set is missing; says what to do.
   """
-  kind, _, rest = name.partition(':')
-  if kind == 'folder' and rest:
-    _check_folder(pathlib.Path(rest).expanduser())
-  elif kind == 'tfds' and rest:
-    _check_tfds(rest)
-  elif name != 'photos':
-    raise ValueError(f'data.source={name!r} is not known. Give one of\n{HELP}')
+  for _, part in parts(name):
+    kind, _, rest = part.partition(':')
+    if kind == 'tfds' and rest:
+      _check_tfds(rest)
+    elif kind in ('folder', 'list', 'pairs') and rest or part == 'photos':
+      _files(part)
+    else:
+      raise ValueError(
+        f'data.source={part!r} is not known. Give one of\n{HELP}'
+      )
+
+
+def parts(name: str) -> list[tuple[float, str]]:
+  """A mixture's weights and names; of anything else 1 and its name.
+
+  Raises:
+    ValueError: if the weights cannot be had.
+  """
+  found = [PART.fullmatch(part) for part in name.split(' + ')]
+  if not all(found):
+    return [(1.0, name)]
+  mixed = [(float(part[1]), part[2]) for part in found]
+  order.places([weight for weight, _ in mixed])
+  return mixed
 
 
 def open_source(name: str, split: str) -> Source:
   """Opens a source by its name.
 
   Args:
-    name: photos, folder:/path or tfds:NAME.
+    name: as above.
     split: 'train' or 'held_out'.
 
   Raises:
     ValueError, FileNotFoundError: as `check`.
   """
   check(name)
+  mixed = [(weight, _open(part, split)) for weight, part in parts(name)]
+  return mix(mixed) if len(mixed) > 1 else mixed[0][1]
+
+
+def mix(mixed: Sequence[tuple[float, Source]]) -> Source:
+  """One source of several, their records numbered one after the other.
+
+  Raises:
+    ValueError: if pairs are mixed with single images.
+  """
+  weights, sources = zip(*mixed)
+  first = np.cumsum([0, *map(len, sources)])
+
+  def read(index, fetched):
+    part = tf.searchsorted(first[1:], index[None], side='right')[0]
+    readers = [
+      lambda s=s, f=f: s.read(index - f, fetched)
+      for s, f in zip(sources, first)
+    ]
+    return tf.switch_case(part, readers)
+
+  def fetch(index):
+    """Asks each part for its own; those that need no help get nothing."""
+    found = np.full(len(index), b'', object)
+    for source, begin, end in zip(sources, first, first[1:]):
+      own = (begin <= index) & (index < end)
+      if source.fetch and own.any():
+        found[own] = source.fetch(index[own] - begin)
+    return found.tolist()
+
+  return Source(
+    names=[f'{i}:{n}' for i, s in enumerate(sources) for n in s.names],
+    read=read,
+    fetch=fetch if any(s.fetch for s in sources) else None,
+    lengths=tuple(map(len, sources)),
+    places=tuple(order.places(weights)),
+  )
+
+
+def _open(name: str, split: str) -> Source:
   kind, _, rest = name.partition(':')
   if kind == 'tfds':
     return _open_tfds(rest, split)
-  if kind == 'folder':
-    folder = pathlib.Path(rest).expanduser()
-    files = _list_folder(folder)
-    held_out = _held_out(files)
+  files = _files(name)
+  if name == 'photos':
+    held_out = set(PHOTOS_HELD_OUT)
   else:
-    folder, held_out = PHOTOS, set(PHOTOS_HELD_OUT)
-    files = _list_folder(PHOTOS)
-  chosen = [f for f in files if (f in held_out) == (split == 'held_out')]
-  paths = tf.constant([str(folder / f) for f in chosen])
-  return Source(chosen, lambda index: tf.io.read_file(paths[index]))
+    held_out = _held_out(files.names)
+  chosen = [
+    i
+    for i, file in enumerate(files.names)
+    if (file in held_out) == (split == 'held_out')
+  ]
+  paths = {
+    image: tf.constant([column[i] for i in chosen])
+    for image, column in files.paths.items()
+  }
+  labels = None if files.labels is None else np.array(files.labels)[chosen]
+
+  def read(index, fetched):
+    del fetched
+    return {image: tf.io.read_file(paths[image][index]) for image in paths}
+
+  return Source([files.names[i] for i in chosen], read, labels=labels)
 
 
-def _check_folder(folder: pathlib.Path) -> None:
-  if not folder.is_dir():
-    raise FileNotFoundError(f'There is no folder {folder}.')
-  found = _list_folder(folder, most=2)
-  if len(found) < 2:
-    raise ValueError(
-      f'{folder} has {len(found)} images, at any depth, ending in '
-      f'{" ".join(SUFFIXES)}. It takes at least two: one to train on, one to '
-      'look at.'
+@dataclasses.dataclass(frozen=True)
+class _Files:
+  """Of files: names, paths by image ('image', 'source'), labels."""
+
+  names: list[str]
+  paths: dict[str, list[str]]
+  labels: list[int] | None = None
+
+
+def _files(name: str) -> _Files:
+  kind, _, rest = name.partition(':')
+  if kind == 'list':
+    paths, labels = listing.text(rest)
+    found = _Files(
+      paths,
+      {'image': paths},
+      [-1 if label is None else label for label in labels]
+      if any(label is not None for label in labels)
+      else None,
     )
+  elif kind == 'pairs':
+    source, comma, target = rest.partition(',')
+    if not comma:
+      raise ValueError(f'{name!r}: write pairs:/from/what,/to/what.')
+    both = listing.pairs(source, target)
+    found = _Files(
+      [mine for _, mine in both],
+      {
+        'image': [_join(target, mine) for _, mine in both],
+        'source': [_join(source, partner) for partner, _ in both],
+      },
+    )
+  else:
+    root = str(PHOTOS) if name == 'photos' else rest
+    names = listing.folder(root)
+    found = _Files(names, {'image': [_join(root, n) for n in names]})
+  if len(found.names) < 2:
+    raise ValueError(
+      f'{name} has {len(found.names)} images, at any depth, ending in '
+      f'{" ".join(listing.SUFFIXES)}. It takes at least two: one to train on, '
+      'one to look at.'
+    )
+  return found
 
 
-def _list_folder(folder: pathlib.Path, most: int | None = None) -> list[str]:
-  """Relative paths of all images below a folder, sorted; hidden ones not."""
-  files = []
-  for root, folders, names in os.walk(folder):
-    folders[:] = [f for f in folders if not f.startswith('.')]
-    for name in names:
-      if name.lower().endswith(SUFFIXES) and not name.startswith('.'):
-        path = pathlib.Path(root, name).relative_to(folder)
-        files.append(path.as_posix())
-    if most is not None and len(files) >= most:
-      break
-  return sorted(files)
+def _join(folder: str, name: str) -> str:
+  return os.path.join(os.path.expanduser(folder), name)
 
 
 def _held_out(files: Sequence[str]) -> set[str]:
   """A tenth of the names, at least one, chosen by their hash."""
   count = min(max(1, int(len(files) * HELD_OUT_SHARE)), HELD_OUT_MOST)
-  ranked = sorted(files, key=lambda f: hashlib.sha256(f.encode()).digest())
-  return set(ranked[:count])
+  digest = lambda file: hashlib.sha256(file.encode()).digest()  # noqa: E731
+  return set(heapq.nsmallest(count, files, key=digest))
 
 
 def _tfds_folder() -> pathlib.Path:
@@ -166,19 +284,34 @@ def _open_tfds(name: str, split: str) -> Source:
       'validation or test.'
     )
   if 'image' not in builder.info.features:
-    raise ValueError(f'{name} has no feature "image".')
-  if builder.info.file_format.value != 'tfrecord':
     raise ValueError(
-      f'{name} was prepared as {builder.info.file_format.value}; it takes '
-      'the TFRecord format, which is the default of download_and_prepare.'
+      f'{name} has no feature "image"; it has {sorted(builder.info.features)}.'
     )
   chosen = splits['train' if split == 'train' else held_out[0]]
-  index = tfrecord.index([str(path) for path in chosen.filepaths])
-  names = [f'{name}/{chosen.name}/{i}' for i in range(len(index.offsets))]
+  paths = [str(path) for path in chosen.filepaths]
+  names = [f'{name}/{chosen.name}/{i}' for i in range(chosen.num_examples)]
   feature = {'image': tf.io.FixedLenFeature([], tf.string)}
 
-  def read(i):
-    example = tfrecord.read(index, i)
-    return tf.io.parse_single_example(example, feature)['image']
+  def image_of(example):
+    return dict(tf.io.parse_single_example(example, feature))
 
-  return Source(names, read)
+  written_as = builder.info.file_format.value
+  if written_as == 'array_record':
+    return Source(
+      names, lambda _, fetched: image_of(fetched), fetch=_array_record(paths)
+    )
+  if written_as != 'tfrecord':
+    raise ValueError(
+      f'{name} was prepared as {written_as}; it takes tfrecord, which is the '
+      'default of download_and_prepare, or array_record.'
+    )
+  index = tfrecord.index(paths)
+  return Source(names, lambda i, _: image_of(tfrecord.read(index, i)))
+
+
+def _array_record(paths: Sequence[str]) -> Callable[[np.ndarray], list[bytes]]:
+  """Reads ArrayRecord files, for which TensorFlow has no operation."""
+  from array_record.python import array_record_data_source
+
+  data = array_record_data_source.ArrayRecordDataSource(paths)
+  return lambda index: list(data.__getitems__(index.tolist()))

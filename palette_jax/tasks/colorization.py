@@ -20,9 +20,11 @@ def corrupt(record: dict, seed: 'tf.Tensor') -> tuple:
   """The task contract (palette_jax/tasks/__init__.py)."""
   del seed  # there is one grey version of an image
   target = record['image']
-  levels = tf.round((target + 1.0) * 127.5)
-  grey = tf.round(tf.reduce_sum(levels * images.LUMA, axis=-1, keepdims=True))
-  cond = tf.repeat(grey, 3, axis=-1) / 127.5 - 1.0
+  levels = tf.reshape(tf.round((target + 1.0) * 127.5), [-1, 3])
+  weights = tf.constant([[float(w)] * 3 for w in images.LUMA])
+  total = tf.matmul(levels, weights)  # three equal columns
+  grey = tf.floor((total + images.LUMA_UNIT / 2) / images.LUMA_UNIT)
+  cond = tf.reshape(grey, target.shape) / 127.5 - 1.0
   return target, cond, tf.ones_like(target[..., :1])
 
 
@@ -37,7 +39,7 @@ def prepare(
   del seed
   if mask is not None:
     raise ValueError('Colorization paints the whole image and takes no mask.')
-  levels = images.to_u8(photo).astype(np.float32)
-  grey = np.round(np.sum(levels * np.float32(images.LUMA), -1, keepdims=True))
+  total = np.sum(images.to_u8(photo) * np.array(images.LUMA), -1, keepdims=True)
+  grey = (total + images.LUMA_UNIT // 2) // images.LUMA_UNIT
   cond = np.repeat(images.from_u8(grey), 3, axis=-1)
   return cond, np.ones_like(cond[..., :1])

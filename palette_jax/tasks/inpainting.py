@@ -35,8 +35,9 @@ def corrupt(
 
 def fill(target: 'tf.Tensor', mask: 'tf.Tensor', seed: 'tf.Tensor') -> tuple:
   """Fills the hole with standard Gaussian noise: target, cond, mask."""
-  noise = tf.random.stateless_normal(tf.shape(target), seed)
-  return target, tf.where(mask > 0.5, noise, target), mask
+  hole = tf.where(mask[..., 0] > 0.5)  # noise is dear: none for known pixels
+  noise = tf.random.stateless_normal([tf.shape(hole)[0], 3], seed)
+  return target, tf.tensor_scatter_nd_update(target, hole, noise), mask
 
 
 def prepare(

@@ -36,6 +36,7 @@ RANGES = {  # both ends included
   'seed': (0, 2**31 - 1),
   'data.min_crop': (0.01, 1.0),
   'data.max_unreadable': (0.0, 1.0),
+  'data.max_pixels': (1, np.inf),
   'optimizer.warmup_steps': (0, np.inf),
   'train.steps': (1, np.inf),
   'train.ema_decay': (0.0, 1.0),
@@ -88,6 +89,7 @@ def build(config: ml_collections.ConfigDict) -> Run:
       size=size,
       seed=config.seed,
       min_crop=config.data.min_crop,
+      max_pixels=config.data.max_pixels,
     )
     for split in ('train', 'held_out')
   )

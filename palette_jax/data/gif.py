@@ -1,0 +1,114 @@
+"""The first frame of a GIF, cut out as a GIF of its own.
+
+TensorFlow decodes all frames to show one, and paints black where the frame is
+transparent; a small file can ask for gigabytes. A GIF is a row of blocks; this
+follows them to the end of the first frame, drops the rest, and makes the
+colour that stands for transparency white.
+
+Next: palette_jax/data/header.py
+"""
+
+from etils import epy
+
+from palette_jax.data import header
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+MOST_BLOCKS = 200_000  # of up to 255 bytes
+EXTENSION, GRAPHIC_CONTROL, FRAME = 0x21, 0xF9, 0x2C
+
+
+def read(encoded: 'tf.Tensor') -> tuple:
+  """A GIF -> its first frame as a GIF, height, width, orientation 1.
+
+  Raises:
+    tf.errors.InvalidArgumentError: when run, if there is no whole first frame,
+      or it does not fill the image.
+  """
+  head = header.peek(encoded, 0, 13)
+  width, height = (header.number(head[i : i + 2], True) for i in (6, 8))
+  start = 13 + _table_size(head[10])
+  end, frame, control = _first_frame(encoded, start)
+  place = header.peek(encoded, frame + 1, 9)
+  extent = [header.number(place[i : i + 2], True) for i in (0, 2, 4, 6)]
+  fills = tf.reduce_all(tf.stack(extent) == tf.stack([0, 0, width, height]))
+  encoded = header.insist(
+    encoded,
+    (end > 0) & fills,
+    'a GIF that is cut off, or whose first frame does not fill it: left, top, '
+    'width, height',
+    tf.stack(extent),
+  )
+  own_table = place[8] >= 128
+  table = tf.where(own_table, frame + 10, 13)
+  single = tf.strings.substr(encoded, 0, end) + b';'
+  single = tf.cond(
+    control >= 0,
+    lambda: _opaque(single, control, table),
+    lambda: single,
+  )
+  return single, height, width, tf.constant(1)
+
+
+def _table_size(flags):
+  """Bytes of a colour table, of which a block's flags tell."""
+  return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
+
+
+def _first_frame(encoded, start):
+  """Follows the blocks: where the first frame ends, starts, is described.
+
+  Returns:
+    End, start and graphic control block; the end is -1 if there is no end, the
+    last is -1 if there is none.
+  """
+  total = tf.strings.length(encoded)
+
+  def follow(at, inside, frame, control):
+    found = header.peek(encoded, at, 10)
+    first = found[0]
+    is_extension = ~inside & (first == EXTENSION)
+    is_frame = ~inside & (first == FRAME)
+    # Data come in pieces: a length, so many bytes; a length of 0 ends them.
+    length = tf.where(inside, 1 + first, 2)
+    length = tf.where(is_frame, 11 + _table_size(found[9]), length)
+    is_control = is_extension & (found[1] == GRAPHIC_CONTROL)
+    known = inside | is_extension | is_frame
+    return (
+      tf.where(known & (at < total), at + length, -1),
+      tf.where(inside, first > 0, True),
+      tf.where(is_frame, at, frame),
+      tf.where(is_control, at, control),
+    )
+
+  def unfinished(at, inside, frame, control):
+    del control
+    return (at >= 0) & (inside | (frame < 0))
+
+  at, inside, frame, control = tf.while_loop(
+    unfinished,
+    follow,
+    (start, tf.constant(False), tf.constant(-1), tf.constant(-1)),
+    maximum_iterations=MOST_BLOCKS,
+  )
+  return tf.where(inside | (at > total), -1, at), frame, control
+
+
+def _opaque(encoded, control, table):
+  """Whitens the transparent colour, and says that none is transparent."""
+  flags, index = tf.unstack(tf.gather(header.peek(encoded, control, 7), [3, 6]))
+  byte = tf.constant([bytes([i]) for i in range(256)])
+
+  def whiten():
+    white = _replace(encoded, table + 3 * index, tf.constant(b'\xff\xff\xff'))
+    return _replace(white, control + 3, byte[flags - 1])
+
+  return tf.cond(flags % 2 == 1, whiten, lambda: encoded)
+
+
+def _replace(encoded, at, new):
+  before = tf.strings.substr(encoded, 0, at)
+  size = tf.strings.length(new)
+  after = tf.strings.substr(encoded, at + size, tf.strings.length(encoded))
+  return tf.strings.join([before, new, after])
