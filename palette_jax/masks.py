@@ -30,6 +30,8 @@ MAX_RECTANGLES = 5
 RECTANGLES_AREA = (0.10, 0.40)  # of the image, all rectangles together
 ASPECT = (0.5, 2.0)  # height over width; the paper does not say
 
+SIDES = ('left', 'right', 'top', 'bottom', 'border')  # of uncropping
+
 # Of free-form evaluation masks: the share of the image that is painted.
 BINS = {'10-20%': (0.1, 0.2), '20-30%': (0.2, 0.3), '30-40%': (0.3, 0.4)}
 
@@ -113,13 +115,28 @@ def _spans(starts, ends, radii, height):
   return left, right
 
 
+def stroke_segments(seed: 'tf.Tensor') -> 'tf.Tensor':
+  """Of which strokes `free_form` consists: one to three, zigzags.
+
+  Args:
+    seed: int32[2], that of `free_form`.
+
+  Returns:
+    int32 [MAX_STROKES], segments of each; 0 for those that are not drawn.
+  """
+  seed_count, seed_segments = _split(seed, 8)[:2]
+  count = _uniform(seed_count, [], 1, MAX_STROKES + 1, tf.int32)
+  fewest, most = SEGMENTS
+  segments = _uniform(seed_segments, [MAX_STROKES], fewest, most + 1, tf.int32)
+  return tf.where(tf.range(MAX_STROKES) < count, segments, 0)
+
+
 def _strokes(seed, height, width):
   """Draws strokes as segments: starts [n, 2] (x, y), ends [n, 2], radii [n]."""
-  seeds = _split(seed, 8)
+  segments = stroke_segments(seed)
+  seeds = _split(seed, 8)  # the first two are those of the segments
   strokes, most = MAX_STROKES, SEGMENTS[1]
   extent = tf.constant([width, height], tf.float32)
-  count = _uniform(seeds[0], [], 1, strokes + 1, tf.int32)
-  segments = _uniform(seeds[1], [strokes], SEGMENTS[0], most + 1, tf.int32)
   low = MEAN_ANGLE - _uniform(seeds[2], [strokes, 1], 0.0, ANGLE_RANGE)
   high = MEAN_ANGLE + _uniform(seeds[3], [strokes, 1], 0.0, ANGLE_RANGE)
   angle = low + (high - low) * _uniform(seeds[4], [strokes, most], 0.0, 1.0)
@@ -140,9 +157,7 @@ def _strokes(seed, height, width):
   brush = _uniform(seeds[7], [strokes], *BRUSH_WIDTH, tf.int32)
   radius = tf.cast(brush, tf.float32) * (scale / 2)
   radius = tf.repeat(radius[:, None], most, axis=1)
-  drawn = (tf.range(strokes) < count)[:, None] & (
-    tf.range(most)[None, :] < segments[:, None]
-  )
+  drawn = tf.range(most)[None, :] < segments[:, None]
   return path[:, :-1][drawn], path[:, 1:][drawn], radius[drawn]
 
 
@@ -160,15 +175,20 @@ def rectangles(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   Returns:
     float32 [height, width, 1] of zeros and ones.
   """
-  seed_count, seed_shapes = _split(seed, 2)
-  count = _uniform(seed_count, [], 1, MAX_RECTANGLES + 1, tf.int32)
-
+  count = rectangle_count(seed)
+  _, seed_shapes = _split(seed, 2)  # the first is that of the count
   low, high = RECTANGLES_AREA
   return _draw_until(
     lambda seed: _rectangles(seed, count, height, width),
     lambda area: (low <= area) & (area <= high),
     seed_shapes,
   )
+
+
+def rectangle_count(seed: 'tf.Tensor') -> 'tf.Tensor':
+  """How many `rectangles` draws from the same seed: int32 in 1..5."""
+  seed_count, _ = _split(seed, 2)
+  return _uniform(seed_count, [], 1, MAX_RECTANGLES + 1, tf.int32)
 
 
 def _draw_until(draw, accepts, seed):
@@ -214,7 +234,7 @@ def _rectangles(seed, count, height, width):
 def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   """Half of the image: one of the four sides, or a border along all of them.
 
-  The five cases are equally likely (Palette says "uniformly").
+  The five cases, SIDES, are equally likely (Palette says "uniformly").
 
   Args:
     seed: int32[2].
@@ -239,8 +259,12 @@ def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
     whole & (y >= height - height // 2),
     whole & ~(kept_y & kept_x),
   ]
-  side = _uniform(seed, [], 0, len(sides), tf.int32)
-  return tf.cast(tf.stack(sides)[side], tf.float32)[..., None]
+  return tf.cast(tf.stack(sides)[side(seed)], tf.float32)[..., None]
+
+
+def side(seed: 'tf.Tensor') -> 'tf.Tensor':
+  """Which of SIDES `uncropping` paints from the same seed: int32 in 0..4."""
+  return _uniform(seed, [], 0, len(SIDES), tf.int32)
 
 
 def centre(height: int, width: int) -> np.ndarray:

@@ -12,6 +12,12 @@ A task is a module of this folder with two functions:
     Makes the same cond and mask in NumPy from somebody's own degraded photo,
     where no clean image exists.
 
+and, where chance decides something that has a name, a third:
+
+  drawn(seed, **options) -> values by name
+    What `corrupt` draws from the same seed, of the same options, for people to
+    read: a quality, a side. Tensors; 0 or '' where it is not drawn this time.
+
 Nothing else knows a task's name: adding a file here adds it to the configs,
 the command line and the tests.
 
@@ -49,6 +55,13 @@ def get(name: str) -> types.ModuleType:
   if name not in names():
     raise ValueError(f'There is no task {name!r}.{nearest(name, names())}')
   return importlib.import_module(f'{__name__}.{name}')
+
+
+def drawing(name: str, **options) -> Callable:
+  """A task's `drawn` with its options bound: seed -> values by name."""
+  if not hasattr(get(name), 'drawn'):
+    return lambda seed: {}
+  return functools.partial(get(name).drawn, **options)
 
 
 def corruption(name: str, **options) -> Callable:

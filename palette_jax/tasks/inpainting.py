@@ -22,15 +22,35 @@ def corrupt(
 ) -> tuple:
   """The task contract (palette_jax/tasks/__init__.py)."""
   height, width, _ = record['image'].shape
-  seed_kind, seed_mask, seed_fill = tf.unstack(
-    tf.random.experimental.stateless_split(seed, 3)
-  )
+  is_free_form, seed_mask, seed_fill = _draw(seed, free_form_share)
   mask = tf.cond(
-    tf.random.stateless_uniform([], seed_kind) < free_form_share,
+    is_free_form,
     lambda: masks.free_form(seed_mask, height, width),
     lambda: masks.rectangles(seed_mask, height, width),
   )
   return fill(record['image'], mask, seed_fill)
+
+
+def drawn(seed: 'tf.Tensor', free_form_share: float = 0.6) -> dict:
+  """The task contract: strokes and the segments of each, or rectangles."""
+  is_free_form, seed_mask, _ = _draw(seed, free_form_share)
+  segments = masks.stroke_segments(seed_mask)
+  segments = tf.where(is_free_form, segments, 0)
+  count = masks.rectangle_count(seed_mask)
+  return {
+    'strokes': tf.math.count_nonzero(segments, dtype=tf.int32),
+    'segments': segments,
+    'rectangles': tf.where(is_free_form, 0, count),
+  }
+
+
+def _draw(seed, free_form_share):
+  """Whether strokes are drawn, seed of the mask, seed of what fills it."""
+  seed_kind, seed_mask, seed_fill = tf.unstack(
+    tf.random.experimental.stateless_split(seed, 3)
+  )
+  kind = tf.random.stateless_uniform([], seed_kind)
+  return kind < free_form_share, seed_mask, seed_fill
 
 
 def fill(target: 'tf.Tensor', mask: 'tf.Tensor', seed: 'tf.Tensor') -> tuple:

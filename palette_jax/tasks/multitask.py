@@ -33,17 +33,37 @@ def corrupt(
   Returns:
     target, cond, mask.
   """
+  chosen, seed_corrupt = _draw(seed, tasks)
+  branches = [
+    functools.partial(registry.get(name).corrupt, record, seed_corrupt)
+    for name in tasks
+  ]
+  return tf.switch_case(chosen, branches)
+
+
+def drawn(
+  seed: 'tf.Tensor',
+  tasks: tuple[str, ...] = ('colorization', 'inpainting', 'jpeg'),
+) -> dict:
+  """The task contract: the task, and what that task draws."""
+  chosen, seed_corrupt = _draw(seed, tasks)
+  found = {'task': tf.constant(tasks)[chosen]}
+  for i, name in enumerate(tasks):
+    for key, value in registry.drawing(name)(seed_corrupt).items():
+      otherwise = found.get(key, tf.zeros_like(value))
+      found[key] = tf.where(chosen == i, value, otherwise)
+  return found
+
+
+def _draw(seed, tasks):
+  """Which of the tasks, and the seed of what it does."""
   seed_task, seed_corrupt = tf.unstack(
     tf.random.experimental.stateless_split(seed, 2)
   )
   chosen = tf.random.stateless_uniform(
     [], seed_task, 0, len(tasks), dtype=tf.int32
   )
-  branches = [
-    functools.partial(registry.get(name).corrupt, record, seed_corrupt)
-    for name in tasks
-  ]
-  return tf.switch_case(chosen, branches)
+  return chosen, seed_corrupt
 
 
 def prepare(
