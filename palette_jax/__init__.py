@@ -10,7 +10,8 @@ The package reads like a book, in the order in which an image travels:
   sharding.py             one host's rows -> one array over all devices
   training/               state, step, checkpoints, held-out photos, the loop
   interop/                weights from other projects, and ours for them
-  console.py, cli.py      the `palette` command
+  console.py, settings.py what the terminal shows, and says
+  cli.py                  the `palette` command
   main.py                 python -m palette_jax.main --config=...
 """
 

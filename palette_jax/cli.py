@@ -2,6 +2,7 @@
 
   palette import --from=janspiry 200_Network_ema.pth weights/places2
   palette export runs/colorize colorize.safetensors
+  palette inspect --config=configs/inpaint.py:tiny inpaint.png
 
 Each subcommand calls one function elsewhere.
 
@@ -10,14 +11,20 @@ Next: palette_jax/main.py
 
 import argparse
 import sys
+import uuid
 from collections.abc import Sequence
 
-from palette_jax import console
+from etils import epath
+
+from palette_jax import console, settings
 
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Does what the command line says; whatever is wrong is one sentence."""
-  args = parser().parse_args(argv)
+  argv, config = list(sys.argv[1:] if argv is None else argv), None
+  if argv[:1] == ['inspect']:
+    config, argv = settings.take(argv)
+  args = parser().parse_args(argv, argparse.Namespace(config=config))
   console.simplify_logging()
   try:
     args.run(args)
@@ -69,6 +76,24 @@ def parser() -> argparse.ArgumentParser:
   command.add_argument('workdir', metavar='WORKDIR')
   command.add_argument('file', metavar='OUT')
   command.set_defaults(run=export_weights)
+
+  command = commands.add_parser(
+    'inspect',
+    usage='palette inspect --config=configs/NAME.py[:VARIANT] '
+    '[--config.FIELD=VALUE ...] [--rows N] [--records N] OUT.png',
+    help="a config's training examples on one sheet, and a report of its data",
+  )
+  command.add_argument(
+    '--rows', type=int, default=8, help='examples on the sheet'
+  )
+  command.add_argument(
+    '--records',
+    type=int,
+    default=10_000,
+    help='images of each split that are decoded for the report, at most',
+  )
+  command.add_argument('file', metavar='OUT.png')
+  command.set_defaults(run=inspect_data)
   return palette
 
 
@@ -99,6 +124,50 @@ def export_weights(args: argparse.Namespace) -> None:
 
   model = exporter.write(args.workdir, args.file, args.format)
   print(f'{args.file}: {unet.summary(model)}')
+
+
+def inspect_data(args: argparse.Namespace) -> None:
+  """palette inspect."""
+  from palette_jax.data import sources
+
+  if args.config is None:
+    raise ValueError(
+      'Whose data? Give --config=configs/NAME.py, as in\n  palette inspect '
+      '--config=configs/inpaint.py:tiny inpaint.png'
+    )
+  for option, value in ('rows', args.rows), ('records', args.records):
+    if value < 1:
+      raise ValueError(f'--{option} must be at least 1; got {value}.')
+  report = _check_picture(args.file).with_suffix('.txt')
+  sources.check(args.config.data.source)
+
+  from palette_jax.data import sheet, survey
+
+  sheet.write(args.file, args.config, args.rows)
+  print(f'The sheet is {args.file}.\n')
+  text = survey.report(args.config, args.records)
+  report.write_text(text)
+  print(f'{text}\nThis report is {report}.')
+
+
+def _check_picture(file: str) -> epath.Path:
+  """Looks whether a PNG, and a report beside it, can be written there."""
+  path = epath.Path(file)
+  if path.suffix.lower() != '.png':
+    raise ValueError(f'{file}: the sheet is a PNG; end its name in .png.')
+  probe = path.parent / f'.{path.stem}.{uuid.uuid4().hex}'
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    probe.write_bytes(b'')
+    probe.unlink()
+  except OSError as error:
+    raise ValueError(
+      f'{file} cannot be written: {error.strerror}. Name a file in a folder '
+      'that can.'
+    ) from error
+  if path.is_dir():
+    raise ValueError(f'{file} is a folder; name a file that may be written.')
+  return path
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """What a person sees on the terminal.
 
-Next: palette_jax/cli.py
+Next: palette_jax/settings.py
 """
 
 import logging as std_logging

@@ -7,31 +7,18 @@ Any field can be set on the command line: --config.train.batch=256. A run goes
 on from the newest checkpoint in its workdir.
 """
 
-import os
 import pathlib
 import sys
-import traceback
 from collections.abc import Sequence
 
 import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from palette_jax import console
+from palette_jax import console, settings
 from palette_jax.data import sources
 
-# Before TensorFlow loads: no chatter, and decoding that is the same everywhere.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-
-COMMON = pathlib.Path('configs/common.py')  # what all configs share
-
-_CONFIG = config_flags.DEFINE_config_file(
-  'config',
-  None,
-  'What to train: configs/NAME.py, configs/NAME.py:tiny, ...',
-  lock_config=True,
-)
+_CONFIG = settings.define(flags.FLAGS)
 _WORKDIR = flags.DEFINE_string(
   'workdir',
   None,
@@ -56,28 +43,7 @@ def default_workdir(config_file: str) -> str:
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """As absl does, but whatever is wrong is answered in one sentence."""
-  try:
-    rest = flags.FLAGS(argv)
-    _CONFIG.value.get('seed')  # a file that is missing is noticed here
-    return rest
-  except (AttributeError, KeyError) as error:
-    calls = traceback.extract_tb(error.__traceback__)
-    if any(call.name == 'get_config' for call in calls):
-      raise  # a mistake in the config file, not on the command line
-    # An AttributeError's text is that of a KeyError, in quotes.
-    quoted = isinstance(error, AttributeError) and error.__context__
-    sys.exit(f'\nThe config has no such field: {(quoted or error).args[0]}')
-  except OSError as error:
-    reason = str(error.__cause__ or error).splitlines()[-1].strip()
-    known = sorted({*pathlib.Path('configs').glob('*.py')} - {COMMON})
-    found = ', '.join(map(str, known)) or 'none: change to the clone'
-    sys.exit(f'\nThere is no such config: {reason}. Here are {found}.')
-  except flags.Error as error:
-    # A variant's error comes wrapped in a traceback, which helps nobody.
-    reason = error
-    while 'Traceback' in str(reason) and reason.__context__:
-      reason = reason.__context__
-    sys.exit(f'\n{reason}\nAll flags: --helpshort.')
+  return settings.parse(argv, flags.FLAGS, _CONFIG)
 
 
 def main(argv: Sequence[str]) -> None:

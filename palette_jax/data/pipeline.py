@@ -5,7 +5,7 @@ step k by arithmetic; all other chance is seeded by (seed, epoch, record). There
 is no iterator state: a run resumes on any number of hosts by starting at its
 step.
 
-Next: palette_jax/models/embeddings.py
+Next: palette_jax/data/sheet.py
 """
 
 import dataclasses

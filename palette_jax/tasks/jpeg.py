@@ -40,6 +40,11 @@ def corrupt(
   return target, cond / 127.5 - 1.0, tf.ones_like(target[..., :1])
 
 
+def drawn(seed: 'tf.Tensor', quality: tuple[int, int] = (5, 30)) -> dict:
+  """The task contract: the quality factor."""
+  return {'quality': draw_quality(seed, *quality)}
+
+
 def draw_quality(seed: 'tf.Tensor', lowest: int, highest: int) -> 'tf.Tensor':
   """An int32 in lowest..highest with p(Q) proportional to exp(-Q / 10)."""
   factors = tf.range(lowest, highest + 1)

@@ -1,0 +1,199 @@
+"""A contact sheet of training examples: target, condition, mask, and in words.
+
+What `palette inspect` draws, to be looked at before a long training: the first
+rows of step 0's batch, cropped and corrupted as they will be.
+
+Next: palette_jax/data/survey.py
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+from etils import epath, epy
+from PIL import Image, ImageDraw, ImageFont
+
+from palette_jax import images, tasks
+from palette_jax.data import order, pipeline, sources
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+HEADINGS = 'target', 'condition', 'mask (painted where white)'
+COLUMN = 192  # pixels, at least; small images are enlarged
+LETTERS = 13  # pixels, their height
+LINE = 17
+MARGIN = 4  # between an image and its caption
+GAP = 12  # between columns, and between rows
+
+
+class Example(NamedTuple):
+  """What one row shows.
+
+  Attributes:
+    target: [h, w, 3], float in [-1, 1].
+    cond: [h, w, 3]; standard noise in holes, cut off at what can be shown.
+    mask: [h, w, 1], 1 where the model must paint.
+    name: of the record.
+    readable: if not, there is nothing to show.
+    drawn: what the task's `drawn` gave: values by name.
+  """
+
+  target: np.ndarray
+  cond: np.ndarray
+  mask: np.ndarray
+  name: str
+  readable: bool
+  drawn: Mapping
+
+
+def write(
+  path: epath.PathLike, config: ml_collections.ConfigDict, rows: int
+) -> epath.Path:
+  """Writes the sheet of a config's first training examples as a PNG.
+
+  Raises:
+    ValueError, FileNotFoundError: for whatever in the config does not fit.
+  """
+  return images.write_png(path, draw(examples(config, rows)))
+
+
+def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
+  """The first rows of step 0's batch, with what the task has drawn for each.
+
+  Raises:
+    ValueError, FileNotFoundError: for whatever in the config does not fit.
+  """
+  size = tuple(config.data.size)
+  if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+    raise ValueError(f'data.size must be (height, width); got {size}.')
+  data = pipeline.Pipeline(
+    source=sources.open_source(config.data.source, 'train'),
+    corrupt=tasks.corruption(**config.task),
+    size=size,
+    seed=config.seed,
+    min_crop=config.data.min_crop,
+    max_pixels=config.data.max_pixels,
+  )
+  batch = next(data.train(count))
+  drawing = tasks.drawing(**config.task)
+
+  def draw_again(epoch, record):
+    return record, drawing(data.seeds(epoch, record)[1])
+
+  positions = order.records(
+    data.source.lengths, data.source.places, data.seed, start=0
+  )
+  drawn = positions.take(count).map(
+    tf.autograph.experimental.do_not_convert(draw_again)
+  )
+  records, drawn = zip(*drawn.as_numpy_iterator())
+  assert np.array_equal(records, batch.record)
+  names = [data.source.names[record] for record in batch.record]
+  readable = batch.readable.tolist()
+  return [Example(*row) for row in zip(*batch.examples, names, readable, drawn)]
+
+
+def describe(drawn: Mapping) -> str:
+  """What a task has drawn, in words; what it has not (0 or '') is left out.
+
+  Args:
+    drawn: NumPy values by name, as {'strokes': 2, 'segments': [9, 4, 0]}.
+
+  Returns:
+    As 'strokes 2, segments 9 4'.
+  """
+  found = []
+  for name, values in drawn.items():
+    words = [
+      value.decode() if isinstance(value, bytes) else str(value)
+      for value in np.ravel(values)
+      if value
+    ]
+    if words:
+      found.append(' '.join([name, *words]))
+  return ', '.join(found)
+
+
+def draw(rows: Sequence[Example]) -> np.ndarray:
+  """Lays examples out: headings, then a row each, captions under its images.
+
+  Args:
+    rows: of one size. They are enlarged, in whole steps, until a column is wide
+      enough for its captions.
+
+  Returns:
+    One image, [H, W, 3], float in [-1, 1].
+  """
+  height, width, _ = rows[0].target.shape
+  scale = max(1, COLUMN // max(height, width))
+  column = max(width * scale, COLUMN)
+  captions = [[_wrap(text, column) for text in _captions(row)] for row in rows]
+  lines = max(len(caption) for row in captions for caption in row)
+  cells = [
+    [
+      _cell(picture, scale, column, caption, lines)
+      for picture, caption in zip(_pictures(row), caption)
+    ]
+    for row, caption in zip(rows, captions)
+  ]
+  blank = np.ones([0, 0, 3], np.float32)
+  headings = [_cell(blank, 1, column, [text], 1) for text in HEADINGS]
+  parts = [images.grid(np.array(part), GAP) for part in ([headings], cells)]
+  return np.pad(
+    np.concatenate(parts),
+    [(GAP, GAP), (GAP, GAP), (0, 0)],
+    constant_values=1.0,
+  )
+
+
+def _captions(row):
+  """Under the target, the condition and the mask."""
+  if not row.readable:
+    return row.name, '', ''
+  return row.name, describe(row.drawn), f'{100 * row.mask.mean():.3g}%'
+
+
+def _pictures(row):
+  """Target, condition and mask as images of three channels."""
+  if row.readable:
+    return row.target, row.cond, np.repeat(row.mask * 2.0 - 1.0, 3, axis=-1)
+  grey = np.full_like(row.target, images.from_u8(np.uint8(pipeline.GREY)))
+  return grey, grey, grey
+
+
+def _cell(picture, scale, column, caption, lines):
+  """An image with its caption, [h, column, 3]; what is left is white."""
+  shown = images.to_u8(picture).repeat(scale, axis=0).repeat(scale, axis=1)
+  height, width, _ = shown.shape
+  canvas = np.full([height + MARGIN + lines * LINE, column, 3], 255, np.uint8)
+  canvas[:height, :width] = shown
+  drawing = Image.fromarray(canvas)
+  pen = ImageDraw.Draw(drawing)
+  for i, line in enumerate(caption):
+    pen.text((0, height + MARGIN + i * LINE), line, 'black', _font())
+  return images.from_u8(np.asarray(drawing))
+
+
+def _font():
+  return ImageFont.load_default(LETTERS)
+
+
+def _wrap(text, width):
+  """Lines that fit; of a word that is too long, its end is shown."""
+  # The font that Pillow brings along has no other letters.
+  text = text.encode('ascii', 'replace').decode()
+  fits = lambda line: _font().getlength(line) <= width  # noqa: E731
+  lines = ['']
+  for word in text.split(' '):
+    if not fits(word):
+      while not fits(f'...{word}'):
+        word = word[1:]
+      word = f'...{word}'
+    joined = f'{lines[-1]} {word}'.strip()
+    if fits(joined):
+      lines[-1] = joined
+    else:
+      lines.append(word)
+  return lines
