@@ -130,3 +130,46 @@ def test_small_and_odd_images_are_taken(tmp_path):
   # Each is of one colour, and so is what was made of it.
   target = batch.examples.target
   assert np.ptp(target, axis=(1, 2)).max() == 0
+
+
+def test_pairs_are_cropped_alike(tmp_path):
+  """A photo and its negative, in other formats and sizes of the same shape."""
+  draw = np.random.default_rng(0)
+  for i in range(6):
+    coarse = draw.integers(0, 256, [5, 7, 3], np.uint8)
+    image = Image.fromarray(coarse).resize((96, 64), Image.BICUBIC)
+    for folder, picture in (
+      ('from', Image.eval(image, lambda level: 255 - level)),
+      ('to', image),
+      ('small', image.resize((48, 32), Image.BOX)),
+    ):
+      (tmp_path / folder).mkdir(exist_ok=True)
+      picture.save(tmp_path / folder / f'{i}.png')
+  pairs = f'pairs:{tmp_path}/from,{tmp_path}/to'
+  target, cond, mask = next(
+    make(pairs, task='paired', min_crop=0.5).train(5)
+  ).examples
+  assert np.abs(cond + target).max() < 1.01 / 127.5 and mask.all()
+  smaller = f'pairs:{tmp_path}/small,{tmp_path}/to'
+  target, cond, _ = next(make(smaller, task='paired').train(5)).examples
+  assert np.abs(cond - target).mean() < 0.03
+  # Any other task learns from what is wanted alone.
+  target, _, _ = next(make(pairs, task='jpeg').train(5)).examples
+  assert np.array_equal(
+    target,
+    next(make(f'folder:{tmp_path}/to', task='jpeg').train(5)).examples.target,
+  )
+
+
+def test_pairs_of_different_shapes_are_unreadable(tmp_path):
+  for folder, size in (('from', (60, 40)), ('to', (40, 60))):
+    (tmp_path / folder).mkdir()
+    for i in range(4):
+      Image.new('RGB', size).save(tmp_path / folder / f'{i}.png')
+  pairs = make(f'pairs:{tmp_path}/from,{tmp_path}/to', task='paired')
+  assert not next(pairs.train(3)).readable.any()
+
+
+def test_paired_needs_pairs():
+  with pytest.raises(ValueError, match='data.source=pairs:/from/what'):
+    next(make(task='paired').train(2))

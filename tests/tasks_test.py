@@ -21,15 +21,16 @@ def photo(seed=0, size=SIZE):
 
 
 def corrupt(name, image, seed=(1, 2)):
-  record = {'image': tf.constant(image)}
+  record = {'image': tf.constant(image), 'source': tf.constant(photo(99))}
   example = tasks.corruption(name)(record, tf.constant(seed, tf.int32))
   return [x.numpy() for x in example]
 
 
 def corrupt_in_graph(name, image, seeds):
   """Examples stacked, made inside tf.data."""
+  record = {'image': tf.constant(image), 'source': tf.constant(photo(99))}
   one = tf.autograph.experimental.do_not_convert(
-    lambda seed: tasks.corruption(name)({'image': tf.constant(image)}, seed)
+    lambda seed: tasks.corruption(name)(record, seed)
   )
   seeds = tf.constant(seeds, tf.int32)
   dataset = tf.data.Dataset.from_tensor_slices(seeds).map(one)

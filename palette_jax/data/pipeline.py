@@ -16,7 +16,8 @@ import numpy as np
 from etils import epy
 
 from palette_jax import arrays
-from palette_jax.data import decoder, order, preparation, sources
+from palette_jax.data import cache as caches
+from palette_jax.data import decoder, header, order, preparation, sources
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -54,6 +55,7 @@ class Pipeline:
       1 is the paper's.
     max_pixels: of a file; larger ones count as unreadable. Decoding takes at
       most 16 bytes a pixel, of as many files at a time as there are cores.
+    cache: of prepared images; None prepares them in every epoch.
   """
 
   source: sources.Source
@@ -62,6 +64,14 @@ class Pipeline:
   seed: int
   min_crop: float = 1.0
   max_pixels: int = decoder.MAX_PIXELS
+  cache: caches.Cache | None = None
+
+  def __post_init__(self):
+    if self.cache and self.min_crop < 1:
+      raise ValueError(
+        f'data.min_crop={self.min_crop} crops what data.cache does not keep: '
+        'set data.min_crop=1, or data.cache to nothing.'
+      )
 
   def train(
     self, batch: int, start: int = 0, host: int = 0, hosts: int = 1
@@ -93,11 +103,14 @@ class Pipeline:
 
   def _batches(self, rows, local, centre):
     """Batches of (epoch, record) -> batches of examples."""
-    rows = rows.map(_as_is(self._fetch)).unbatch()
-    rows = rows.batch(CHUNK).map(
-      _as_is(lambda *chunk: self._read(*chunk, centre)),
-      num_parallel_calls=tf.data.AUTOTUNE,
-      deterministic=True,
+    rows = (
+      rows.unbatch()
+      .batch(CHUNK)
+      .map(
+        _as_is(lambda *chunk: self._read(*chunk, centre)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+      )
     )
     dataset = rows.unbatch().map(
       _as_is(self._corrupt),
@@ -111,18 +124,7 @@ class Pipeline:
     for example, record, readable in dataset.prefetch(2).as_numpy_iterator():
       yield HostBatch(arrays.Batch(*example), record, readable)
 
-  def _fetch(self, epoch, record):
-    """Adds what only Python can read: the one step that is not in the graph."""
-    if self.source.fetch is None:
-      return epoch, record, tf.fill(tf.shape(record), '')
-    fetched = tf.numpy_function(
-      lambda index: np.array(self.source.fetch(index), object),
-      [record],
-      tf.string,
-    )
-    return epoch, record, tf.ensure_shape(fetched, record.shape)
-
-  def _read(self, epoch, record, fetched, centre):
+  def _read(self, epoch, record, centre):
     """Adds clean images, uint8 by name, and whether they could be read.
 
     tf.data is where TensorFlow can catch an error inside a graph. A data set of
@@ -131,11 +133,11 @@ class Pipeline:
     """
     count = tf.shape(record)[0]
 
-    def row(place, epoch, record, fetched):
+    def row(place, epoch, record, fetched, kept):
       seed = None if centre else self.seeds(epoch, record)[0]
-      return place, self.clean_images(self.source.read(record, fetched), seed)
+      return place, self.clean_images(record, fetched, kept, seed)
 
-    rows = (tf.range(count), epoch, record, fetched)
+    rows = (tf.range(count), epoch, record, *self._fetch(record))
     found = tf.data.Dataset.from_tensor_slices(rows).map(_as_is(row))
     none = tf.nest.map_structure(
       lambda one: tf.zeros([0, *one.shape], one.dtype), found.element_spec
@@ -156,24 +158,98 @@ class Pipeline:
     readable = tf.reduce_any(tf.range(count)[:, None] == places, axis=1)
     return epoch, record, images, readable
 
-  def clean_images(self, encoded, seed):
+  def _fetch(self, record):
+    """What only Python can read, for a chunk: files, and prepared images.
+
+    Returns:
+      string [b], what the source's `fetch` gave, and string [b, images], what
+      the cache keeps; '' where there is nothing.
+    """
+    names = len(self.source.images)
+
+    def fetch(index):
+      kept = np.full([len(index), names], b'', object)
+      if self.cache:
+        kept[:] = [
+          [self.cache.get(names * i + k) for k in range(names)] for i in index
+        ]
+      fetched = np.full(len(index), b'', object)
+      missing = np.any(kept == b'', axis=1)
+      if self.source.fetch and missing.any():
+        fetched[missing] = self.source.fetch(index[missing])
+      return fetched, kept
+
+    if self.source.fetch is None and self.cache is None:
+      count = tf.shape(record)[0]
+      return tf.fill([count], ''), tf.fill([count, names], '')
+    fetched, kept = tf.numpy_function(fetch, [record], [tf.string, tf.string])
+    return tf.ensure_shape(fetched, [None]), tf.ensure_shape(
+      kept, [None, names]
+    )
+
+  def clean_images(self, record, fetched, kept, seed):
     """A record's images, prepared alike: uint8 [h, w, 3] by name.
 
     Args:
-      encoded: the files' bytes by name.
+      record: int64, index into the source.
+      fetched: string, what its `fetch` gave for it.
+      kept: string [images], what the cache keeps of it.
       seed: int32[2] of the crop; None for the middle.
 
     Raises:
       tf.errors.InvalidArgumentError: when run, if one cannot be read.
     """
-    return {name: self._clean(file, seed) for name, file in encoded.items()}
 
-  def _clean(self, encoded, seed):
-    file = decoder.read_header(encoded, self.max_pixels)
+    def prepare():
+      encoded = self.source.read(record, fetched)
+      files = [
+        decoder.read_header(encoded[name], self.max_pixels)
+        for name in self.source.images
+      ]
+      sizes = [file.upright_size() for file in files]
+      files[0] = files[0]._replace(encoded=_alike(files[0].encoded, sizes))
+      return [
+        self._prepare(file, len(files) * record + i, seed)
+        for i, file in enumerate(files)
+      ]
+
+    if self.cache is None:
+      return dict(zip(self.source.images, prepare()))
+    whole = tf.cond(
+      tf.reduce_all(kept != ''),
+      lambda: [_restored(kept[i]) for i in range(len(self.source.images))],
+      prepare,
+    )
+    return {
+      name: self._crop(image, seed)
+      for name, image in zip(self.source.images, whole)
+    }
+
+  def _prepare(self, file, place, seed):
+    """Decodes an image and makes it small: its crop, or all for the cache."""
     size = file.upright_size()
-    box = preparation.crop_box(size, self.size, seed, self.min_crop)
-    image = preparation.resize(decoder.decode(file, box), self.size)
-    return tf.ensure_shape(image, [*self.size, 3])
+
+    def part():
+      box = preparation.crop_box(size, self.size, seed, self.min_crop)
+      return preparation.resize(decoder.decode(file, box), self.size)
+
+    if self.cache is None:
+      return tf.ensure_shape(part(), [*self.size, 3])
+    whole = preparation.kept_size(size, self.size)
+
+    def keep():
+      image = preparation.resize(decoder.decode(file), whole)
+      return tf.numpy_function(self.cache.put, [place, image], tf.uint8)
+
+    fits = tf.reduce_max(whole / tf.constant(self.size)) <= caches.MOST
+    return tf.ensure_shape(tf.cond(fits, keep, part), [None, None, 3])
+
+  def _crop(self, image, seed):
+    """A part of the right size, of an image that is just large enough."""
+    top, left, _, _ = tf.unstack(
+      preparation.crop_box(tf.shape(image)[:2], self.size, seed)
+    )
+    return tf.slice(image, [top, left, 0], [*self.size, 3])
 
   def _corrupt(self, epoch, record, images, readable):
     """One row: (target, cond, mask), record, readable."""
@@ -199,3 +275,23 @@ class Pipeline:
 def _as_is(function):
   """For tf.data: all is written in graph operations, nothing to translate."""
   return tf.autograph.experimental.do_not_convert(function)
+
+
+def _alike(encoded, sizes):
+  """Pairs are cropped alike, which takes images of one shape."""
+  if len(sizes) == 1:
+    return encoded
+  ratios = [size[0] / size[1] for size in sizes]
+  return header.insist(
+    encoded,
+    tf.abs(ratios[0] / ratios[1] - 1.0) < 0.02,
+    'a pair of images of different shapes: heights and widths',
+    tf.stack(sizes),
+  )
+
+
+def _restored(kept):
+  """What `Cache.get` gave -> uint8 [h, w, 3]."""
+  size = tf.io.decode_raw(tf.strings.substr(kept, 0, 8), tf.int32)
+  pixels = tf.io.decode_raw(tf.strings.substr(kept, 8, -1), tf.uint8)
+  return tf.reshape(pixels, [size[0], size[1], 3])

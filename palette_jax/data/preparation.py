@@ -5,7 +5,7 @@ largest side, resized with antialias by area means, rounded to 8 bits; for
 evaluation, the square in the middle. Other shapes are cropped and resized in
 the same way.
 
-Next: palette_jax/data/pipeline.py
+Next: palette_jax/data/cache.py
 """
 
 from etils import epy
@@ -46,6 +46,21 @@ def crop_box(
   spare = full - extent
   start = tf.minimum(tf.floor(draws[1:] * (spare + 1.0)), spare)
   return tf.cast(tf.concat([start, extent], 0), tf.int32)
+
+
+def kept_size(full: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':
+  """What the whole image is made to, for its largest crop to be of `size`.
+
+  Args:
+    full: int32 [2], height and width of the image.
+    size: (height, width) of the crop.
+
+  Returns:
+    int32 [2], at least `size`.
+  """
+  full = tf.cast(full, tf.float32)
+  scale = tf.reduce_min(full / tf.constant(size, tf.float32))
+  return tf.maximum(tf.cast(tf.round(full / scale), tf.int32), size)
 
 
 def resize(image: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':

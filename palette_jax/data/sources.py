@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from absl import logging
 from etils import epy
 
 from palette_jax.data import listing, order, tfrecord
@@ -52,11 +53,11 @@ class Source:
 
   Attributes:
     names: of all records, for messages; their number is the source's length.
-    read: (int64 scalar, string scalar) -> encoded images by name: 'image', and
-      of pairs 'source', too; a graph function of the index and what `fetch`
-      gave for it.
+    read: (int64 scalar, string scalar) -> encoded images by name; a graph
+      function of the index and what `fetch` gave for it.
     fetch: int64 [b] -> b records, where only Python can read them; None where
       `read` needs no help.
+    images: names of a record's images: 'image', and of pairs 'source', too.
     labels: class of each record, -1 if unknown; None if no record has one.
     lengths: how many records each part of a mixture has.
     places: of order.PERIOD, those of each part.
@@ -65,6 +66,7 @@ class Source:
   names: Sequence[str]
   read: Callable[['tf.Tensor', 'tf.Tensor'], dict[str, 'tf.Tensor']]
   fetch: Callable[[np.ndarray], list[bytes]] | None = None
+  images: tuple[str, ...] = ('image',)
   labels: np.ndarray | None = None
   lengths: tuple[int, ...] = ()
   places: tuple[int, ...] = (order.PERIOD,)
@@ -139,6 +141,8 @@ def mix(mixed: Sequence[tuple[float, Source]]) -> Source:
     ValueError: if pairs are mixed with single images.
   """
   weights, sources = zip(*mixed)
+  if len({source.images for source in sources}) > 1:
+    raise ValueError('A mixture is of pairs, or of single images, not of both.')
   first = np.cumsum([0, *map(len, sources)])
 
   def read(index, fetched):
@@ -162,6 +166,7 @@ def mix(mixed: Sequence[tuple[float, Source]]) -> Source:
     names=[f'{i}:{n}' for i, s in enumerate(sources) for n in s.names],
     read=read,
     fetch=fetch if any(s.fetch for s in sources) else None,
+    images=sources[0].images,
     lengths=tuple(map(len, sources)),
     places=tuple(order.places(weights)),
   )
@@ -191,7 +196,9 @@ def _open(name: str, split: str) -> Source:
     del fetched
     return {image: tf.io.read_file(paths[image][index]) for image in paths}
 
-  return Source([files.names[i] for i in chosen], read, labels=labels)
+  return Source(
+    [files.names[i] for i in chosen], read, images=tuple(paths), labels=labels
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,4 +321,18 @@ def _array_record(paths: Sequence[str]) -> Callable[[np.ndarray], list[bytes]]:
   from array_record.python import array_record_data_source
 
   data = array_record_data_source.ArrayRecordDataSource(paths)
-  return lambda index: list(data.__getitems__(index.tolist()))
+
+  def one(i):
+    try:
+      return data[i]
+    except Exception as error:  # the reader has no errors of its own
+      logging.warning('Record %d of %s: %s', i, paths[0], error)
+      return b''
+
+  def fetch(index):
+    try:
+      return list(data.__getitems__(index.tolist()))
+    except Exception:  # then all but the broken ones
+      return [one(int(i)) for i in index]
+
+  return fetch

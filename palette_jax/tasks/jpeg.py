@@ -59,9 +59,9 @@ def prepare(
   """The task contract: the decoded JPEG is the condition as it is.
 
   Raises:
-    ValueError: if a mask is given; restoration looks at the whole image.
+    ValueError: if a mask is given; the whole image is made anew.
   """
   del seed
   if mask is not None:
-    raise ValueError('JPEG restoration looks at the whole image: no mask.')
+    raise ValueError('This task makes the whole image anew and takes no mask.')
   return photo, np.ones_like(photo[..., :1])

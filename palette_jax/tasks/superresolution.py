@@ -4,14 +4,17 @@ Not among Palette's four tasks; SR3 (Saharia et al. 2021), from which it comes,
 trains so: the image is made smaller, and brought back to its size, by bicubic
 interpolation, and the model puts in what was lost.
 
-Next: palette_jax/tasks/multitask.py
+Next: palette_jax/tasks/paired.py
 """
 
-import numpy as np
 from etils import epy
+
+from palette_jax.tasks import jpeg
 
 with epy.lazy_imports():
   import tensorflow as tf
+
+prepare = jpeg.prepare  # the photo as it is: enlarged, bicubic, to its new size
 
 
 def corrupt(record: dict, seed: 'tf.Tensor', factor: int = 4) -> tuple:
@@ -52,17 +55,3 @@ def _resize(image, size):
   image = tf.image.resize(image, size, 'bicubic', antialias=True)
   levels = tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0)
   return tf.ensure_shape(levels / 127.5 - 1.0, [*size, 3])
-
-
-def prepare(
-  photo: np.ndarray, mask: np.ndarray | None = None, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-  """The task contract: the photo has been enlarged (bicubic) to its new size.
-
-  Raises:
-    ValueError: if a mask is given; the whole image is made anew.
-  """
-  del seed
-  if mask is not None:
-    raise ValueError('Super-resolution looks at the whole image: no mask.')
-  return photo, np.ones_like(photo[..., :1])
