@@ -128,6 +128,7 @@ def export_weights(args: argparse.Namespace) -> None:
 
 def inspect_data(args: argparse.Namespace) -> None:
   """palette inspect."""
+  from palette_jax import tasks
   from palette_jax.data import sources
 
   if args.config is None:
@@ -140,6 +141,7 @@ def inspect_data(args: argparse.Namespace) -> None:
       raise ValueError(f'--{option} must be at least 1; got {value}.')
   report = _check_picture(args.file).with_suffix('.txt')
   sources.check(args.config.data.source)
+  tasks.corruption(**args.config.task)
 
   from palette_jax.data import sheet, survey
 

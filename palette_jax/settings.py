@@ -71,6 +71,12 @@ def parse(
     # An AttributeError's text is that of a KeyError, in quotes.
     quoted = isinstance(error, AttributeError) and error.__context__
     sys.exit(f'\nThe config has no such field: {(quoted or error).args[0]}')
+  except ModuleNotFoundError as error:
+    if error.name != 'configs':
+      raise
+    sys.exit(
+      '\nA config imports its neighbours, configs/: change to the clone.'
+    )
   except OSError as error:
     reason = str(error.__cause__ or error).splitlines()[-1].strip()
     known = sorted({*pathlib.Path('configs').glob('*.py')} - {COMMON})

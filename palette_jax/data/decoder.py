@@ -128,7 +128,12 @@ def decode(file: Header, box: 'tf.Tensor | None' = None) -> 'tf.Tensor':
 
 def reason(error: Exception) -> str:
   """What TensorFlow says in one line, without where in the graph."""
-  text = re.split(r'\s*(?:\[\[\{|\[Op:|\n)', error.message)[0]
+  text = error.message
+  if text.startswith('Graph execution error:'):
+    # Lines of code come first, or a list of errors; what was wrong, after them.
+    places = r'(?m:^  File .*\n+)|<stack traces unavailable>\n|\(0\) \w+: +'
+    text = re.split(places, text)[-1]
+  text = re.split(r'\s*(?:\[\[\{|\[Op:|\n)', text)[0]
   text = text.split('}} ')[-1]
   refused = re.search(
     r"(?:assertion failed: \[|data: b')(.*?)'?\]? (\[.*\])", text

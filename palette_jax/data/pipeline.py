@@ -207,7 +207,7 @@ class Pipeline:
         for name in self.source.images
       ]
       sizes = [file.upright_size() for file in files]
-      files[0] = files[0]._replace(encoded=_alike(files[0].encoded, sizes))
+      files[0] = files[0]._replace(encoded=alike(files[0].encoded, sizes))
       return [
         self._prepare(file, len(files) * record + i, seed)
         for i, file in enumerate(files)
@@ -277,8 +277,16 @@ def _as_is(function):
   return tf.autograph.experimental.do_not_convert(function)
 
 
-def _alike(encoded, sizes):
-  """Pairs are cropped alike, which takes images of one shape."""
+def alike(encoded: 'tf.Tensor', sizes: 'list[tf.Tensor]') -> 'tf.Tensor':
+  """Pairs are cropped alike, which takes images of one shape.
+
+  Args:
+    encoded: a file, which is given back.
+    sizes: int32 [2] of each image, upright.
+
+  Raises:
+    tf.errors.InvalidArgumentError: when run, if the shapes differ.
+  """
   if len(sizes) == 1:
     return encoded
   ratios = [size[0] / size[1] for size in sizes]

@@ -26,6 +26,8 @@ LETTERS = 13  # pixels, their height
 LINE = 17
 MARGIN = 4  # between an image and its caption
 GAP = 12  # between columns, and between rows
+FRAME = 160  # the grey of one pixel around every image: masks may be all white
+UNREADABLE = 'unreadable'
 
 
 class Example(NamedTuple):
@@ -128,7 +130,7 @@ def draw(rows: Sequence[Example]) -> np.ndarray:
   """
   height, width, _ = rows[0].target.shape
   scale = max(1, COLUMN // max(height, width))
-  column = max(width * scale, COLUMN)
+  column = max(width * scale, COLUMN) + 2  # for the frame
   captions = [[_wrap(text, column) for text in _captions(row)] for row in rows]
   lines = max(len(caption) for row in captions for caption in row)
   cells = [
@@ -138,8 +140,7 @@ def draw(rows: Sequence[Example]) -> np.ndarray:
     ]
     for row, caption in zip(rows, captions)
   ]
-  blank = np.ones([0, 0, 3], np.float32)
-  headings = [_cell(blank, 1, column, [text], 1) for text in HEADINGS]
+  headings = [_cell(None, 1, column, [text], 1) for text in HEADINGS]
   parts = [images.grid(np.array(part), GAP) for part in ([headings], cells)]
   return np.pad(
     np.concatenate(parts),
@@ -151,7 +152,7 @@ def draw(rows: Sequence[Example]) -> np.ndarray:
 def _captions(row):
   """Under the target, the condition and the mask."""
   if not row.readable:
-    return row.name, '', ''
+    return row.name, UNREADABLE, ''
   return row.name, describe(row.drawn), f'{100 * row.mask.mean():.3g}%'
 
 
@@ -164,16 +165,20 @@ def _pictures(row):
 
 
 def _cell(picture, scale, column, caption, lines):
-  """An image with its caption, [h, column, 3]; what is left is white."""
-  shown = images.to_u8(picture).repeat(scale, axis=0).repeat(scale, axis=1)
-  height, width, _ = shown.shape
-  canvas = np.full([height + MARGIN + lines * LINE, column, 3], 255, np.uint8)
-  canvas[:height, :width] = shown
-  drawing = Image.fromarray(canvas)
-  pen = ImageDraw.Draw(drawing)
+  """An image in its frame over its caption, [h, column, 3], on white."""
+  height = 0
+  if picture is not None:
+    shown = images.to_u8(picture).repeat(scale, axis=0).repeat(scale, axis=1)
+    frame = [(1, 1), (1, 1), (0, 0)]
+    shown = np.pad(shown, frame, constant_values=FRAME)
+    height = len(shown) + MARGIN
+  canvas = Image.new('RGB', (column, height + lines * LINE), 'white')
+  if picture is not None:
+    canvas.paste(Image.fromarray(shown), (0, 0))
+  pen = ImageDraw.Draw(canvas)
   for i, line in enumerate(caption):
-    pen.text((0, height + MARGIN + i * LINE), line, 'black', _font())
-  return images.from_u8(np.asarray(drawing))
+    pen.text((0, height + i * LINE), line, 'black', _font())
+  return images.from_u8(np.asarray(canvas))
 
 
 def _font():

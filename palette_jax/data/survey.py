@@ -133,16 +133,21 @@ def _reader(source, max_pixels):
   One graph reads and another decodes: TensorFlow lets other threads work while
   it runs them, and an error keeps its message.
   """
-  as_graph = lambda function, *specs: tf.function(  # noqa: E731
-    function, input_signature=specs, autograph=False
-  )
-  text = tf.TensorSpec([], tf.string)
-  read = as_graph(source.read, tf.TensorSpec([], tf.int64), text)
 
-  @lambda function: as_graph(function, text)
   def decode(encoded):
     file = decoder.read_header(encoded, max_pixels)
     return tf.shape(decoder.decode(file)), file.kind, file.orientation
+
+  def as_graph(function, *specs):
+    return tf.function(function, input_signature=specs, autograph=False)
+
+  text = tf.TensorSpec([], tf.string)
+  read = as_graph(source.read, tf.TensorSpec([], tf.int64), text)
+  decode = as_graph(decode, text)
+  alike = as_graph(
+    lambda sizes: pipeline.alike(tf.constant(''), tf.unstack(sizes)),
+    tf.TensorSpec([len(source.images), 2], tf.int32),
+  )
 
   def one(index, fetched):
     images, reasons = {}, []
@@ -164,6 +169,11 @@ def _reader(source, max_pixels):
         image['height'], image['width'] = shape[0], shape[1]
         image['kind'], image['turned'] = kind, orientation != 1
       images[name] = image
+    if not reasons:
+      try:
+        alike([[image['height'], image['width']] for image in images.values()])
+      except tf.errors.OpError as error:
+        reasons.append(decoder.reason(error))
     return images, '; '.join(reasons)
 
   def chunk(indices):
@@ -201,7 +211,9 @@ def _images(found, data):
   largest = np.minimum(height / data.size[0], width / data.size[1])
   crops = 'x'.join(map(str, data.size))
   lines = [
-    '  height x width: smallest {}, median {}, largest {}'.format(*sizes),
+    '  sizes      {} smallest, {} median, {} largest (height x width)'.format(
+      *sizes
+    ),
     f'  enlarged   {np.sum(largest < 1):,} are smaller than data.size={crops}',
   ]
   if data.min_crop < 1:
@@ -213,8 +225,8 @@ def _images(found, data):
   formats = [f'{f} {n:,}' for f, n in zip(decoder.FORMATS, counts) if n]
   return lines + [
     f'  formats    {", ".join(formats)}',
-    f'  turned     {found["turned"].sum():,} by what EXIF says',
-    '  width:height, to the nearest of',
+    f'  turned     {found["turned"].sum():,} by their EXIF orientation',
+    '  shapes     width:height, to the nearest of',
     *_histogram(np.log(width / height)),
   ]
 
