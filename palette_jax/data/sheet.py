@@ -160,7 +160,7 @@ def _pictures(row):
   """Target, condition and mask as images of three channels."""
   if row.readable:
     return row.target, row.cond, np.repeat(row.mask * 2.0 - 1.0, 3, axis=-1)
-  grey = np.full_like(row.target, images.from_u8(np.uint8(pipeline.GREY)))
+  grey = np.full_like(row.target, pipeline.GREY / 127.5 - 1.0)
   return grey, grey, grey
 
 

@@ -7,6 +7,7 @@ Next: palette_jax/models/embeddings.py
 """
 
 import concurrent.futures
+import functools
 import hashlib
 import math
 import os
@@ -127,24 +128,32 @@ def look(
   return Survey(source, chosen, found, refused)
 
 
-def _reader(source, max_pixels):
-  """A function of a few indices: of each record its images, and what is wrong.
+def _as_graph(function, *specs):
+  """In a graph TensorFlow lets other threads work while it runs."""
+  return tf.function(function, input_signature=specs, autograph=False)
 
-  One graph reads and another decodes: TensorFlow lets other threads work while
-  it runs them, and an error keeps its message.
-  """
+
+@functools.cache
+def _decoder(max_pixels):
+  """Bytes -> shape, kind, orientation; one graph for both splits."""
 
   def decode(encoded):
     file = decoder.read_header(encoded, max_pixels)
     return tf.shape(decoder.decode(file)), file.kind, file.orientation
 
-  def as_graph(function, *specs):
-    return tf.function(function, input_signature=specs, autograph=False)
+  return _as_graph(decode, tf.TensorSpec([], tf.string))
 
-  text = tf.TensorSpec([], tf.string)
-  read = as_graph(source.read, tf.TensorSpec([], tf.int64), text)
-  decode = as_graph(decode, text)
-  alike = as_graph(
+
+def _reader(source, max_pixels):
+  """A function of a few indices: of each record its images, and what is wrong.
+
+  What reads is apart from what decodes: a file's bytes are wanted, too.
+  """
+  read = _as_graph(
+    source.read, tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.string)
+  )
+  decode = _decoder(max_pixels)
+  alike = _as_graph(
     lambda sizes: pipeline.alike(tf.constant(''), tf.unstack(sizes)),
     tf.TensorSpec([len(source.images), 2], tf.int32),
   )

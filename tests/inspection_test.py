@@ -1,0 +1,402 @@
+"""`palette inspect`: the sheet shows what is there, the report counts it."""
+
+import re
+import subprocess
+import sys
+
+import ml_collections
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from palette_jax import cli, images
+from palette_jax.data import sheet, sources, survey
+
+pytestmark = pytest.mark.filterwarnings(
+  'ignore:the load_module:DeprecationWarning'  # ml_collections
+)
+SLOW = pytest.mark.slow
+FRAMED = sheet.COLUMN + 2  # a column
+TOP = sheet.GAP + sheet.LINE  # where the first row's frame starts
+
+
+def config(source, size=(16, 16), task='inpainting', min_crop=1.0):
+  data = dict(source=source, size=size, min_crop=min_crop, max_pixels=10**6)
+  return ml_collections.ConfigDict(
+    dict(seed=0, data=data, task=dict(name=task))
+  )
+
+
+@pytest.fixture
+def known_folder(tmp_path):
+  """Forty PNGs of 20x30, but for those that are returned by what they are."""
+  folder = tmp_path / 'images'
+  folder.mkdir()
+  draw = np.random.default_rng(0)
+  noise = lambda *size: Image.fromarray(  # noqa: E731
+    draw.integers(0, 256, [*size, 3], np.uint8)
+  )
+  for i in range(40):
+    noise(20, 30).save(folder / f'{i:02}.png')
+  name = f'folder:{folder}'
+  train = sources.open_source(name, 'train').names
+  held_out = sources.open_source(name, 'held_out').names
+  assert len(train) > 30 and len(held_out) > 2
+  # The suffix says nothing: a name must stay in its split.
+  found = dict(
+    small=train[0],
+    large=train[1],
+    turned=train[2],
+    broken=train[3],
+    palette=train[4],
+    twin=train[5],
+    leaked=train[6],
+    leak=held_out[0],
+  )
+  at = {kind: folder / name for kind, name in found.items()}
+  noise(8, 12).save(at['small'])
+  noise(200, 100).save(at['large'])
+  exif = Image.Exif()
+  exif[274] = 6  # a quarter turn: 40 high and 20 wide, upright
+  noise(20, 40).save(at['turned'], 'jpeg', exif=exif)
+  noise(64, 64).save(at['broken'], 'jpeg')
+  at['broken'].write_bytes(at['broken'].read_bytes()[:2000])
+  noise(9, 9).quantize(16).save(at['palette'], 'bmp')
+  at['twin'].write_bytes((folder / train[7]).read_bytes())
+  at['leak'].write_bytes(at['leaked'].read_bytes())
+  return folder, found | dict(twin_of=train[7])
+
+
+def test_the_report_counts_what_is_there(known_folder):
+  folder, known = known_folder
+  text = survey.report(config(f'folder:{folder}', min_crop=0.5), most=1000)
+  train, held_out = text.split('\nheld out: ')
+  n = len(sources.open_source(f'folder:{folder}', 'train'))
+  for line in (
+    'Files both trained on and held out: 1\n',
+    f'  train {known["leaked"]} = held out {known["leak"]}\n',
+    'Files twice in one split: 1\n',
+    f'  train {known["twin"]} = train {known["twin_of"]}\n',
+    f'train: {n} records, all looked at\n',
+    '  refused    2\n',
+    f'    {known["broken"]}: jpeg::Uncompress failed. Invalid JPEG data',
+    f'    {known["palette"]}: a BMP with a palette, or compressed, which',
+    '  sizes      8x12 smallest, 20x30 median, 200x100 largest',
+    '  enlarged   1 are smaller than data.size=16x16\n',
+    # Half of 20 is 10, of which 16 are made; half of 100 is enough.
+    f'             {n - 3} where the crop is smallest (data.min_crop=0.5)',
+    f'  formats    JPEG 1, PNG {n - 3}\n',
+    '  turned     1 by their EXIF orientation\n',
+    f'    1:2  ### 2\n    2:3   0\n    3:4   0\n    1:1   0\n    4:3   0\n'
+    f'    3:2  {"#" * survey.BAR} {n - 4}\n    2:1   0\n',
+  ):
+    assert line in train, text
+  assert held_out.startswith(f'{40 - n} records, all looked at\n  refused    0')
+
+
+def test_only_part_is_looked_at_and_the_report_says_so(known_folder):
+  folder, _ = known_folder
+  source = sources.open_source(f'folder:{folder}', 'train')
+  found = survey.look(source, most=5, max_pixels=10**6)
+  n = len(source)
+  assert found.looked_at.tolist() == [i * n // 5 for i in range(5)]
+  text = survey.report(config(f'folder:{folder}'), most=5)
+  assert f'train: {n} records, 5 of {n} looked at' in text
+
+
+def test_long_lists_are_cut_and_say_how_much_is_missing(tmp_path):
+  for i in range(60):
+    (tmp_path / f'{i:02}.png').write_bytes(b'no image' + bytes([i % 29]))
+  text = survey.report(config(f'folder:{tmp_path}'), most=1000)
+  n = len(sources.open_source(f'folder:{tmp_path}', 'train'))
+  assert f'refused    {n}\n' in text
+  assert text.count(': neither JPEG, PNG, GIF, BMP nor WebP') >= 20
+  assert f'    and {n - 20} more\n' in text
+  groups = re.findall(r'Files .*: (\d+)', text)
+  assert sum(map(int, groups)) == 29  # of two, two of three
+  assert text.count(' = ') <= 2 * (2 * survey.MOST_GROUPS)
+  assert '  none could be decoded' in text
+
+
+def test_both_images_of_pairs_are_looked_at(tmp_path):
+  draw = np.random.default_rng(0)
+  for folder, suffix in ('from', 'png'), ('to', 'jpg'):
+    (tmp_path / folder).mkdir()
+    for i in range(12):
+      size = (20, 50) if (folder, i) == ('to', 4) else (20, 30)
+      pixels = draw.integers(0, 256, [*size, 3], np.uint8)
+      Image.fromarray(pixels).save(tmp_path / folder / f'{i}.{suffix}')
+  (tmp_path / 'from/5.png').write_bytes(b'no image')
+  pairs = f'pairs:{tmp_path}/from,{tmp_path}/to'
+  text = survey.report(config(pairs, task='paired'), most=1000)
+  assert '4.jpg: a pair of images of different shapes' in text
+  assert re.search('5.jpg: source: neither JPEG', text)
+  assert 'formats    PNG' in text and 'formats    JPEG' in text
+  assert 'held out (image): none' in text and 'out (source): none' in text
+  rows = sheet.examples(config(pairs, task='paired'), 11)
+  n = len(sources.open_source(pairs, 'train'))
+  unreadable = {row.name for row in rows[:n] if not row.readable}
+  assert unreadable == {
+    name
+    for name in ('4.jpg', '5.jpg')
+    if name in sources.open_source(pairs, 'train').names
+  }
+
+
+def test_records_that_only_python_can_read_and_mixtures(known_folder):
+  folder, known = known_folder
+  files = sources.open_source(f'folder:{folder}', 'train')
+  asked = []
+
+  def fetch(index):
+    asked.extend(index.tolist())
+    return [(folder / files.names[i]).read_bytes() for i in index]
+
+  fetched = sources.Source(
+    files.names, lambda i, file: {'image': file}, fetch=fetch
+  )
+  plain = survey.look(files, 1000, 10**6)
+  again = survey.look(fetched, 1000, 10**6)
+  assert sorted(asked) == list(range(len(files)))
+  assert np.array_equal(plain.found['image'], again.found['image'])
+  assert plain.refused == again.refused
+  mixed = sources.mix([(0.5, files), (0.5, fetched)])
+  both = survey.look(mixed, 1000, 10**6).found['image']
+  assert np.array_equal(both, np.tile(plain.found['image'], 2))
+
+
+def test_a_file_that_is_gone_is_refused_by_name(tmp_path):
+  list_file = tmp_path / 'list.txt'
+  names = [f'{i}.png' for i in range(6)]
+  for name in names[1:]:
+    Image.new('RGB', (5, 5)).save(tmp_path / name)
+  list_file.write_text('\n'.join(names))
+  text = survey.report(config(f'list:{list_file}'), most=10)
+  assert re.search(r'0.png: .*No such file', text)
+
+
+def example(shape=(32, 64), **changes):
+  """A target of reds, a condition of blues, the left half to be painted."""
+  target = np.full([*shape, 3], -1, np.float32)
+  target[..., 0] = np.linspace(-1, 1, shape[1])
+  cond = np.zeros([*shape, 3], np.float32)
+  cond[..., 2] = 9  # as noise can be, if seldom
+  mask = np.zeros([*shape, 1], np.float32)
+  mask[:, : shape[1] // 2] = 1
+  fields = dict(
+    target=target, cond=cond, mask=mask, name='a.png', readable=True, drawn={}
+  )
+  return sheet.Example(**fields | changes)
+
+
+def shown(picture, row, column, shape=(32, 64), lines=1):
+  """The pixels in a frame of the sheet, as small as they were."""
+  scale = max(1, sheet.COLUMN // max(shape))
+  height, width = shape[0] * scale, shape[1] * scale
+  cell = height + 2 + sheet.MARGIN + lines * sheet.LINE
+  y = TOP + row * (cell + sheet.GAP) + 1
+  x = sheet.GAP + column * (max(width, sheet.COLUMN) + 2 + sheet.GAP) + 1
+  frame = picture[y - 1 : y + height + 1, x - 1 : x + width + 1]
+  assert np.all(images.to_u8(frame[[0, -1]]) == sheet.FRAME)
+  assert np.all(images.to_u8(frame[:, [0, -1]]) == sheet.FRAME)
+  return frame[1:-1, 1:-1][::scale, ::scale]
+
+
+@pytest.mark.parametrize('shape', [(32, 64), (64, 32), (200, 256), (7, 7)])
+def test_pictures_are_where_they_should_be(shape):
+  rows = [example(shape), example(shape, mask=np.ones([*shape, 1], np.float32))]
+  picture = sheet.draw(rows)
+  height, width, _ = picture.shape
+  scale = max(1, sheet.COLUMN // max(shape))
+  column = max(shape[1] * scale, sheet.COLUMN) + 2
+  cell = shape[0] * scale + 2 + sheet.MARGIN + sheet.LINE
+  assert width == 3 * column + 4 * sheet.GAP
+  assert height == TOP + 2 * cell + sheet.GAP + sheet.GAP
+  for i, row in enumerate(rows):
+    target, cond, mask = (shown(picture, i, k, shape) for k in range(3))
+    np.testing.assert_allclose(target, row.target, atol=0.004)
+    np.testing.assert_allclose(cond[..., 2], 1)
+    np.testing.assert_allclose(cond[..., :2], 0, atol=0.004)
+    assert np.array_equal(mask, np.repeat(row.mask * 2 - 1, 3, -1))
+
+
+def test_an_unreadable_record_is_grey_and_says_so():
+  row = example(readable=False)
+  picture = sheet.draw([example(), row])
+  for column in range(3):
+    assert np.all(images.to_u8(shown(picture, 1, column)) == 128)
+  assert sheet._captions(row) == ('a.png', 'unreadable', '')
+
+
+@pytest.mark.parametrize(
+  ('drawn', 'words'),
+  [
+    ({}, ''),
+    ({'quality': np.int32(17)}, 'quality 17'),
+    ({'side': b'left'}, 'side left'),
+    (
+      {'strokes': np.int32(2), 'segments': np.array([9, 4, 0]), 'holes': 0},
+      'strokes 2, segments 9 4',
+    ),
+    ({'task': b'jpeg', 'side': b'', 'quality': 5}, 'task jpeg, quality 5'),
+  ],
+)
+def test_what_was_drawn_in_words(drawn, words):
+  assert sheet.describe(drawn) == words
+
+
+def test_captions_name_coverage_and_what_was_drawn():
+  row = example(drawn={'side': b'left'})
+  assert sheet._captions(row) == ('a.png', 'side left', '50%')
+
+
+def test_captions_fit_their_column():
+  width = 120
+  for text in (
+    'a/very/long/folder/and/a/name/in/it/without/any/blank/0123456789.jpg',
+    'task inpainting, strokes 3, segments 11 11 11',
+    '\u732b\u306e\u5199\u771f ' * 9,
+  ):
+    lines = sheet._wrap(text, width)
+    assert len(lines) > 1 or lines[0].startswith('...')
+    assert all(sheet._font().getlength(line) <= width for line in lines)
+  assert sheet._wrap('x/0123.jpg', width) == ['x/0123.jpg']
+  shortened = sheet._wrap('0' * 50 + 'end.jpg', width)
+  assert shortened[0].endswith('0end.jpg')
+
+
+def test_text_stays_below_its_picture_and_in_its_column():
+  """Black appears in the strips of the captions and nowhere else."""
+  long = {'task': b'inpainting', 'strokes': 3, 'segments': np.array([11] * 3)}
+  mask = np.ones([32, 64, 1], np.float32)
+  bright = np.zeros([32, 64, 3], np.float32)
+  rows = [
+    example(target=bright, cond=bright, mask=mask, drawn=long, name='n' * 99)
+  ] * 2
+  picture = images.to_u8(sheet.draw(rows))
+  dark = picture.max(-1) < 100
+  gaps = [sheet.GAP + k * (FRAMED + sheet.GAP) for k in range(4)]
+  for x in gaps:
+    assert not dark[:, x - sheet.GAP : x].any()
+  for row in range(2):
+    assert not (shown(sheet.draw(rows), row, 0, lines=2) < -0.5).any()
+  assert dark.any(axis=0)[gaps[0] : gaps[0] + FRAMED].mean() > 0.7
+
+
+def test_the_sheet_is_of_the_batch_that_training_starts_with():
+  from palette_jax import tasks
+  from palette_jax.data import pipeline
+
+  settings = config('photos', size=(16, 24), task='uncropping', min_crop=0.5)
+  rows = sheet.examples(settings, 14)  # more than an epoch
+  data = pipeline.Pipeline(
+    source=sources.open_source('photos', 'train'),
+    corrupt=tasks.corruption('uncropping'),
+    size=(16, 24),
+    seed=0,
+    min_crop=0.5,
+  )
+  batch = next(data.train(20))
+  for i, row in enumerate(rows):
+    assert row.name == data.source.names[batch.record[i]]
+    for one, all_of_them in zip(row[:3], batch.examples):
+      assert np.array_equal(one, all_of_them[i])
+    edges = row.mask[:, 0].all(), row.mask[:, -1].all()
+    edges += row.mask[0].all(), row.mask[-1].all()
+    stated = row.drawn['side'].decode()
+    sides = ('left', 'right', 'top', 'bottom')
+    assert edges == tuple(stated in (side, 'border') for side in sides)
+
+
+def inspect(*arguments):
+  cli.main(['inspect', *map(str, arguments)])
+
+
+CONFIGS = [
+  path.stem if path.stem == 'inpaint' else pytest.param(path.stem, marks=SLOW)
+  for path in sorted((ROOT / 'configs').glob('*.py'))
+  if path.stem not in ('common', 'ablations')
+]
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_every_config_can_be_inspected(name, tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(ROOT)
+  out = tmp_path / 'new' / f'{name}.png'
+  inspect(
+    f'--config=configs/{name}.py:tiny',
+    '--config.data.size=(16,16)',
+    '--rows=2',
+    out,
+    '--records',
+    '1',
+  )
+  with Image.open(out) as picture:
+    assert picture.width == 3 * FRAMED + 4 * sheet.GAP
+  report = out.with_suffix('.txt').read_text()
+  assert report in capsys.readouterr().out
+  assert 'train: 12 records, 1 of 12 looked at' in report
+  assert 'held out: 3 records, 1 of 3 looked at' in report
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['--config=configs/inpant.py', 'x.png'], 'no such config.*inpaint.py'),
+    (['--config=configs/inpaint.py:tyny', 'x.png'], "Did you mean 'tiny'"),
+    (['x.png'], '--config=configs/NAME.py'),
+    (['TINY', '--config.data.siz=9', 'x.png'], 'Did you mean.*size'),
+    (['TINY', '--config.data.min_crop=a', 'x.png'], 'min_crop=a'),
+    (['TINY', '--config.data.source=folder:/no', 'x.png'], 'no folder /no'),
+    (['TINY', '--config.task.name=ipeg', 'x.png'], "Did you mean 'jpeg'"),
+    (['TINY', '--config.data.size=(16,)', 'x.png'], 'must be .height, width'),
+    (['TINY', 'x.jpg'], 'x.jpg: the sheet is a PNG'),
+    (['TINY', '/dev/null/x.png'], '/dev/null/x.png cannot be written'),
+    (['TINY', 'folder.png'], 'folder.png is a folder'),
+    (['TINY', '--rows=0', 'x.png'], 'rows must be at least 1; got 0'),
+    (['TINY', '--records=0', 'x.png'], 'records must be at least 1; got 0'),
+  ],
+)
+def test_wrong_input_ends_in_one_sentence(
+  arguments, message, monkeypatch, tmp_path
+):
+  monkeypatch.chdir(ROOT)
+  *arguments, out = arguments
+  tiny = '--config=configs/inpaint.py:tiny'
+  arguments = [tiny if a == 'TINY' else a for a in arguments]
+  (tmp_path / 'folder.png').mkdir()
+  with pytest.raises(SystemExit, match=re.compile(message, re.S)) as end:
+    inspect(*arguments, tmp_path / out)
+  assert 'Traceback' not in str(end.value)
+  assert [path.name for path in tmp_path.iterdir()] == ['folder.png']
+
+
+def test_wrong_input_is_noticed_before_the_libraries_load(tmp_path):
+  code = f"""
+import sys
+from palette_jax import cli
+for wrong in (
+  ['--config=configs/inpant.py', 'x.png'],
+  ['--config=configs/inpaint.py:tiny', '--config.data.siz=9', 'x.png'],
+  ['--config=configs/inpaint.py:tiny', '--config.data.source=folder:/no',
+   '{tmp_path}/x.png'],
+  ['--config=configs/inpaint.py:tiny', '--config.task.name=ipeg',
+   '{tmp_path}/x.png'],
+  ['--config=configs/inpaint.py:tiny', '/dev/null/x.png'],
+  ['--config=configs/inpaint.py:tiny', 'x.jpg'],
+):
+  try:
+    cli.main(['inspect', *wrong])
+  except SystemExit as end:
+    assert end.code and 'Traceback' not in str(end.code)
+  else:
+    raise AssertionError(wrong)
+assert 'tensorflow' not in sys.modules and 'jax' not in sys.modules
+"""
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
+def test_other_commands_take_no_config():
+  with pytest.raises(SystemExit):
+    cli.main(['export', '--config=configs/inpaint.py', 'runs/x', 'y'])
