@@ -142,13 +142,12 @@ def rectangles(draw):
       return mask
 
 
-def loader(paths, task, batch, workers):
-  """Endless batches; `workers` processes, or none beside this one."""
+def batches(paths, task, batch, workers):
+  """Endless batches; made by `workers` processes, or in this one if 0."""
   data = Examples(paths, task)
-  count = 1_000_000
   sampler = torch.utils.data.RandomSampler(
-    data, replacement=True, num_samples=count
+    data, replacement=True, num_samples=1_000_000
   )
-  return torch.utils.data.DataLoader(
+  yield from torch.utils.data.DataLoader(
     data, batch, sampler=sampler, num_workers=workers
   )

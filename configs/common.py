@@ -18,6 +18,9 @@ import json
 import ml_collections
 from etils import epath
 
+# The paper's inpainting and uncropping learn from both (appendix B, C.2).
+IMAGENET_AND_PLACES = '0.5*tfds:imagenet2012 + 0.5*tfds:places365_small'
+
 PAPER = dict(size=256, batch=1024, steps=1_000_000)
 TINY = dict(size=64, batch=8, steps=100)
 
@@ -58,20 +61,24 @@ def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
 
 
 def get_config(
-  variant: ml_collections.ConfigDict, task: str, **options
+  variant: ml_collections.ConfigDict,
+  task: str,
+  source: str = 'tfds:imagenet2012',
+  **options,
 ) -> ml_collections.ConfigDict:
-  """The recipe for one task and its options."""
+  """The recipe for one task, its images and its options."""
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.task = dict(name=task, **options)
 
   config.data = dict(
-    # Or photos, folder:/path, list:/path.txt, pairs:/from,/to, and mixtures.
-    source='tfds:imagenet2012',
+    source=source,  # palette_jax/data/sources.py says what else
     size=(variant.size, variant.size),  # height, width
     min_crop=1.0,  # smallest random crop, as a share of the largest square
     max_unreadable=0.2,  # share of records at which the run stops
     max_pixels=50_000_000,  # of a file; larger ones count as unreadable
+    cache='',  # a folder on a local disk for prepared images: less to decode
+    other_images=False,  # True: go on although the list of images has changed
   )
   config.model = dict(
     channels=256,

@@ -7,4 +7,6 @@ from configs import common
 
 
 def get_config(arg: str | None = None):
-  return common.get_config(common.parse_arg(arg), 'inpainting')
+  return common.get_config(
+    common.parse_arg(arg), 'inpainting', common.IMAGENET_AND_PLACES
+  )

@@ -7,4 +7,6 @@ from configs import common
 
 
 def get_config(arg: str | None = None):
-  return common.get_config(common.parse_arg(arg), 'uncropping')
+  return common.get_config(
+    common.parse_arg(arg), 'uncropping', common.IMAGENET_AND_PLACES
+  )

@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, micro
 
 from configs import common
+from palette_jax.data import sources
 from palette_jax.training import run, state
 
 FILES = sorted(
@@ -74,13 +75,20 @@ def test_every_config_has_a_tiny_variant_that_makes_examples(name):
 
 @pytest.mark.parametrize('arg', [None, 'tiny', 'size=64,batch=32'])
 def test_one_recipe_for_all_tasks(arg):
-  """The paper's claim: the four differ only in the task."""
+  """The paper's claim: the four differ only in the task and its images."""
   configs = []
   for name in TASKS:
     config = load(name, arg).to_dict()
-    del config['task']
+    del config['task'], config['data']['source']
     configs.append(config)
   assert all(config == configs[0] for config in configs)
+
+
+def test_the_paper_s_inpainting_learns_from_two_data_sets():
+  for name in ('inpaint', 'uncrop'):
+    mixed = sources.parts(load(name).data.source)
+    assert mixed == [(0.5, 'tfds:imagenet2012'), (0.5, 'tfds:places365_small')]
+    assert load(name, 'tiny').data.source == 'photos'
 
 
 def test_variants_set_what_they_name():

@@ -210,13 +210,41 @@ def test_what_does_not_change_the_model_or_its_batches_may_change(
   assert int(loop.train(config, workdir).step) == 2
 
 
-def test_other_images_are_refused_on_resume(photo_folder, tmp_path):
-  source = f'folder:{photo_folder}'
-  loop.train(tiny(source, steps=1), str(tmp_path))
+def test_other_images_are_named_on_resume_and_may_be_accepted(
+  photo_folder, tmp_path, caplog
+):
+  source, workdir = f'folder:{photo_folder}', str(tmp_path)
+  loop.train(tiny(source, steps=1), workdir)
   names = pipeline.sources.open_source(source, 'train').names
-  (photo_folder / names[0]).unlink()
-  with pytest.raises(ValueError, match='had 11, now there are 10'):
-    loop.train(tiny(source, steps=2), str(tmp_path))
+  assert loop.read_names(workdir) == names
+  (photo_folder / names[2]).unlink()
+  other = tiny(source, steps=2)
+  changed = (
+    rf"there were 11, there are 10\): record 2 was '{names[2]}' and is "
+    rf"'{names[3]}'.*other_images=True"
+  )
+  with pytest.raises(ValueError, match=changed):
+    loop.train(other, workdir)
+  other.data.other_images = True
+  with caplog.at_level(logging.WARNING):
+    assert int(loop.train(other, workdir).step) == 2
+  assert 'Going on with these' in caplog.text
+  assert loop.read_names(workdir) == names[:2] + names[3:]
+  again = tiny(source, steps=2)
+  loop.train(again, workdir)  # the new list is the run's own
+
+
+def test_with_a_cache_a_run_goes_on_as_without_stopping(tmp_path):
+  config = tiny(steps=4)
+  config.data.cache = str(tmp_path / 'kept')
+  whole = loop.train(config, str(tmp_path / 'whole'))
+  config.train.steps = 2
+  loop.train(config, str(tmp_path / 'parts'))
+  config.train.steps = 4
+  resumed = loop.train(config, str(tmp_path / 'parts'))
+  assert same_bits(whole, resumed)
+  with pytest.raises(ValueError, match='data.cache.* the checkpoint had one'):
+    loop.train(tiny(steps=6), str(tmp_path / 'parts'))
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(

@@ -15,10 +15,11 @@ import os
 import pathlib
 import threading
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
+
+from palette_jax.data import sources
 
 VERSION = 1  # of the preparation: another one starts another folder
 MOST = 4.0  # times as long as the crop; what is longer is not kept
@@ -32,21 +33,23 @@ class Cache:
   their height and width, and their crc32, which is looked at once a process.
   """
 
-  def __init__(self, folder: str, fingerprint: dict, size: Sequence[int]):
-    """Opens what is kept of these records for crops of this size.
+  def __init__(
+    self, folder: str, source: sources.Source, size: tuple[int, int]
+  ):
+    """Opens what is kept of a source for crops of this size.
 
     Args:
       folder: of all caches; this one is a folder in it.
-      fingerprint: of the source.
+      source: of the images; a pair's two images count as two records.
       size: (height, width) of the crops.
 
     Raises:
       ValueError: if the folder cannot be written.
     """
-    what = json.dumps([VERSION, fingerprint, list(size)], sort_keys=True)
+    what = json.dumps([VERSION, source.fingerprint(), size], sort_keys=True)
     name = hashlib.sha256(what.encode()).hexdigest()[:32]
     path = pathlib.Path(folder).expanduser() / name
-    shape = fingerprint['records'], 4
+    shape = len(source) * len(source.images), 4
     try:
       path.mkdir(parents=True, exist_ok=True)
       (path / 'what.json').write_text(what)

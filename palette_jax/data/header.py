@@ -22,7 +22,9 @@ def peek(
   encoded: 'tf.Tensor', at: 'tf.Tensor | int', count: 'tf.Tensor | int'
 ) -> 'tf.Tensor':
   """`count` bytes from a position on, int32 [count]."""
-  at = tf.minimum(tf.cast(at, tf.int32), tf.strings.length(encoded))
+  # Below 0: a number from the file that has wrapped.
+  total = tf.strings.length(encoded)
+  at = tf.where((at < 0) | (at > total), total, at)
   found = tf.strings.substr(encoded, at, count)
   found = tf.cast(tf.io.decode_raw(found, tf.uint8), tf.int32)
   return tf.reshape(tf.pad(found, [[0, count - tf.size(found)]]), [count])
@@ -95,9 +97,7 @@ def jpeg_exif(encoded: 'tf.Tensor') -> 'tf.Tensor':
     found = (segment[1] == 0xE1) & equal(segment[4:10], b'Exif\0\0')
     return is_segment & found, tf.where(is_segment & ~is_data, length, 0)
 
-  # Most have none. Following the segments costs a third of decoding them.
-  mentioned = tf.strings.regex_full_match(encoded, r'\C*Exif\x00\x00\C*')
-  at = tf.cond(mentioned, lambda: find(encoded, 2, look), lambda: -1)
+  at = find(encoded, 2, look)
   return tf.where(at < 0, at, at + 10)
 
 

@@ -120,6 +120,8 @@ class Pipeline:
     dataset = dataset.batch(local, drop_remainder=True)
     options = tf.data.Options()
     options.threading.max_intra_op_parallelism = 1  # examples are parallel
+    # Rewriting this graph delays the first batch and hastens no other.
+    options.experimental_optimization.apply_default_optimizations = False
     dataset = dataset.with_options(options)
     for example, record, readable in dataset.prefetch(2).as_numpy_iterator():
       yield HostBatch(arrays.Batch(*example), record, readable)
@@ -171,7 +173,8 @@ class Pipeline:
       kept = np.full([len(index), names], b'', object)
       if self.cache:
         kept[:] = [
-          [self.cache.get(names * i + k) for k in range(names)] for i in index
+          [self.cache.get(names * i + k) for k in range(names)]
+          for i in index.tolist()
         ]
       fetched = np.full(len(index), b'', object)
       missing = np.any(kept == b'', axis=1)
@@ -239,7 +242,11 @@ class Pipeline:
 
     def keep():
       image = preparation.resize(decoder.decode(file), whole)
-      return tf.numpy_function(self.cache.put, [place, image], tf.uint8)
+      return tf.numpy_function(
+        lambda i, image: self.cache.put(int(i), image),
+        [place, image],
+        tf.uint8,
+      )
 
     fits = tf.reduce_max(whole / tf.constant(self.size)) <= caches.MOST
     return tf.ensure_shape(tf.cond(fits, keep, part), [None, None, 3])

@@ -63,7 +63,9 @@ def kept_size(full: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':
   return tf.maximum(tf.cast(tf.round(full / scale), tf.int32), size)
 
 
-def resize(image: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':
+def resize(
+  image: 'tf.Tensor', size: 'tuple[int, int] | tf.Tensor'
+) -> 'tf.Tensor':
   """Resizes onto the 8-bit grid: what a file's pixels could be.
 
   Rounding to 8 bits makes what is learnt from equal to what is met later: a
@@ -71,7 +73,7 @@ def resize(image: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':
 
   Args:
     image: uint8 [H, W, 3].
-    size: (height, width); tensors will do.
+    size: (height, width), numbers or int32 [2].
 
   Returns:
     uint8 [height, width, 3].

@@ -81,6 +81,8 @@ class Source:
     """Is it the same list? Number of records, sha256 of names, and shares."""
     digest = hashlib.sha256('\n'.join(self.names).encode())
     same = {'records': len(self), 'sha256': digest.hexdigest()}
+    if len(self.images) > 1:
+      same |= {'images': list(self.images)}
     if len(self.places) > 1:
       same |= {'lengths': list(self.lengths), 'places': list(self.places)}
     return same

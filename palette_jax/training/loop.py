@@ -5,8 +5,9 @@ Next: palette_jax/interop/torch_file.py
 
 import contextlib
 import functools
+import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import ml_collections
@@ -26,6 +27,8 @@ from palette_jax.training import (
   step,
 )
 from palette_jax.training import run as runs
+
+RECORDS = 'records.txt.gz'  # in the workdir: what it learns from
 
 
 def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
@@ -127,30 +130,52 @@ def resume_or_create(
   newest = checkpoints.latest()
   if newest is not None:
     saved = checkpoints.meta(newest)
-    runs.check_resume(saved, meta)
+    names = run.train_data.source.names
+    runs.check_resume(saved, meta, read_names(workdir), names)
     logging.info('Going on from step %d in %s.', newest, workdir)
     abstract = state.abstract_state(run.mesh, *run.recipe)
     train_state = checkpoints.restore(newest, abstract)
     if not runs.is_imported(saved):
+      if saved['records'] != meta['records']:
+        write_names(workdir, names)
       return train_state
-    describe(workdir, meta, train_state.params)
+    describe(workdir, meta, run, train_state.params)
     key = functools.partial(state.step_key, run.recipe[-1])
     everywhere = sharding.replicated(run.mesh)
     return train_state.replace(key=jax.jit(key, out_shardings=everywhere)())
   train_state = state.create_sharded(run.mesh, *run.recipe)
-  describe(workdir, meta, train_state.params)
+  describe(workdir, meta, run, train_state.params)
   return train_state
 
 
-def describe(workdir: str, meta: dict, params: arrays.Params) -> None:
-  """Writes config and parameters where a person, or a config, finds them."""
+def describe(
+  workdir: str, meta: dict, run: runs.Run, params: arrays.Params
+) -> None:
+  """Writes config, parameters and records where people and configs look."""
   table = parameter_overview.get_parameter_overview(params, include_stats=False)
+  write_names(workdir, run.train_data.source.names)
   if jax.process_index() == 0:
     folder = epath.Path(workdir)
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / 'config.json').write_text(json.dumps(meta['config'], indent=2))
     (folder / 'parameters.txt').write_text(table)
   logging.info('Weights: %s.', table.splitlines()[-1])
+
+
+def write_names(workdir: str, names: Sequence[str]) -> None:
+  """Writes the list of images that a run learns from, one name a line."""
+  if jax.process_index() == 0:
+    folder = epath.Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = '\n'.join(names).encode()
+    (folder / RECORDS).write_bytes(gzip.compress(listed, mtime=0))
+
+
+def read_names(workdir: str) -> list[str]:
+  """The list that `write_names` wrote; an empty one if it is not there."""
+  file = epath.Path(workdir, RECORDS)
+  if not file.exists():
+    return []
+  return gzip.decompress(file.read_bytes()).decode().split('\n')
 
 
 def compile_step(

@@ -3,14 +3,19 @@
 Next: palette_jax/training/heldout.py
 """
 
+import dataclasses
+import itertools
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
+from absl import logging
 
 from palette_jax import arrays, sharding, tasks
+from palette_jax.data import cache as caches
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
@@ -82,16 +87,21 @@ def build(config: ml_collections.ConfigDict) -> Run:
   sharding.check_batch(mesh, config.train.batch, 'train.batch')
   sharding.check_batch(mesh, config.held_out.examples, 'held_out.examples')
   corrupt = tasks.corruption(**config.task)
-  train_data, held_out_data = (
-    pipeline.Pipeline(
-      source=sources.open_source(config.data.source, split),
-      corrupt=corrupt,
-      size=size,
-      seed=config.seed,
-      min_crop=config.data.min_crop,
-      max_pixels=config.data.max_pixels,
-    )
+  train_source, held_out_source = (
+    sources.open_source(config.data.source, split)
     for split in ('train', 'held_out')
+  )
+  train_data = pipeline.Pipeline(
+    source=train_source,
+    corrupt=corrupt,
+    size=size,
+    seed=config.seed,
+    min_crop=config.data.min_crop,
+    max_pixels=config.data.max_pixels,
+    cache=_open_cache(config, train_source),
+  )
+  held_out_data = dataclasses.replace(
+    train_data, source=held_out_source, cache=None
   )
 
   def denoise_fn(params, y_t, cond, gamma):
@@ -110,6 +120,12 @@ def build(config: ml_collections.ConfigDict) -> Run:
       config.seed,
     ),
   )
+
+
+def _open_cache(config, source):
+  if not config.data.cache:
+    return None
+  return caches.Cache(config.data.cache, source, tuple(config.data.size))
 
 
 def _check_numbers(config):
@@ -137,6 +153,7 @@ def meta(config: ml_collections.ConfigDict, run: Run) -> dict[str, Any]:
   return {
     'config': json.loads(config.to_json()),
     'records': run.train_data.source.fingerprint(),
+    'cached': run.train_data.cache is not None,
   }
 
 
@@ -164,8 +181,20 @@ def check_model(saved: dict[str, Any], now: dict[str, Any]) -> None:
     )
 
 
-def check_resume(saved: dict[str, Any], now: dict[str, Any]) -> None:
+def check_resume(
+  saved: dict[str, Any],
+  now: dict[str, Any],
+  before: Sequence[str],
+  after: Sequence[str],
+) -> None:
   """Compares the meta of a checkpoint with that of the run that goes on.
+
+  Args:
+    saved: of the checkpoint.
+    now: of the run.
+    before: names of the records that the checkpoint was trained on; none if
+      they are not known any more.
+    after: names of the run's records.
 
   Raises:
     ValueError: naming the first thing that may not differ and does.
@@ -173,14 +202,38 @@ def check_resume(saved: dict[str, Any], now: dict[str, Any]) -> None:
   _compare(saved, now, MODEL if is_imported(saved) else MODEL + COURSE)
   if is_imported(saved):
     return
-  before, after = saved['records'], now['records']
-  if before != after:
+  cached = saved.get('cached', False)
+  if cached != now['cached']:
     raise ValueError(
-      f'The images are not those that the checkpoint was trained on: it had '
-      f'{before["records"]}, now there are {after["records"]} (names with '
-      f'sha256 {before["sha256"][:12]} and {after["sha256"][:12]}). Restore '
-      'the folder, or use another --workdir.'
+      'With data.cache photos are made small before they are cropped, without '
+      f'it afterwards: the checkpoint had {"one" if cached else "none"}. Do as '
+      'before, or use another --workdir.'
     )
+  if saved['records'] == now['records']:
+    return
+  difference = _difference(before, after)
+  message = (
+    'The images are not those that the checkpoint was trained on (there were '
+    f'{saved["records"]["records"]}, there are {now["records"]["records"]}): '
+    f'{difference}.'
+  )
+  if not now['config']['data']['other_images']:
+    raise ValueError(
+      f'{message} Restore them, use another --workdir, or go on with these: '
+      '--config.data.other_images=True.'
+    )
+  logging.warning('%s Going on with these, as data.other_images says.', message)
+
+
+def _difference(before, after):
+  """The first difference of two lists of names, in words."""
+  if not before:
+    return 'the names of before are not known any more'
+  for i, pair in enumerate(itertools.zip_longest(before, after)):
+    if pair[0] != pair[1]:
+      was, is_now = ('nothing' if name is None else repr(name) for name in pair)
+      return f'record {i} was {was} and is {is_now}'
+  return 'the names are the same, their shares in the mixture are not'
 
 
 def _compare(saved, now, names):
