@@ -33,7 +33,7 @@ def flat(batches):
 
 
 def test_what_is_kept_gives_the_batches_that_making_it_gave(source, tmp_path):
-  """Epochs from the files, epochs from the disk, in this process and the next."""
+  """Epochs from files, epochs from the disk, in this process and the next."""
   first = make(source, open_cache(tmp_path, source))
   made = flat(itertools.islice(first.train(11), 3))
   (pixels,) = tmp_path.glob('*/pixels')
