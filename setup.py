@@ -46,6 +46,7 @@ setuptools.setup(
   extras_require={
     'test': [
       'beartype>=0.21',
+      'hypothesis>=6.150',
       'pytest>=8',
       'pytest-xdist>=3.6',
       'ruff>=0.12',

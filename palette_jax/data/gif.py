@@ -42,10 +42,11 @@ def read(encoded: 'tf.Tensor') -> tuple:
   )
   own_table = place[8] >= 128
   table = tf.where(own_table, frame + 10, 13)
+  size = _table_size(tf.where(own_table, place[8], head[10]))
   single = tf.strings.substr(encoded, 0, end) + b';'
   single = tf.cond(
     control >= 0,
-    lambda: _opaque(single, control, table),
+    lambda: _opaque(single, control, table, size),
     lambda: single,
   )
   return single, height, width, tf.constant(1)
@@ -95,7 +96,7 @@ def _first_frame(encoded, start):
   return tf.where(inside | (at > total), -1, at), frame, control
 
 
-def _opaque(encoded, control, table):
+def _opaque(encoded, control, table, size):
   """Whitens the transparent colour, and says that none is transparent."""
   flags, index = tf.unstack(tf.gather(header.peek(encoded, control, 7), [3, 6]))
   byte = tf.constant([bytes([i]) for i in range(256)])
@@ -104,7 +105,9 @@ def _opaque(encoded, control, table):
     white = _replace(encoded, table + 3 * index, tf.constant(b'\xff\xff\xff'))
     return _replace(white, control + 3, byte[flags - 1])
 
-  return tf.cond(flags % 2 == 1, whiten, lambda: encoded)
+  # Some say a colour that is not in the table: then none is transparent.
+  transparent = (flags % 2 == 1) & (3 * index < size)
+  return tf.cond(transparent, whiten, lambda: encoded)
 
 
 def _replace(encoded, at, new):
