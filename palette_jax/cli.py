@@ -14,6 +14,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 
+from absl import logging
 from etils import epath
 
 from palette_jax import console, settings
@@ -145,6 +146,7 @@ def inspect_data(args: argparse.Namespace) -> None:
 
   from palette_jax.data import sheet, survey
 
+  logging.set_verbosity(logging.INFO)  # a large source takes minutes
   sheet.write(args.file, args.config, args.rows)
   print(f'The sheet is {args.file}.\n')
   text = survey.report(args.config, args.records)

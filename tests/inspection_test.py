@@ -76,7 +76,7 @@ def test_the_report_counts_what_is_there(known_folder):
   for line in (
     'Files both trained on and held out: 1\n',
     f'  train {known["leaked"]} = held out {known["leak"]}\n',
-    'Files twice in one split: 1\n',
+    'Files more than once in one split: 1\n',
     f'  train {known["twin"]} = train {known["twin_of"]}\n',
     f'train: {n} records, all looked at\n',
     '  refused    2\n',

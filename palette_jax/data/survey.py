@@ -274,7 +274,7 @@ def _duplicates(surveys, image):
   of_pair = f' ({image})' if len(surveys['train'].found) > 1 else ''
   return [
     *_groups(f'Files both trained on and held out{of_pair}', across, names),
-    *_groups(f'Files twice in one split{of_pair}', within, names),
+    *_groups(f'Files more than once in one split{of_pair}', within, names),
   ]
 
 
