@@ -14,7 +14,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 
-from absl import logging
+from absl import flags, logging
 from etils import epath
 
 from palette_jax import console, settings
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   if argv[:1] == ['inspect']:
     config, argv = settings.take(argv)
   args = parser().parse_args(argv, argparse.Namespace(config=config))
+  flags.FLAGS.mark_as_parsed()  # by argparse; absl's logging asks for it
   console.simplify_logging()
   try:
     args.run(args)

@@ -122,7 +122,8 @@ def look(
           refused.append((source.names[chosen[place]], reason))
       if time.monotonic() > said + TICK:
         said = time.monotonic()
-        logging.info('%s: looked at %d of %d.', split, start + 1, count)
+        done = start + len(rows)
+        logging.info(f'{split}: looked at {done:,} of {count:,}.')
   finally:  # Ctrl-C does not wait for the rest
     pool.shutdown(cancel_futures=True)
   return Survey(source, chosen, found, refused)
