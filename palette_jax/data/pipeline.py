@@ -54,7 +54,7 @@ class Pipeline:
     min_crop: the smallest random crop, as a share of the largest that fits;
       1 is the paper's.
     max_pixels: of a file; larger ones count as unreadable. Decoding takes at
-      most 16 bytes a pixel, of as many files at a time as there are cores.
+      most 20 bytes a pixel and the file, of one file a core at a time.
     cache: of prepared images; None prepares them in every epoch.
   """
 
