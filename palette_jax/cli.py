@@ -104,6 +104,7 @@ def import_weights(args: argparse.Namespace) -> None:
   from palette_jax.interop import importer
   from palette_jax.models import unet
 
+  logging.set_verbosity(logging.INFO)  # it says what it leaves out
   model = importer.import_weights(
     args.source,
     args.file,

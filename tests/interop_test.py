@@ -291,12 +291,17 @@ def test_an_import_is_trained_on_and_kept(imported, photo_folder, tmp_path):
   assert run.recipe[0].noise_level == 'time_step'
 
 
-def test_a_port_s_checkpoint_samples_as_the_port(tmp_path, photo_folder):
+def test_a_port_s_checkpoint_samples_as_the_port(
+  tmp_path, photo_folder, caplog
+):
   made = theirs('janspiry')
   gammas = np.cumprod(1 - np.linspace(1e-6, 0.01, 2000)).astype(np.float32)
   buffers = dict.fromkeys(importer._BUFFERS, gammas)
   path = save(tmp_path / '200_Network_ema.pth', buffers | made)
-  model = importer.import_weights('janspiry', path, f'{tmp_path}/out', 16)
+  with caplog.at_level('INFO'):
+    model = importer.import_weights('janspiry', path, f'{tmp_path}/out', 16)
+  said = [r.message for r in caplog.records if 'Left out' in r.message]
+  assert len(said) == 1 and all(name in said[0] for name in buffers)
   assert (model.noise_level, model.head_channels) == ('gamma', 16)
   config = config_for(tmp_path / 'out', photo_folder)
   assert config.objective.variance == 'posterior'
@@ -310,6 +315,13 @@ def test_a_port_s_checkpoint_samples_as_the_port(tmp_path, photo_folder):
     assert np.array_equal(
       tensor.to_theirs(np.asarray(leaf)), made[tensor.theirs]
     )
+
+
+def test_outputs_that_are_left_out_are_named(tmp_path, caplog):
+  path = save(tmp_path / 'uncond.pt', theirs('guided-diffusion'))
+  with caplog.at_level('INFO'):
+    importer.import_weights('guided-diffusion', path, f'{tmp_path}/out', 16)
+  assert 'Left out: outputs 3 to 5 of' in caplog.text
 
 
 def change(made, key, value):

@@ -130,6 +130,13 @@ def _widen(path: str, tensors: Tensors) -> Tensors:
         f'{path}: {key!r} does not fit: its shape is {shape or "missing"}, and '
         f'axis {axis} should be {" or ".join(map(str, sizes))}.'
       )
+  if tensors[last].shape[0] == 6:
+    logging.info(
+      'Left out: outputs 3 to 5 of %r and %r, the variance, which Palette does '
+      'not learn.',
+      last,
+      bias,
+    )
   zeros = np.zeros_like(tensors[first])
   return tensors | {
     first: np.concatenate([zeros, tensors[first]], axis=1),
@@ -148,6 +155,11 @@ def _without_schedule(tensors: Tensors) -> Tensors:
       'gamma down to %.3g): set objective.train_schedule before training on.',
       len(learnt),
       learnt[-1],
+    )
+  buffers = [name for name in tensors if name in _BUFFERS]
+  if buffers:
+    logging.info(
+      'Left out: %s, numbers of its noise schedule.', ', '.join(buffers)
     )
   return {k: array for k, array in tensors.items() if k not in _BUFFERS}
 
