@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from palette_jax import arrays, sharding
-from palette_jax.diffusion import objective, schedule
+from palette_jax import arrays, givens, sharding
+from palette_jax.diffusion import objective, process, schedule
 from palette_jax.models import unet
 from palette_jax.training import state, step
 
@@ -45,11 +45,14 @@ class Ours:
     keys = jax.random.split(jax.random.key(0), 3)
     levels = schedule.linear(1e-6, 0.01, 2000)
     optimizer = optax.adam(LEARNING_RATE)
-    self._batch = arrays.Batch(
-      target=jax.random.normal(keys[0], [batch, size, size, 3]),
-      cond=jax.random.normal(keys[1], [batch, size, size, 3]),
-      mask=jnp.ones([batch, size, size, 1]),
+    shape = [batch, size, size, 3]
+    self._batch = arrays.Examples(
+      target=jax.random.bits(keys[0], shape, jnp.uint8),
+      cond=jax.random.bits(keys[1], shape, jnp.uint8),
+      given=jnp.full([*shape[:3], 1], givens.DEGRADED, jnp.uint8),
     )
+    floats = process.complete(self._batch, keys[2])
+    self._images = floats.target, floats.cond
     self._gamma = jnp.linspace(0.1, 0.9, batch)
     self._state = _state(model, optimizer)
     images = self._batch.target, self._batch.cond, self._gamma
@@ -78,7 +81,7 @@ class Ours:
     return self._train.memory_analysis().temp_size_in_bytes
 
   def forward(self):
-    images = self._batch.target, self._batch.cond, self._gamma
+    images = *self._images, self._gamma
     jax.block_until_ready(self._forward(self._state.params, *images))
 
   def step(self):

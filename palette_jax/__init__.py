@@ -2,13 +2,15 @@
 
 The package reads like a book, in the order in which an image travels:
 
-  arrays.py, images.py    the words: Batch, DenoiseFn, pixels and files
-  tasks/, masks.py        clean image -> target, cond, mask
+  arrays.py, givens.py    the words: Examples, Batch, DenoiseFn, TRUTH, NOISE
+  images.py               pixels and files
+  tasks/, masks.py        clean image -> target, cond, given
   data/                   file or record -> batch of examples, by (seed, step)
   models/                 the network
   diffusion/              schedules, noising, loss, sampler: pure mathematics
   sharding.py             one host's rows -> one array over all devices
   training/               state, step, checkpoints, held-out photos, the loop
+  evaluation/             the protocol of the paper
   interop/                weights from other projects, and ours for them
   console.py, settings.py what the terminal shows, and says
   cli.py                  the `palette` command

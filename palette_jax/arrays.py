@@ -1,11 +1,12 @@
 """Names and shapes that every chapter uses.
 
 An image is float32 in [-1, 1], rows first, three channels; a name that ends
-in `_u8` holds uint8 in [0, 255] instead. Symbols follow the paper: y_0 is the
-clean target, y_t its noisy version at noise level gamma, eps the noise. The
-paper's condition x is `cond` here and its network f is `denoise_fn`.
+in `_u8` holds uint8 in [0, 255] instead, as do `Examples`, which are on their
+way to the device. Symbols follow the paper: y_0 is the clean target, y_t its
+noisy version at noise level gamma, eps the noise. The paper's condition x is
+`cond` here and its network f is `denoise_fn`.
 
-Next: palette_jax/images.py
+Next: palette_jax/givens.py
 """
 
 from collections.abc import Callable
@@ -28,6 +29,24 @@ DenoiseFn = Callable[
 ]
 
 Metrics = dict[str, Array]
+
+
+class Examples(NamedTuple):
+  """A batch as it is made on the host: a quarter of a `Batch`'s bytes.
+
+  `process.complete` makes a `Batch` of it, on the device.
+
+  Attributes:
+    target: uint8 [b h w 3], the clean image.
+    cond: uint8 [b h w 3], the degraded image where `given` is DEGRADED; where
+      it is TRUTH, the same as target; elsewhere it is not looked at.
+    given: uint8 [b h w 1], one of palette_jax/givens.py. TRUTH everywhere for
+      a record that could not be read, which therefore weighs nothing.
+  """
+
+  target: Array
+  cond: Array
+  given: Array
 
 
 class Batch(NamedTuple):

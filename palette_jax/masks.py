@@ -2,17 +2,15 @@
 
 The training distributions of Palette, section 5.2 and appendix B, as stateless
 TensorFlow graph operations: one seed, one mask, at any size. Lengths that the
-literature gives for 256x256 scale with the image. Then the holes of its
-evaluation, section 5 and appendix C, which belong to an image and never change.
+literature gives for 256x256 scale with the image. Those of its evaluation are
+in palette_jax/evaluation/holes.py.
 
 Next: palette_jax/tasks/inpainting.py
 """
 
-import hashlib
 import math
-import zipfile
+from collections.abc import Callable
 
-import numpy as np
 from etils import epy
 
 with epy.lazy_imports():
@@ -31,9 +29,6 @@ RECTANGLES_AREA = (0.10, 0.40)  # of the image, all rectangles together
 ASPECT = (0.5, 2.0)  # height over width; the paper does not say
 
 SIDES = ('left', 'right', 'top', 'bottom', 'border')  # of uncropping
-
-# Of free-form evaluation masks: the share of the image that is painted.
-BINS = {'10-20%': (0.1, 0.2), '20-30%': (0.2, 0.3), '30-40%': (0.3, 0.4)}
 
 
 def _split(seed: 'tf.Tensor', num: int) -> list['tf.Tensor']:
@@ -62,13 +57,17 @@ def free_form(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   after = tf.clip_by_value(tf.floor(right) + 1.0, first, float(width))
   # One more where a span starts, one less after its end: the running sum counts
   # the spans over each pixel. The last column is for spans that end with a row.
-  row = tf.range(height) * (width + 1)
-  places = tf.cast(tf.stack([first, after]), tf.int32) + row
-  changes = tf.stack([tf.ones_like(first), -tf.ones_like(after)])
-  total = height * (width + 1)
-  changes = tf.math.unsorted_segment_sum(changes, places, total)
-  over = tf.cumsum(tf.reshape(changes, [height, width + 1]), axis=1)[:, :width]
-  return tf.cast(over > 0.5, tf.float32)[..., None]
+  # Four rows share a number, a byte each (there are fewer than 128 spans).
+  row = tf.range(height)
+  one = tf.bitwise.left_shift(tf.ones_like(row), 8 * (row % 4))
+  places = tf.cast([first, after], tf.int32) + row // 4 * (width + 1)
+  changes = tf.broadcast_to(tf.stack([one, -one])[:, None], tf.shape(places))
+  shape = [-(-height // 4), width + 1]
+  changes = tf.math.unsorted_segment_sum(changes, places, math.prod(shape))
+  over = tf.cumsum(tf.reshape(changes, shape), axis=1)
+  over = tf.transpose(tf.bitcast(over, tf.uint8), [0, 2, 1])
+  over = tf.reshape(over, [-1, width + 1])[:height, :width]
+  return tf.cast(over > 0, tf.float32)[..., None]
 
 
 def _spans(starts, ends, radii, height):
@@ -178,7 +177,7 @@ def rectangles(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   count = rectangle_count(seed)
   _, seed_shapes = _split(seed, 2)  # the first is that of the count
   low, high = RECTANGLES_AREA
-  return _draw_until(
+  return draw_until(
     lambda seed: _rectangles(seed, count, height, width),
     lambda area: (low <= area) & (area <= high),
     seed_shapes,
@@ -191,8 +190,18 @@ def rectangle_count(seed: 'tf.Tensor') -> 'tf.Tensor':
   return _uniform(seed_count, [], 1, MAX_RECTANGLES + 1, tf.int32)
 
 
-def _draw_until(draw, accepts, seed):
-  """The first mask, of attempts 0, 1, ..., whose painted share is accepted."""
+def draw_until(
+  draw: Callable[['tf.Tensor'], 'tf.Tensor'],
+  accepts: Callable[['tf.Tensor'], 'tf.Tensor'],
+  seed: 'tf.Tensor',
+) -> 'tf.Tensor':
+  """The first mask, of attempts 0, 1, ..., whose painted share is accepted.
+
+  Args:
+    draw: int32[2] seed -> mask.
+    accepts: its mean -> whether it will do.
+    seed: int32[2], of all attempts.
+  """
 
   def attempt(i):
     return draw(tf.random.experimental.stateless_fold_in(seed, i))
@@ -265,85 +274,3 @@ def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
 def side(seed: 'tf.Tensor') -> 'tf.Tensor':
   """Which of SIDES `uncropping` paints from the same seed: int32 in 0..4."""
   return _uniform(seed, [], 0, len(SIDES), tf.int32)
-
-
-def centre(height: int, width: int) -> np.ndarray:
-  """The middle, half as high and half as wide: 128x128 of 256x256 (Table 2).
-
-  Returns:
-    float32 [height, width, 1] of zeros and ones.
-  """
-  mask = np.zeros([height, width, 1], np.float32)
-  top, left = height // 4, width // 4
-  mask[top : top + height // 2, left : left + width // 2] = 1
-  return mask
-
-
-def right_half(height: int, width: int) -> np.ndarray:
-  """What uncropping is evaluated on (appendix C.3).
-
-  Returns:
-    float32 [height, width, 1] of zeros and ones.
-  """
-  mask = np.zeros([height, width, 1], np.float32)
-  mask[:, width - width // 2 :] = 1
-  return mask
-
-
-def free_form_of(name: str, share: str, height: int, width: int) -> 'tf.Tensor':
-  """The brush strokes that belong to an image: drawn until they fill the bin.
-
-  Args:
-    name: of the image; the same name has the same mask, on every machine.
-    share: which part of the image is painted, a name in BINS; the lower end
-      belongs to a bin, the upper does not.
-    height: of the image, pixels.
-    width: of the image, pixels.
-
-  Returns:
-    float32 [height, width, 1] of zeros and ones.
-  """
-  low, high = BINS[share]
-  digest = hashlib.sha256(f'{share} {name}'.encode()).digest()
-  seed = tf.constant(np.frombuffer(digest[:8], '<i4').astype(np.int32))
-
-  return _draw_until(
-    lambda seed: free_form(seed, height, width),
-    lambda area: (low <= area) & (area < high),
-    seed,
-  )
-
-
-def read_released(path: str, share: str) -> np.ndarray:
-  """The masks that were published with Palette's results, still packed.
-
-  Args:
-    path: the .npz file; its masks are 256x256.
-    share: a name in BINS.
-
-  Returns:
-    uint8 [n, 8192]; `unpack_released` makes a mask of a row.
-
-  Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: if it is another file.
-  """
-  try:
-    with open(path, 'rb') as raw, np.load(raw) as file:
-      packed = file[f'{share} freeform']
-  except (KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-    raise ValueError(
-      f'{path} is not the file of the published masks: {error}. It has '
-      f'{", ".join(repr(f"{name} freeform") for name in BINS)}.'
-    ) from error
-  if packed.dtype != np.uint8 or packed.size % 8192:
-    raise ValueError(
-      f'{path}: {share} is {packed.dtype} {packed.shape}; it should be bytes, '
-      '8,192 for each mask of 256x256.'
-    )
-  return packed.reshape(-1, 8192)
-
-
-def unpack_released(row: np.ndarray) -> np.ndarray:
-  """uint8 [8192] -> float32 [256, 256, 1] of zeros and ones."""
-  return np.unpackbits(row).reshape(256, 256, 1).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from palette_jax import cli, images
+from palette_jax import cli, givens, images
 from palette_jax.data import sheet, sources, survey
 
 pytestmark = pytest.mark.filterwarnings(
@@ -300,8 +300,12 @@ def test_the_sheet_is_of_the_batch_that_training_starts_with():
   batch = next(data.train(20))
   for i, row in enumerate(rows):
     assert row.name == data.source.names[batch.record[i]]
-    for one, all_of_them in zip(row[:3], batch.examples):
-      assert np.array_equal(one, all_of_them[i])
+    target, _, given = (one[i] for one in batch.examples)
+    assert np.array_equal(row.target, images.from_u8(target))
+    assert np.array_equal(row.mask, given == givens.NOISE)
+    known = ~np.broadcast_to(row.mask > 0.5, target.shape)
+    assert np.array_equal(row.cond[known], row.target[known])
+    assert abs(row.cond[~known].std() - 1) < 0.2
     edges = row.mask[:, 0].all(), row.mask[:, -1].all()
     edges += row.mask[0].all(), row.mask[-1].all()
     stated = row.drawn['side'].decode()

@@ -5,6 +5,7 @@ import json
 import logging
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +14,7 @@ from conftest import micro
 
 from palette_jax import sharding
 from palette_jax.data import pipeline
+from palette_jax.diffusion import process
 from palette_jax.training import checkpoint, heldout, loop, monitor, run, state
 
 
@@ -250,20 +252,26 @@ def test_with_a_cache_a_run_goes_on_as_without_stopping(tmp_path):
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
   tmp_path, monkeypatch
 ):
-  """The third batch holds a NaN: step 3 is named, step 2 is kept."""
-  original = pipeline.Pipeline.train
+  """The third batch makes a NaN: step 3 is named, step 2 is kept."""
+  train, complete = pipeline.Pipeline.train, process.complete
+  poison = 99  # given
 
-  def poisoned(self, *args):
-    for i, batch in enumerate(original(self, *args)):
+  def poisoned_train(self, *args):
+    for i, batch in enumerate(train(self, *args)):
       if i == 2:
         examples = jax.tree.map(np.copy, batch.examples)
-        examples.target[0, 0, 0, 0] = np.nan
-        examples.mask[0] = 1.0
+        examples.given[0] = poison
         batch = batch._replace(examples=examples)
       yield batch
 
+  def poisoned_complete(examples, key):
+    batch = complete(examples, key)
+    bad = examples.given == poison
+    return batch._replace(target=jnp.where(bad, jnp.nan, batch.target))
+
   with monkeypatch.context() as patch:
-    patch.setattr(pipeline.Pipeline, 'train', poisoned)
+    patch.setattr(pipeline.Pipeline, 'train', poisoned_train)
+    patch.setattr(process, 'complete', poisoned_complete)
     with pytest.raises(FloatingPointError, match='Step 3: loss is nan'):
       loop.train(tiny(steps=8), str(tmp_path))
   with contextlib.closing(checkpoint.Checkpoints(str(tmp_path))) as kept:

@@ -45,6 +45,23 @@ def test_a_folder_is_listed_at_any_depth_without_hidden_files(photo_folder):
   assert 'a/deep/er/x.JPG' in names
 
 
+def test_a_folder_may_be_where_only_tensorflow_reads(photo_folder):
+  """As gs:// is: the same names, and the same bytes, as on a disk."""
+  here = sources.open_source(f'folder:{photo_folder}', 'train')
+  tf.io.gfile.makedirs('ram://photos/.hidden')
+  for name in listing.folder(str(photo_folder)):
+    tf.io.gfile.makedirs(os.path.dirname(f'ram://photos/{name}'))
+    tf.io.gfile.copy(str(photo_folder / name), f'ram://photos/{name}', True)
+  tf.io.gfile.copy(
+    str(photo_folder / here.names[0]), 'ram://photos/.hidden/a.png', True
+  )
+  there = sources.open_source('folder:ram://photos/', 'train')
+  assert there.names == here.names and '/' in ''.join(there.names)
+  assert all(read(there, i) == read(here, i) for i in range(len(here)))
+  with pytest.raises(FileNotFoundError, match='no folder ram://elsewhere'):
+    sources.check('folder:ram://elsewhere')
+
+
 def test_held_out_photos_stay_held_out_when_others_are_added():
   few = {f'{i}.jpg' for i in range(50)}
   more = {f'{i}.jpg' for i in range(55)}

@@ -11,6 +11,7 @@ from conftest import micro
 
 from configs import common
 from palette_jax import arrays, sharding
+from palette_jax.diffusion import process
 from palette_jax.training import loop, optimizer, run, state, step
 
 
@@ -123,7 +124,7 @@ def test_metrics_by_noise_level_add_up(parts):
 def test_unreadable_records_change_nothing_but_their_own_share(parts):
   """Loss and gradient of a batch equal those of its readable rows."""
   _, built = parts
-  batch = jax.tree.map(jnp.asarray, batches(parts, 1)[0])
+  batch = process.complete(batches(parts, 1)[0], jax.random.key(0))
   gamma = built.objective.spread(8)
   params = jax.jit(lambda: state.create(*built.recipe))().params
   errors = functools.partial(
@@ -162,7 +163,7 @@ def test_rows_reach_the_devices_in_order():
   mesh = mesh_of(4, 2)
   rows = np.arange(16, dtype=np.float32).reshape(16, 1)
   for put in (sharding.put_batch, sharding.put_same):
-    placed = put(mesh, arrays.Batch(rows, rows, rows))
+    placed = put(mesh, arrays.Examples(rows, rows, rows))
     assert np.array_equal(placed.target, rows)
-    assert len(placed.mask.addressable_shards) == 8
-    assert placed.mask.addressable_shards[3].data.shape == (2, 1)
+    assert len(placed.given.addressable_shards) == 8
+    assert placed.given.addressable_shards[3].data.shape == (2, 1)

@@ -2,12 +2,14 @@
 
 import io
 
+import jax
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from palette_jax import images, tasks
+from palette_jax import arrays, givens, images, tasks
+from palette_jax.diffusion import process
 from palette_jax.tasks import jpeg
 
 SIZE = (48, 64)
@@ -20,21 +22,37 @@ def photo(seed=0, size=SIZE):
   return images.from_u8(np.asarray(smooth))
 
 
+def record_of(image):
+  found = {'image': image, 'source': photo(99)}
+  return {name: tf.constant(images.to_u8(x)) for name, x in found.items()}
+
+
+def raw(name, image, seed=(1, 2)):
+  """What the task itself returns."""
+  seed = tf.constant(seed, tf.int32)
+  return arrays.Examples(*tasks.corruption(name)(record_of(image), seed))
+
+
+def completed(examples):
+  """target, cond, mask of stacked examples as the network has them."""
+  key = jax.random.key(0)
+  return [np.asarray(x) for x in process.complete(examples, key)]
+
+
 def corrupt(name, image, seed=(1, 2)):
-  record = {'image': tf.constant(image), 'source': tf.constant(photo(99))}
-  example = tasks.corruption(name)(record, tf.constant(seed, tf.int32))
-  return [x.numpy() for x in example]
+  alone = jax.tree.map(lambda x: x.numpy()[None], raw(name, image, seed))
+  return [x[0] for x in completed(alone)]
 
 
 def corrupt_in_graph(name, image, seeds):
   """Examples stacked, made inside tf.data."""
-  record = {'image': tf.constant(image), 'source': tf.constant(photo(99))}
   one = tf.autograph.experimental.do_not_convert(
-    lambda seed: tasks.corruption(name)(record, seed)
+    lambda seed: tasks.corruption(name)(record_of(image), seed)
   )
   seeds = tf.constant(seeds, tf.int32)
   dataset = tf.data.Dataset.from_tensor_slices(seeds).map(one)
-  return [np.stack(x) for x in zip(*dataset.as_numpy_iterator())]
+  stacked = [np.stack(x) for x in zip(*dataset.as_numpy_iterator())]
+  return completed(arrays.Examples(*stacked))
 
 
 @pytest.fixture(params=tasks.names())
@@ -44,11 +62,11 @@ def name(request):
 
 def test_example_has_the_contract_s_shapes_and_leaves_the_target_alone(name):
   image = photo()
-  target, cond, mask = corrupt(name, image)
-  assert np.array_equal(target, image)
-  assert cond.shape == image.shape and mask.shape == (*SIZE, 1)
-  assert target.dtype == cond.dtype == mask.dtype == np.float32
-  assert set(np.unique(mask)) <= {0.0, 1.0} and mask.any()
+  target, cond, given = raw(name, image)
+  assert np.array_equal(target, images.to_u8(image))
+  assert cond.shape == image.shape and given.shape == (*SIZE, 1)
+  assert target.dtype == cond.dtype == given.dtype == tf.uint8
+  assert set(np.unique(given)) <= {0, 1, 2, 3} and given.numpy().any()
 
 
 def test_cond_is_the_target_where_nothing_is_to_be_painted(name):
@@ -62,16 +80,21 @@ def test_cond_is_the_target_where_nothing_is_to_be_painted(name):
 
 def test_same_seed_same_example_eagerly_and_in_a_graph(name):
   seeds = [[s, 7] for s in range(4)]
-  in_graph = corrupt_in_graph(name, photo(), seeds)
-  for i, seed in enumerate(seeds):
-    for eager, graph in zip(corrupt(name, photo(), seed), in_graph):
-      np.testing.assert_allclose(eager, graph[i], atol=1e-6)
+  corrupt_one = tasks.corruption(name)
+  in_graph = tf.function(corrupt_one, autograph=False)
+  for seed in seeds:
+    arguments = record_of(photo()), tf.constant(seed, tf.int32)
+    for eager, graph in zip(corrupt_one(*arguments), in_graph(*arguments)):
+      assert np.array_equal(eager, graph)
 
 
 @pytest.mark.parametrize('name', ['inpainting', 'uncropping', 'jpeg'])
 def test_other_seed_other_example(name):
-  _, cond, _ = corrupt_in_graph(name, photo(), [[s, 0] for s in range(12)])
-  assert len({c.tobytes() for c in cond}) > 5
+  made = [raw(name, photo(), [s, 0]) for s in range(12)]
+  made = {
+    one.cond.numpy().tobytes() + one.given.numpy().tobytes() for one in made
+  }
+  assert len(made) > 3
 
 
 def test_prepare_makes_of_the_degraded_image_what_corrupt_made(name):
@@ -145,7 +168,7 @@ def test_superresolution_keeps_what_a_small_image_holds_and_no_more():
   assert np.abs(cond).max() < 0.1
   with pytest.raises(ValueError, match='factor of 99 makes .* 48x64 0x0'):
     tasks.corruption('superresolution', factor=99)(
-      {'image': tf.constant(smooth)}, tf.constant([0, 0])
+      record_of(smooth), tf.constant([0, 0])
     )
 
 
@@ -173,9 +196,9 @@ def test_jpeg_is_what_pillow_s_encoder_makes_at_that_quality():
     return np.asarray(Image.open(file)).astype(int)
 
   for quality in (5, 10, 20, 30):
-    record, seed = {'image': tf.constant(image)}, tf.constant([0, 0])
-    _, cond, _ = jpeg.corrupt(record, seed, quality=(quality, quality))
-    found = images.to_u8(cond.numpy())
+    bounds, seed = (quality, quality), tf.constant([0, 0])
+    _, cond, _ = jpeg.corrupt(record_of(image), seed, quality=bounds)
+    found = cond.numpy().astype(int)
     same = np.abs(found - pillow(quality=quality, subsampling='4:2:0'))
     finer = np.abs(found - pillow(quality=quality, subsampling='4:4:4'))
     better = np.abs(found - pillow(quality=quality + 1, subsampling='4:2:0'))
@@ -194,9 +217,8 @@ def test_multitask_draws_its_tasks_in_equal_shares():
 
 def test_multitask_takes_the_tasks_it_is_given():
   bound = tasks.corruption('multitask', tasks=('uncropping',))
-  record = {'image': tf.constant(photo())}
-  _, _, mask = bound(record, tf.constant([0, 0]))
-  assert abs(mask.numpy().mean() - 0.5) < 0.02
+  _, _, given = bound(record_of(photo()), tf.constant([0, 0]))
+  assert abs(np.mean(given == givens.NOISE) - 0.5) < 0.02
 
 
 def test_unconditional_is_given_nothing():

@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from absl import logging
-from etils import epath
+from etils import epath, epy
+
+with epy.lazy_imports():
+  import tensorflow as tf
 
 CACHE = pathlib.Path('~/.cache/palette_jax').expanduser()
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.webp')
@@ -32,12 +35,11 @@ def folder(path: str) -> list[str]:
     FileNotFoundError: if there is no such folder.
     ValueError: if a folder below may not be read.
   """
-  root = epath.Path(path).expanduser()
+  if '://' in path:
+    return _remote_folder(path)
+  root = pathlib.Path(path).expanduser()
   if not root.is_dir():
     raise FileNotFoundError(f'There is no folder {path}.')
-  if '://' in path:
-    found = [str(p.relative_to(root)) for p in root.rglob('*')]
-    return sorted(name for name in found if _is_image(name))
   kept = _cache_file(str(root))
   files = _recall(kept, str(root))
   if files is None:
@@ -50,6 +52,18 @@ def folder(path: str) -> list[str]:
     if settled and len(files) >= WORTH_CACHING:
       _remember(kept, folders, files)
   return files
+
+
+def _remote_folder(path: str) -> list[str]:
+  root = path.rstrip('/')
+  if not tf.io.gfile.isdir(root):
+    raise FileNotFoundError(f'There is no folder {path}.')
+  names = [
+    f'{below}/{file}'.removeprefix(root).lstrip('/')
+    for below, _, files in tf.io.gfile.walk(root)
+    for file in files
+  ]
+  return sorted(name for name in names if _is_image(name))
 
 
 def _is_image(path: str) -> bool:

@@ -22,7 +22,7 @@ from palette_jax.data import decoder, header, order, preparation, sources
 with epy.lazy_imports():
   import tensorflow as tf
 
-CHUNK = 8  # records that are read one after the other, beside other chunks
+CHUNK = 32  # records that are read one after the other, beside other chunks
 GREY = 128  # of what could not be read
 Corrupt = Callable[[dict, 'tf.Tensor'], tuple]
 
@@ -34,10 +34,10 @@ class HostBatch(NamedTuple):
     examples: what the model learns from.
     record: int64 [b], indices into the source.
     readable: bool [b]; a record that could not be read keeps its place as a
-      grey image with an empty mask.
+      grey image of which nothing is painted.
   """
 
-  examples: arrays.Batch
+  examples: arrays.Examples
   record: np.ndarray
   readable: np.ndarray
 
@@ -124,7 +124,7 @@ class Pipeline:
     options.experimental_optimization.apply_default_optimizations = False
     dataset = dataset.with_options(options)
     for example, record, readable in dataset.prefetch(2).as_numpy_iterator():
-      yield HostBatch(arrays.Batch(*example), record, readable)
+      yield HostBatch(arrays.Examples(*example), record, readable)
 
   def _read(self, epoch, record, centre):
     """Adds clean images, uint8 by name, and whether they could be read.
@@ -259,17 +259,10 @@ class Pipeline:
     return tf.slice(image, [top, left, 0], [*self.size, 3])
 
   def _corrupt(self, epoch, record, images, readable):
-    """One row: (target, cond, mask), record, readable."""
-    images = {
-      name: tf.cast(image, tf.float32) / 127.5 - 1.0
-      for name, image in images.items()
-    }
-    target, cond, mask = self.corrupt(images, self.seeds(epoch, record)[1])
-    return (
-      (target, cond, mask * tf.cast(readable, tf.float32)),
-      record,
-      readable,
-    )
+    """One row: (target, cond, given), record, readable."""
+    target, cond, given = self.corrupt(images, self.seeds(epoch, record)[1])
+    given *= tf.cast(readable, tf.uint8)  # TRUTH, where nothing is painted
+    return (target, cond, given), record, readable
 
   def seeds(self, epoch, record):
     """Of the crop and of the corruption: int32[2] each."""

@@ -14,7 +14,7 @@ import numpy as np
 from etils import epath, epy
 from PIL import Image, ImageDraw, ImageFont
 
-from palette_jax import images, tasks
+from palette_jax import arrays, givens, images, tasks
 from palette_jax.data import order, pipeline, sources
 
 with epy.lazy_imports():
@@ -93,8 +93,18 @@ def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
   records, drawn = zip(*drawn.as_numpy_iterator())
   assert np.array_equal(records, batch.record)
   names = [data.source.names[record] for record in batch.record]
-  readable = batch.readable.tolist()
-  return [Example(*row) for row in zip(*batch.examples, names, readable, drawn)]
+  rows = zip(*_shown(batch.examples), names, batch.readable.tolist(), drawn)
+  return [Example(*row) for row in rows]
+
+
+def _shown(examples: arrays.Examples) -> arrays.Batch:
+  """What the device will make of them, but for the noise's seed."""
+  target, cond = map(images.from_u8, (examples.target, examples.cond))
+  given = examples.given
+  noise = np.random.default_rng(0).standard_normal(cond.shape, np.float32)
+  cond = np.where(given == givens.NOISE, noise, cond)
+  cond = np.where(given == givens.NOTHING, 0.0, cond)
+  return arrays.Batch(target, cond, np.float32(given != givens.TRUTH))
 
 
 def describe(drawn: Mapping) -> str:

@@ -1,6 +1,7 @@
 """The forward process: how a clean image becomes noise, and what is kept.
 
-The network predicts one of three things, from each of which, with y_t, the
+`complete` is where a batch arrives from the host. The network then predicts one
+of three things, from each of which, with y_t, the
 clean image follows:
 
   eps   the noise (the paper, section 3)
@@ -10,11 +11,36 @@ clean image follows:
 Next: palette_jax/diffusion/sampler.py
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from palette_jax import arrays, givens
+
 PREDICTIONS = ('eps', 'y_0', 'v')
 WEIGHTINGS = ('uniform', 'min_snr')
+
+
+def complete(examples: arrays.Examples, key: Array) -> arrays.Batch:
+  """From 8 bits to [-1, 1], and noise into the holes (Palette, section 5.2).
+
+  The noise is drawn here and not on the host, where it would take longer than
+  decoding a photo.
+
+  Args:
+    examples: of the host.
+    key: of the noise.
+  """
+  target, cond = (
+    image.astype(jnp.float32) / 127.5 - 1.0
+    for image in (examples.target, examples.cond)
+  )
+  given = examples.given
+  noise = jax.random.normal(key, cond.shape)
+  cond = jnp.where(given == givens.NOISE, noise, cond)
+  cond = jnp.where(given == givens.NOTHING, 0.0, cond)
+  mask = (given != givens.TRUTH).astype(jnp.float32)
+  return arrays.Batch(target, cond, mask)
 
 
 def add_noise(

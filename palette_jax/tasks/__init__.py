@@ -2,15 +2,17 @@
 
 A task is a module of this folder with two functions:
 
-  corrupt(record, seed, **options) -> target, cond, mask
-    Makes one training example in stateless TensorFlow graph operations.
-    record['image'] is the clean image, [h, w, 3] float32 in [-1, 1], on the
-    8-bit grid; seed is int32[2]. The mask, [h, w, 1], is 1 where the model
-    must paint and 0 where cond equals target; all ones for a global task.
+  corrupt(record, seed, **options) -> target, cond, given
+    Makes one training example in stateless TensorFlow graph operations, all
+    uint8. record['image'] is the clean image, [h, w, 3]; seed is int32[2].
+    given, [h, w, 1], says what the model is given at each pixel, one of
+    palette_jax/givens.py: TRUTH where cond equals target, DEGRADED everywhere
+    for a global task. A hole is NOISE; cond there is not looked at.
 
   prepare(photo, mask=None, seed=0, **options) -> cond, mask
-    Makes the same cond and mask in NumPy from somebody's own degraded photo,
-    where no clean image exists.
+    Makes the same in NumPy from somebody's own degraded photo, where no clean
+    image exists, as the network will have it: photo and cond [h, w, 3] float32
+    in [-1, 1], noise in the holes; mask [h, w, 1], 1 where it must paint.
 
 and, where chance decides something that has a name, a third:
 

@@ -11,7 +11,7 @@ Next: palette_jax/tasks/uncropping.py
 import numpy as np
 from etils import epy
 
-from palette_jax import masks
+from palette_jax import givens, masks
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -22,18 +22,18 @@ def corrupt(
 ) -> tuple:
   """The task contract (palette_jax/tasks/__init__.py)."""
   height, width, _ = record['image'].shape
-  is_free_form, seed_mask, seed_fill = _draw(seed, free_form_share)
+  is_free_form, seed_mask = _draw(seed, free_form_share)
   mask = tf.cond(
     is_free_form,
     lambda: masks.free_form(seed_mask, height, width),
     lambda: masks.rectangles(seed_mask, height, width),
   )
-  return fill(record['image'], mask, seed_fill)
+  return cut(record['image'], mask)
 
 
 def drawn(seed: 'tf.Tensor', free_form_share: float = 0.6) -> dict:
   """The task contract: strokes and the segments of each, or rectangles."""
-  is_free_form, seed_mask, _ = _draw(seed, free_form_share)
+  is_free_form, seed_mask = _draw(seed, free_form_share)
   segments = masks.stroke_segments(seed_mask)
   segments = tf.where(is_free_form, segments, 0)
   count = masks.rectangle_count(seed_mask)
@@ -45,19 +45,18 @@ def drawn(seed: 'tf.Tensor', free_form_share: float = 0.6) -> dict:
 
 
 def _draw(seed, free_form_share):
-  """Whether strokes are drawn, seed of the mask, seed of what fills it."""
-  seed_kind, seed_mask, seed_fill = tf.unstack(
-    tf.random.experimental.stateless_split(seed, 3)
+  """Whether strokes are drawn, and the seed of the mask."""
+  seed_kind, seed_mask = tf.unstack(
+    tf.random.experimental.stateless_split(seed, 2)
   )
   kind = tf.random.stateless_uniform([], seed_kind)
-  return kind < free_form_share, seed_mask, seed_fill
+  return kind < free_form_share, seed_mask
 
 
-def fill(target: 'tf.Tensor', mask: 'tf.Tensor', seed: 'tf.Tensor') -> tuple:
-  """Fills the hole with standard Gaussian noise: target, cond, mask."""
-  hole = tf.where(mask[..., 0] > 0.5)  # noise is dear: none for known pixels
-  noise = tf.random.stateless_normal([tf.shape(hole)[0], 3], seed)
-  return target, tf.tensor_scatter_nd_update(target, hole, noise), mask
+def cut(target: 'tf.Tensor', mask: 'tf.Tensor') -> tuple:
+  """A hole where the mask is 1: target, cond, given."""
+  given = tf.cast(mask, tf.uint8) * givens.NOISE
+  return target, target, given  # whoever makes the noise overwrites the hole
 
 
 def prepare(

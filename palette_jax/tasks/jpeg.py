@@ -10,6 +10,8 @@ Next: palette_jax/tasks/superresolution.py
 import numpy as np
 from etils import epy
 
+from palette_jax import givens
+
 with epy.lazy_imports():
   import tensorflow as tf
 
@@ -25,19 +27,18 @@ def corrupt(
     quality: the lowest and the highest quality factor, both included.
 
   Returns:
-    target, cond, mask.
+    target, cond, given.
   """
   target = record['image']
-  levels = tf.cast(tf.round((target + 1.0) * 127.5), tf.uint8)
   encoded = tf.raw_ops.EncodeJpegVariableQuality(
-    images=levels, quality=draw_quality(seed, *quality)
+    images=target, quality=draw_quality(seed, *quality)
   )
   # The accurate transform is what other programs' decoders use.
   decoded = tf.io.decode_jpeg(
     encoded, channels=3, dct_method='INTEGER_ACCURATE'
   )
-  cond = tf.cast(tf.ensure_shape(decoded, target.shape), tf.float32)
-  return target, cond / 127.5 - 1.0, tf.ones_like(target[..., :1])
+  cond = tf.ensure_shape(decoded, target.shape)
+  return target, cond, givens.DEGRADED * tf.ones_like(target[..., :1])
 
 
 def drawn(seed: 'tf.Tensor', quality: tuple[int, int] = (5, 30)) -> dict:

@@ -31,7 +31,7 @@ def corrupt(
     tasks: names of the tasks, in equal shares.
 
   Returns:
-    target, cond, mask.
+    target, cond, given.
   """
   chosen, seed_corrupt = _draw(seed, tasks)
   branches = [

@@ -9,6 +9,7 @@ Next: palette_jax/tasks/multitask.py
 
 from etils import epy
 
+from palette_jax import givens
 from palette_jax.tasks import jpeg
 
 with epy.lazy_imports():
@@ -30,4 +31,5 @@ def corrupt(record: dict, seed: 'tf.Tensor') -> tuple:
       '--config.data.source=pairs:/from/what,/to/what.'
     )
   target = record['image']
-  return target, record['source'], tf.ones_like(target[..., :1])
+  given = givens.DEGRADED * tf.ones_like(target[..., :1])
+  return target, record['source'], given

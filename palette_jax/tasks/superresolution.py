@@ -9,6 +9,7 @@ Next: palette_jax/tasks/paired.py
 
 from etils import epy
 
+from palette_jax import givens
 from palette_jax.tasks import jpeg
 
 with epy.lazy_imports():
@@ -26,7 +27,7 @@ def corrupt(record: dict, seed: 'tf.Tensor', factor: int = 4) -> tuple:
     factor: by which height and width are divided, rounded down.
 
   Returns:
-    target, cond, mask.
+    target, cond, given.
 
   Raises:
     ValueError: if nothing would be left.
@@ -41,7 +42,7 @@ def corrupt(record: dict, seed: 'tf.Tensor', factor: int = 4) -> tuple:
       f'{width} {small[0]}x{small[1]}.'
     )
   cond = _resize(_resize(target, small), (height, width))
-  return target, cond, tf.ones_like(target[..., :1])
+  return target, cond, givens.DEGRADED * tf.ones_like(target[..., :1])
 
 
 def drawn(seed: 'tf.Tensor', factor: int = 4) -> dict:
@@ -52,6 +53,6 @@ def drawn(seed: 'tf.Tensor', factor: int = 4) -> dict:
 
 def _resize(image, size):
   """Bicubic, with antialias, onto the 8-bit grid, as files have it."""
-  image = tf.image.resize(image, size, 'bicubic', antialias=True)
-  levels = tf.clip_by_value(tf.round((image + 1.0) * 127.5), 0.0, 255.0)
-  return tf.ensure_shape(levels / 127.5 - 1.0, [*size, 3])
+  levels = tf.image.resize(image, size, 'bicubic', antialias=True)
+  levels = tf.clip_by_value(tf.round(levels), 0.0, 255.0)
+  return tf.ensure_shape(tf.cast(levels, tf.uint8), [*size, 3])

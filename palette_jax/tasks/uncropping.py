@@ -20,17 +20,10 @@ prepare = inpainting.prepare  # the user's photo lies on a larger canvas
 def corrupt(record: dict, seed: 'tf.Tensor') -> tuple:
   """The task contract (palette_jax/tasks/__init__.py)."""
   height, width, _ = record['image'].shape
-  seed_mask, seed_fill = _seeds(seed)
-  mask = masks.uncropping(seed_mask, height, width)
-  return inpainting.fill(record['image'], mask, seed_fill)
+  mask = masks.uncropping(seed, height, width)
+  return inpainting.cut(record['image'], mask)
 
 
 def drawn(seed: 'tf.Tensor') -> dict:
   """The task contract: the side that goes on."""
-  seed_mask, _ = _seeds(seed)
-  return {'side': tf.constant(masks.SIDES)[masks.side(seed_mask)]}
-
-
-def _seeds(seed):
-  """Of the mask and of what fills it."""
-  return tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+  return {'side': tf.constant(masks.SIDES)[masks.side(seed)]}

@@ -15,6 +15,7 @@ import numpy as np
 from etils import epath
 
 from palette_jax import arrays, images, sharding
+from palette_jax.diffusion import process
 from palette_jax.training import run as runs
 
 
@@ -35,19 +36,22 @@ class HeldOut:
     data, objective = run.held_out_data, run.objective
     held_out = data.held_out(config.examples)
     _check_readable(data, held_out)
-    shown = min(config.images, config.examples, len(data.source))
-    self._shown = jax.tree.map(lambda x: x[:shown], held_out.examples)
-    self._examples = sharding.put_same(run.mesh, held_out.examples)
     self._seeds = np.random.SeedSequence(data.seed).generate_state(2)
+    shown = min(config.images, config.examples, len(data.source))
+    shown = jax.tree.map(lambda x: x[:shown], held_out.examples)
+    complete = jax.jit(process.complete)
+    key = jax.random.key(self._seeds[1])
+    self._shown = jax.tree.map(np.asarray, complete(shown, key))
+    self._batch = complete(sharding.put_same(run.mesh, held_out.examples), key)
 
-    def loss(denoise_fn, params, examples):
+    def loss(denoise_fn, params, batch):
       key = jax.random.key(self._seeds[0])
       levels = objective.spread(config.examples)
-      errors = objective.errors(denoise_fn, params, examples, key, levels)
+      errors = objective.errors(denoise_fn, params, batch, key, levels)
       return errors.mean()
 
-    def blind_loss(examples):
-      return loss(objective.blind(examples), None, examples)
+    def blind_loss(batch):
+      return loss(objective.blind(batch), None, batch)
 
     def restore(params, cond, mask, seed):
       key = jax.random.key(seed)
@@ -63,7 +67,7 @@ class HeldOut:
 
   def loss(self, params: arrays.Params) -> float:
     """The mean error of a masked value, at evenly spread noise levels."""
-    return float(self._loss(params, self._examples))
+    return float(self._loss(params, self._batch))
 
   def judge(self, params: arrays.Params, untrained: arrays.Params) -> None:
     """Prints the loss beside what it must beat."""
@@ -71,7 +75,7 @@ class HeldOut:
     rows = {
       'this model': self.loss(params),
       'the untrained network': self.loss(untrained),
-      objective.blind_name: float(self._blind_loss(self._examples)),
+      objective.blind_name: float(self._blind_loss(self._batch)),
     }
     if jax.process_index() == 0:
       print(

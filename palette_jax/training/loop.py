@@ -1,6 +1,6 @@
 """Training from first step to last: the one place where all parts meet.
 
-Next: palette_jax/interop/torch_file.py
+Next: palette_jax/evaluation/holes.py
 """
 
 import contextlib

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from palette_jax import arrays
 from palette_jax.diffusion import objective as objectives
+from palette_jax.diffusion import process
 from palette_jax.training import state as states
 
 # Noise levels are reported in classes: mostly noise first, clean image last.
@@ -19,7 +20,7 @@ GAMMA_EDGES = (0.0, 0.01, 0.1, 0.5, 0.9, 1.0)
 
 def train_step(
   state: states.TrainState,
-  batch: arrays.Batch,
+  examples: arrays.Examples,
   *,
   denoise_fn: arrays.DenoiseFn,
   objective: objectives.Objective,
@@ -30,7 +31,8 @@ def train_step(
 
   Args:
     state: before the step.
-    batch: the global batch; the loss is the mean over all masked values in it.
+    examples: the global batch; the loss is the mean over all masked values in
+      it.
     denoise_fn: the network.
     objective: what is learnt.
     optimizer: from gradients to updates.
@@ -42,9 +44,11 @@ def train_step(
     steps before they are divided.
   """
   key = jax.random.fold_in(state.key, state.step)
+  key_holes, key_errors = jax.random.split(key)
+  batch = process.complete(examples, key_holes)
 
   def loss_fn(params):
-    errors = objective.errors(denoise_fn, params, batch, key)
+    errors = objective.errors(denoise_fn, params, batch, key_errors)
     return errors.mean(), errors
 
   gradient = jax.value_and_grad(loss_fn, has_aux=True)

@@ -1,0 +1,1 @@
+"""How good are images? The protocol of the paper."""
