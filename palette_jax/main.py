@@ -72,12 +72,12 @@ def run(config: ml_collections.ConfigDict) -> None:
   import jax
   import tensorflow as tf
 
-  from palette_jax import sharding
+  from palette_jax import hosts
   from palette_jax.training import loop
 
   tf.config.set_visible_devices([], 'GPU')  # they are JAX's
-  sharding.join_hosts()
-  sharding.cache_compilations()
+  hosts.join()
+  hosts.cache_compilations()
   logging.info(
     'Host %d of %d; devices %s; files go to %s.',
     jax.process_index(),
