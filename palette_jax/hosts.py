@@ -84,3 +84,5 @@ def cache_compilations() -> None:
   if not jax.config.jax_compilation_cache_dir:
     folder = pathlib.Path('~/.cache/palette_jax/xla').expanduser()
     jax.config.update('jax_compilation_cache_dir', str(folder))
+    # Also the many small ones: together they delay a start by seconds.
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
