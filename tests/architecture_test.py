@@ -127,12 +127,3 @@ def test_requirements_pin_what_setup_asks_for():
   optional = {'gradio', 'torch'}
   assert len(asked) > 15
   assert normal(asked) - optional <= normal(pinned)
-
-
-@pytest.mark.parametrize(
-  'script', ['launch/install', 'launch/quickstart', 'launch/test', '.ci/run']
-)
-def test_scripts_are_executable_and_parse(script):
-  path = ROOT / script
-  assert path.stat().st_mode & 0o111
-  subprocess.run(['bash', '-n', str(path)], check=True)
