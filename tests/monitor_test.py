@@ -74,11 +74,6 @@ def test_waiting_for_data_is_told_from_computing(tmp_path):
   ((_, scalars),) = watched(tmp_path, batches(0.05))
   assert 0.8 < scalars['data_wait'] <= 1
 
-  def slow_steps():
-    while True:
-      yield None
-      time.sleep(0.05)  # is spent when the next one is asked for
-
   watch = monitor.Monitor(str(tmp_path), num_steps=100, batch=8)
   for step, _ in zip(range(1, 5), watch.batches(batches(), 0)):
     time.sleep(0.05)

@@ -3,6 +3,7 @@
 Next: palette_jax/training/loop.py
 """
 
+import contextlib
 import datetime
 import resource
 import sys
@@ -60,6 +61,7 @@ class Monitor:
     self._workdir, self._num_steps = workdir, num_steps
     self._batch, self._fastest_step = batch, fastest_step
     self._profiler = profiler.Profiler(workdir, profile)
+    self._step = contextlib.ExitStack()
     self._pending = None
     self._rows: list[dict] = []
     self._since: float | None = None
@@ -70,17 +72,18 @@ class Monitor:
   ) -> Iterator[pipeline.HostBatch]:
     """The batches of the steps after `done`; measures the time they take.
 
-    What is done with a batch, until the next one is asked for, is a step for
-    the profile.
+    What is done from here to `add` is a step for the profile.
     """
     while True:
       done += 1
       self._profiler.before(done)
-      with jax.profiler.StepTraceAnnotation('train', step_num=done):
-        began = time.monotonic()
-        batch = next(source)
-        self._waited += time.monotonic() - began
-        yield batch
+      self._step.enter_context(
+        jax.profiler.StepTraceAnnotation('train', step_num=done)
+      )
+      began = time.monotonic()
+      batch = next(source)
+      self._waited += time.monotonic() - began
+      yield batch
 
   def add(self, step: int, metrics: arrays.Metrics) -> None:
     """Takes the metrics of step `step`, checks those of the one before."""
@@ -89,6 +92,7 @@ class Monitor:
     if self._since is None:  # the first step was spent on compiling
       self.check()
       self._restart()
+    self._step.close()
     if self._profiler.ends_with(step):
       self.check()
       self._profiler.close()
