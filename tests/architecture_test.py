@@ -104,10 +104,12 @@ def test_every_public_function_is_documented_and_typed():
         assert not untyped, f'{path}: {node.name}({untyped})'
 
 
-def test_the_readme_s_files_and_configs_exist():
-  text = (ROOT / 'README.md').read_text()
+@pytest.mark.parametrize('page', ['README.md', 'docs/from_laptop_to_pod.md'])
+def test_the_pages_files_and_configs_exist(page):
+  text = (ROOT / page).read_text()
   paths = re.findall(
-    r'\b(?:benchmarks|configs|launch|palette_jax|tests)/[\w/]+(?:\.\w+)?', text
+    r'(?<![\w/])(?:benchmarks|configs|launch|palette_jax|tests)/[\w/]+(?:\.\w+)?',
+    text,
   )
   assert len(paths) > 10
   for path in paths:

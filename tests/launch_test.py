@@ -82,6 +82,26 @@ def test_a_dry_run_shows_the_command_as_it_was_given(name):
     assert shlex.join(TRAIN) in line + text
 
 
+def written(page):
+  """Command lines of launchers in a page's examples."""
+  text = (ROOT / page).read_text()
+  for block in re.findall(r'```bash\n(.*?)```', text, re.S):
+    for line in block.replace('\\\n', ' ').splitlines():
+      words = shlex.split(line, comments=True)
+      if words and words[0].removeprefix('launch/') in LAUNCHERS:
+        yield words
+
+
+def test_what_the_page_tells_to_type_can_be_typed():
+  commands = list(written('docs/from_laptop_to_pod.md'))
+  assert {words[0].removeprefix('launch/') for words in commands} == {
+    *LAUNCHERS
+  }
+  for name, *args in commands:
+    done = launch(name.removeprefix('launch/'), '--dry-run', *args)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
   ('args', 'message'),
   [
