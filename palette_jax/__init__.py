@@ -14,6 +14,7 @@ The package reads like a book, in the order in which an image travels:
   interop/                weights from other projects, and ours for them
   console.py, settings.py what the terminal shows, and says
   cli.py                  the `palette` command
+  hosts.py                the other hosts of a run, found
   main.py                 python -m palette_jax.main --config=...
 """
 

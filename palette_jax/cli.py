@@ -6,7 +6,7 @@
 
 Each subcommand calls one function elsewhere.
 
-Next: palette_jax/main.py
+Next: palette_jax/hosts.py
 """
 
 import argparse

@@ -7,6 +7,7 @@ Any field can be set on the command line: --config.train.batch=256. A run goes
 on from the newest checkpoint in its workdir.
 """
 
+import functools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,31 @@ _MODE = flags.DEFINE_enum(
   ['train', 'sample', 'evaluate'],
   'train: until the last step, then the two others. sample: draw held-out '
   'photos. evaluate: their loss.',
+)
+
+
+class _Steps(flags.ArgumentParser):
+  """FIRST:LAST -> two numbers of steps."""
+
+  syntactic_help = 'FIRST:LAST'
+
+  def parse(self, argument):
+    """Raises ValueError, which becomes an answer on the command line."""
+    if isinstance(argument, tuple):  # parsed before
+      return argument
+    first, _, last = argument.partition(':')
+    if not (first.isdecimal() and last.isdecimal()) or not (
+      1 <= int(first) <= int(last)
+    ):
+      raise ValueError('write FIRST:LAST, two numbers of steps: 100:110.')
+    return int(first), int(last)
+
+
+_PROFILE = flags.DEFINE(
+  _Steps(),
+  'profile',
+  None,
+  'Trace these steps of training, as in 100:110, for XProf in TensorBoard.',
 )
 
 
@@ -66,18 +92,19 @@ def run(config: ml_collections.ConfigDict) -> None:
   workdir = _WORKDIR.value or default_workdir(
     config_flags.get_config_filename(flags.FLAGS['config'])
   )
+  _check_profile(config.train.steps)
   # Missing data are noticed before the libraries below have loaded.
   sources.check(config.data.source)
 
   import jax
   import tensorflow as tf
 
-  from palette_jax import sharding
+  from palette_jax import hosts
   from palette_jax.training import loop
 
   tf.config.set_visible_devices([], 'GPU')  # they are JAX's
-  sharding.join_hosts()
-  sharding.cache_compilations()
+  hosts.join()
+  hosts.cache_compilations()
   logging.info(
     'Host %d of %d; devices %s; files go to %s.',
     jax.process_index(),
@@ -85,8 +112,21 @@ def run(config: ml_collections.ConfigDict) -> None:
     ', '.join(str(device) for device in jax.local_devices()),
     workdir,
   )
-  modes = dict(train=loop.train, sample=loop.sample, evaluate=loop.evaluate)
+  train = functools.partial(loop.train, profile=_PROFILE.value)
+  modes = dict(train=train, sample=loop.sample, evaluate=loop.evaluate)
   modes[_MODE.value](config, workdir)
+
+
+def _check_profile(num_steps):
+  """Refuses a profile of steps that no run of this command has."""
+  if _PROFILE.value is None:
+    return
+  first, last = _PROFILE.value
+  if _MODE.value != 'train' or last > num_steps:
+    raise ValueError(
+      f'--profile={first}:{last} is of steps of training, 1 to {num_steps} '
+      f'(train.steps) with --mode=train; got --mode={_MODE.value}.'
+    )
 
 
 if __name__ == '__main__':

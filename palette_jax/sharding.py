@@ -7,8 +7,6 @@ Next: palette_jax/training/optimizer.py
 """
 
 import functools
-import os
-import pathlib
 
 import jax
 import numpy as np
@@ -17,34 +15,6 @@ from jaxtyping import PyTree
 
 # Smaller parameters are cheaper to copy than to gather.
 MIN_SHARDED_SIZE = 2**16
-
-
-def join_hosts() -> None:
-  """Joins the other hosts of the run, if the environment names any.
-
-  TPU pods and SLURM steps of several tasks are recognised by JAX itself;
-  elsewhere set COORDINATOR_ADDRESS (host:port), NUM_PROCESSES and PROCESS_ID.
-  To be called before anything touches a device.
-  """
-  environment = os.environ
-  if 'COORDINATOR_ADDRESS' in environment:
-    jax.distributed.initialize(
-      environment['COORDINATOR_ADDRESS'],
-      int(environment['NUM_PROCESSES']),
-      int(environment['PROCESS_ID']),
-    )
-  elif (
-    ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
-    or int(environment.get('SLURM_STEP_NUM_TASKS', 1)) > 1
-  ):
-    jax.distributed.initialize()
-
-
-def cache_compilations() -> None:
-  """Keeps compiled programs for the next start (JAX_COMPILATION_CACHE_DIR)."""
-  if not jax.config.jax_compilation_cache_dir:
-    folder = pathlib.Path('~/.cache/palette_jax/xla').expanduser()
-    jax.config.update('jax_compilation_cache_dir', str(folder))
 
 
 @functools.cache

@@ -5,12 +5,10 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
@@ -99,6 +97,9 @@ def test_without_imagenet_the_default_config_says_what_to_do(tmp_path):
     ('colorize.py:tiny', ['--config.data.size=(60,64)'], '8; got 60x64'),
     ('colorize.py:tiny', ['--config.data.source=folder:/no'], 'no folder /no'),
     ('colorize.py:tiny', ['stray'], 'Unknown arguments.*stray'),
+    ('colorize.py:tiny', ['--profile=9'], 'profile=9: write FIRST:LAST'),
+    ('colorize.py:tiny', ['--profile=90:110'], 'training, 1 to 100 .* got --'),
+    ('jpeg.py:tiny', ['--profile=1:2', '--mode=sample'], 'got --mode=sample'),
     ('colorize.py:tyny', [], "^\nUnknown variant.*Did you mean 'tiny'"),
     ('colourise.py', [], 'no such config.*colourise.*configs/colorize.py'),
     ('colourise.py', ['--config.seed=1'], 'no such config.*colourise'),
@@ -188,39 +189,3 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
   assert last.returncode == 0, last.stderr
   assert 'Going on from step' in last.stderr
   assert sums(tmp_path / 'killed', 40) == sums(tmp_path / 'whole', 40)
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path):
-  """Two hosts of one device each, over localhost, against one of two."""
-  config = ['inpaint.py:tiny,steps=6', tmp_path / 'two', *SMALL]
-  with socket.socket() as free:
-    free.bind(('localhost', 0))
-    port = free.getsockname()[1]
-  hosts = [
-    subprocess.Popen(
-      command(*config),
-      cwd=ROOT,
-      env=environment(
-        COORDINATOR_ADDRESS=f'localhost:{port}',
-        NUM_PROCESSES='2',
-        PROCESS_ID=str(i),
-        JAX_NUM_CPU_DEVICES='1',
-      ),
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-    for i in range(2)
-  ]
-  ends = [host.communicate(timeout=600) for host in hosts]
-  assert [host.returncode for host in hosts] == [0, 0], ends
-  assert 'this model' in ends[0][0] and 'this model' not in ends[1][0]
-  config[1] = tmp_path / 'one'
-  alone = run(*config, JAX_NUM_CPU_DEVICES='2')
-  assert alone.returncode == 0, alone.stderr
-  losses = [
-    float(re.search(r'([\d.]+)  this model', out).group(1))
-    for out in (ends[0][0], alone.stdout)
-  ]
-  np.testing.assert_allclose(*losses, rtol=1e-3)

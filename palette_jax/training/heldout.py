@@ -3,7 +3,7 @@
 The examples are fixed: the same photos, holes, noise and noise levels in every
 evaluation of every run with the same seed.
 
-Next: palette_jax/training/monitor.py
+Next: palette_jax/training/profiler.py
 """
 
 import functools

@@ -31,12 +31,17 @@ from palette_jax.training import run as runs
 RECORDS = 'records.txt.gz'  # in the workdir: what it learns from
 
 
-def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
+def train(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  profile: tuple[int, int] | None = None,
+) -> state.TrainState:
   """Trains until config.train.steps, from the newest checkpoint if any.
 
   Args:
     config: of configs/.
     workdir: a folder, local or gs://, for checkpoints, curves and pictures.
+    profile: the first and the last step of a profile; None for none.
 
   Returns:
     The last state.
@@ -55,7 +60,13 @@ def train(config: ml_collections.ConfigDict, workdir: str) -> state.TrainState:
     done = int(train_state.step)
     if done < config.train.steps:
       with contextlib.closing(
-        monitor.Monitor(workdir, config.train.steps, config.train.batch)
+        monitor.Monitor(
+          workdir,
+          config.train.steps,
+          config.train.batch,
+          monitor.fastest_step(run, config.train.batch),
+          profile,
+        )
       ) as watch:
         train_state = take_steps(
           config, run, train_state, checkpoints, meta, photos, watch
@@ -95,6 +106,7 @@ def take_steps(
   batches = run.train_data.train(
     config.train.batch, start, jax.process_index(), jax.process_count()
   )
+  batches = watch.batches(batches, start)
   logging.info('Compiling, then steps %d to %d.', start + 1, last)
 
   for done in range(start, last):

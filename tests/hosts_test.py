@@ -1,0 +1,337 @@
+"""Several hosts: how they find each other, and that they train as one does."""
+
+import contextlib
+import http.server
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+import tensorflow as tf
+from configs_test import load
+from conftest import ROOT, micro
+from main_test import SMALL, command, environment
+
+from palette_jax import hosts
+from palette_jax.training import checkpoint, run, state
+
+CONFIG = 'inpaint.py:tiny,steps=6'
+
+
+@pytest.fixture
+def joined(monkeypatch):
+  """What jax.distributed.initialize is called with, in a bare environment."""
+  for name in list(os.environ):
+    if name.startswith(('SLURM_', 'TPU_', 'MEGASCALE_')):
+      monkeypatch.delenv(name)
+  for name in hosts.EXPLICIT:
+    monkeypatch.delenv(name, raising=False)
+  calls = []
+  monkeypatch.setattr(
+    jax.distributed, 'initialize', lambda *args, **more: calls.append(args)
+  )
+  return calls
+
+
+@pytest.mark.parametrize(
+  ('variables', 'calls'),
+  [
+    ({}, []),
+    (
+      {
+        'COORDINATOR_ADDRESS': 'h:1',
+        'NUM_PROCESSES': '2',
+        'PROCESS_ID': '1',
+      },
+      [('h:1', 2, 1)],
+    ),
+    ({'SLURM_STEP_NUM_TASKS': '1', 'SLURM_GPUS_ON_NODE': '8'}, []),
+    ({'SLURM_STEP_NUM_TASKS': '4'}, [()]),
+    (
+      {
+        'SLURM_STEP_NUM_TASKS': '16',
+        'SLURM_STEP_TASKS_PER_NODE': '8(x2)',
+        'SLURM_GPUS_ON_NODE': '8',
+      },
+      [()],
+    ),
+  ],
+)
+def test_hosts_join_if_there_are_others(monkeypatch, joined, variables, calls):
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+  hosts.join()
+  assert joined == calls
+
+
+@pytest.mark.parametrize(
+  ('variables', 'calls'),
+  [
+    ({}, [()]),  # a TPU VM asks its metadata
+    ({'TPU_SKIP_MDS_QUERY': '1'}, []),
+    ({'TPU_WORKER_HOSTNAMES': 'a,b'}, [()]),
+    ({'TPU_WORKER_HOSTNAMES': 'localhost'}, []),
+    ({'TPU_WORKER_HOSTNAMES': 'a', 'MEGASCALE_NUM_SLICES': '2'}, [()]),
+  ],
+)
+def test_tpus_join_if_there_are_others(monkeypatch, joined, variables, calls):
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+  before = jax.config.jax_platforms
+  try:
+    jax.config.update('jax_platforms', 'tpu,cpu')  # as JAX does where TPUs are
+    hosts.join()
+  finally:
+    jax.config.update('jax_platforms', before)
+  assert joined == calls
+
+
+@pytest.mark.parametrize(
+  ('variables', 'message'),
+  [
+    ({'COORDINATOR_ADDRESS': 'h:1'}, "NUM_PROCESSES': ''"),
+    ({'PROCESS_ID': '0'}, 'or none of them'),
+    (
+      {'COORDINATOR_ADDRESS': 'h', 'NUM_PROCESSES': '2', 'PROCESS_ID': '0'},
+      'as in host-0:8476',
+    ),
+    (
+      {'COORDINATOR_ADDRESS': 'h:1', 'NUM_PROCESSES': '2', 'PROCESS_ID': '2'},
+      "PROCESS_ID': '2'",
+    ),
+    (
+      {
+        'SLURM_STEP_NUM_TASKS': '2',
+        'SLURM_STEP_TASKS_PER_NODE': '1(x2)',
+        'SLURM_GPUS_ON_NODE': '8',
+      },
+      'ntasks-per-node=8',
+    ),
+  ],
+)
+def test_what_is_said_of_hosts_must_be_whole(
+  monkeypatch, joined, variables, message
+):
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+  with pytest.raises(ValueError, match=message):
+    hosts.join()
+  assert not joined
+
+
+def free_port(low=0):
+  """A free port, of the last 4096 if `low` is."""
+  for port in range(low, 2**16) if low else [0]:
+    with socket.socket() as free, contextlib.suppress(OSError):
+      free.bind(('localhost', port))
+      return free.getsockname()[1]
+  raise AssertionError('no port is free')
+
+
+@contextlib.contextmanager
+def metadata(index):
+  """The metadata server of worker `index` of two TPU VMs."""
+  answers = {
+    'agent-worker-number': str(index),
+    'worker-network-endpoints': 'unknown:unknown:localhost,x:y:localhost',
+    'tpu-env': "ACCELERATOR_TYPE: 'v5litepod-8'",
+  }
+
+  class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+      self.send_response(200)
+      self.end_headers()
+      self.wfile.write(answers[self.path.rpartition('/')[2]].encode())
+
+    def log_message(self, *args):
+      pass
+
+  with http.server.ThreadingHTTPServer(('localhost', 0), Handler) as server:
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f'localhost:{server.server_port}'
+    server.shutdown()
+    thread.join()
+
+
+# JAX looks for TPUs when it is imported, and then for others; only here, the
+# arrays live on CPU after all.
+FIND = """
+import os, jax
+if 'GCE_METADATA_IP' in os.environ:
+  os.environ.pop('TPU_SKIP_MDS_QUERY')  # JAX has seen no chips
+from palette_jax import hosts
+hosts.join()
+jax.config.update('jax_platforms', 'cpu')
+import numpy as np
+from jax.experimental import multihost_utils
+found = multihost_utils.process_allgather(np.array(jax.process_index()))
+print(jax.process_index(), found.tolist())
+"""
+TPU = {'JAX_FORCE_TPU_INIT': '1'}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('where', ['tpu_vm', 'gke', 'slurm'])
+def test_two_processes_find_each_other(where):
+  """JAX's own detection, told what each place tells of itself."""
+  with contextlib.ExitStack() as stack:
+    port = free_port(2**16 - 2**12)
+    processes = []
+    for i in range(2):
+      told = {
+        'tpu_vm': {
+          **TPU,
+          'GCE_METADATA_IP': stack.enter_context(metadata(i)),
+        },
+        'gke': {
+          **TPU,
+          'TPU_WORKER_HOSTNAMES': 'localhost,localhost',
+          'TPU_WORKER_ID': str(i),
+          'MEGASCALE_COORDINATOR_ADDRESS': 'localhost',
+          'MEGASCALE_NUM_SLICES': '1',
+          'MEGASCALE_SLICE_ID': '0',
+        },
+        'slurm': {
+          'SLURM_JOB_ID': str(port - (2**16 - 2**12)),
+          'SLURM_STEP_NODELIST': 'localhost',
+          'SLURM_STEP_NUM_TASKS': '2',
+          'SLURM_STEP_TASKS_PER_NODE': '2',
+          'SLURM_NTASKS': '2',
+          'SLURM_PROCID': str(i),
+          'SLURM_LOCALID': str(i),
+        },
+      }[where]
+      variables = environment(**told, JAX_COORDINATOR_PORT=str(port))
+      if 'JAX_FORCE_TPU_INIT' in told:
+        del variables['JAX_PLATFORMS']
+      processes.append(
+        subprocess.Popen(
+          [sys.executable, '-c', FIND],
+          cwd=ROOT,
+          env=variables,
+          stdout=subprocess.PIPE,
+          stderr=subprocess.PIPE,
+          text=True,
+        )
+      )
+    said = [process.communicate(timeout=300) for process in processes]
+  for i, (out, _) in enumerate(said):  # Gloo may speak first
+    assert out.endswith(f'{i} [0, 1]\n'), said
+
+
+def on_hosts(count, arguments, devices):
+  """Runs something as several hosts; their output, the first one's apart."""
+  done = subprocess.run(
+    [
+      *(sys.executable, str(ROOT / 'launch/local_hosts'), str(count)),
+      *arguments,
+    ],
+    cwd=ROOT,
+    env=environment(JAX_NUM_CPU_DEVICES=str(devices)),
+    capture_output=True,
+    text=True,
+    timeout=900,
+  )
+  assert done.returncode == 0, done.stderr
+  return done
+
+
+BATCHES = """
+import sys
+sys.path[:0] = ['.', 'tests']
+from palette_jax import hosts
+hosts.join()
+import jax, numpy as np
+from jax.experimental import multihost_utils
+from conftest import micro
+from configs_test import load
+from palette_jax import sharding
+from palette_jax.training import run
+config = micro(load('inpaint'), 'photos')
+config.train.batch = config.held_out.examples = 16  # one for each device
+made = run.build(config)
+host, count = jax.process_index(), jax.process_count()
+for k, batch in zip(range(3), made.train_data.train(16, 2, host, count)):
+  assert len(batch.record) == 16 // count
+  placed = sharding.put_batch(made.mesh, batch.examples)
+  whole = multihost_utils.process_allgather(placed, tiled=True)
+  if host == 0:
+    np.savez(f'{sys.argv[1]}/{k}.npz', **whole._asdict())
+"""
+
+
+@pytest.mark.slow
+def test_the_batches_of_two_processes_are_those_of_one(tmp_path):
+  """Bit for bit, over the end of an epoch."""
+  on_hosts(2, [sys.executable, '-c', BATCHES, str(tmp_path)], devices=8)
+  made = run.build(micro(load('inpaint'), 'photos'))
+  for k, alone in zip(range(3), made.train_data.train(16, 2)):
+    both = np.load(tmp_path / f'{k}.npz')
+    for name, array in alone.examples._asdict().items():
+      np.testing.assert_array_equal(both[name], array)
+
+
+def losses(workdir):
+  """Of every step, from the curves."""
+  found = {}
+  for file in workdir.glob('events*'):
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+      for value in event.summary.value:
+        if value.tag == 'loss':
+          found[event.step] = float(tf.make_ndarray(value.tensor))
+  return [found[step] for step in sorted(found)]
+
+
+def restored(workdir, step):
+  """The state that a run of CONFIG has saved."""
+  config = load('inpaint', 'tiny')
+  config.data.size = (16, 16)
+  config.model.update(channel_mult=(1, 1), attention_levels=())
+  made = run.build(config)
+  abstract = state.abstract_state(made.mesh, *made.recipe)
+  with contextlib.closing(checkpoint.Checkpoints(str(workdir))) as saved:
+    return saved.restore(step, abstract)
+
+
+def difference(a, b):
+  """Of two trees, in relation to their size."""
+
+  def norm(tree):
+    leaves = jax.tree.leaves(tree)
+    return np.sqrt(sum(np.sum(np.square(x, dtype=np.float64)) for x in leaves))
+
+  a, b = (jax.tree.map(np.asarray, tree) for tree in (a, b))
+  return norm(jax.tree.map(np.subtract, a, b)) / norm(a)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path):
+  """Two hosts of one device each, over localhost, against one of two.
+
+  The same command. Sums over devices are rounded in another order (3e-6 of the
+  loss), which Adam magnifies where a gradient is nothing but rounding: 8e-5 of
+  the weights after six steps.
+  """
+  one, two = tmp_path / 'one', tmp_path / 'two'
+  more = [*SMALL, '--config.train.log_every=1']
+  both = on_hosts(2, command(CONFIG, two, *more), devices=1)
+  on_hosts(1, command(CONFIG, one, *more), devices=2)
+  # One of them speaks, and writes.
+  assert both.stdout.count('this model') == 1
+  assert 'this model' not in both.stderr
+  assert re.search(r'Host 1 of 2; .*\n', both.stderr)
+  assert len(list(two.glob('events*'))) == 1
+  assert (two / 'samples/6.png').exists()
+  assert len(losses(one)) == 5  # of the first one, the curves have nothing
+  np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+  a, b = restored(one, 6), restored(two, 6)
+  assert int(a.step) == int(b.step) == 6
+  assert np.array_equal(*(jax.random.key_data(x.key) for x in (a, b)))
+  for name in ('params', 'ema_params', 'opt_state'):
+    assert difference(getattr(a, name), getattr(b, name)) < 1e-3, name
