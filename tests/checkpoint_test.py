@@ -152,19 +152,19 @@ def test_a_flipped_byte_in_any_file_is_noticed_or_harmless(tmp_path, opened):
 
 def test_checksums_depend_on_every_bit_and_not_on_the_devices():
   tree = {'x': jnp.arange(64, dtype=jnp.float32).reshape(8, 8)}
-  total = checkpoint.checksums(tree)
+  total = checkpoint.digests.of_leaves(tree)
   mesh = jax.make_mesh((8,), ('a',), axis_types=(jax.sharding.AxisType.Auto,))
   for spec in (jax.P('a'), jax.P(None, 'a')):
     layout = jax.sharding.NamedSharding(mesh, spec)
-    assert checkpoint.checksums(jax.device_put(tree, layout)) == total
+    assert checkpoint.digests.of_leaves(jax.device_put(tree, layout)) == total
   bits = np.asarray(tree['x']).view(np.uint32)
   for i in range(64):
     flipped = bits.copy()
     flipped.flat[i] ^= np.uint32(1 << (i % 32))
     other = {'x': jnp.asarray(flipped.view(np.float32))}
-    assert checkpoint.checksums(other) != total
+    assert checkpoint.digests.of_leaves(other) != total
   swapped = {'x': tree['x'][::-1]}
-  assert checkpoint.checksums(swapped) != total
+  assert checkpoint.digests.of_leaves(swapped) != total
 
 
 def test_a_step_is_saved_once(tmp_path, opened):
