@@ -96,7 +96,7 @@ def _take(workdir):
       return Lock(pathlib.Path(workdir, 'lock'))
     except (ImportError, OSError) as error:  # Windows; some network mounts
       logging.info('No locks in %s (%s): holding a lease.', workdir, error)
-  return Lease(epath.Path(workdir, 'lease.json'))
+  return Lease(epath.Path(workdir, 'lease.json'), RENEW, EXPIRE, SETTLE)
 
 
 def _myself() -> str:
@@ -149,9 +149,9 @@ class Lease:
   def __init__(
     self,
     path: epath.Path,
-    renew: float = RENEW,
-    expire: float = EXPIRE,
-    settle: float = SETTLE,
+    renew: float,
+    expire: float,
+    settle: float,
   ):
     """Takes the lease, waiting until it expires if its holder has died.
 
