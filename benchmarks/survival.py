@@ -55,9 +55,9 @@ FLAGS = [
   '--config.model.attention_levels=()',
   '--config.held_out.examples=2',
   '--config.train.batch=2',
-  '--config.train.checkpoint_every=10',
+  '--config.train.checkpoint_every=25',
 ]
-BATCHES = 'batches.txt'  # in the workdir: step and checksum of each one taken
+BATCHES = 'batches.txt'  # in the workdir: step and its rows' checksums, a line
 PHASES = 'start', 'step', 'save'
 RIVAL_EVERY = 6  # lives
 
@@ -84,20 +84,22 @@ def record_batches(path: pathlib.Path) -> None:
 
   def recorded(self, batch, start, *hosts):
     for step, taken in enumerate(take(self, batch, start, *hosts), start):
-      total = 0
-      for array in (*taken.examples, taken.record, taken.readable):
-        total = zlib.crc32(array.tobytes(), total)
-      os.write(file, f'{step} {total}\n'.encode())
+      sums = [
+        zlib.crc32(b''.join(array.tobytes() for array in row))
+        for row in zip(*taken.examples, taken.record, taken.readable)
+      ]
+      os.write(file, f'{step} {" ".join(map(str, sums))}\n'.encode())
       yield taken
 
   pipeline.Pipeline.train = recorded
 
 
-def batches(workdir: pathlib.Path) -> list[tuple[int, int]]:
-  """(step, checksum) of all batches that the lives of a workdir have taken."""
+def batches(workdir: pathlib.Path) -> list[tuple[int, list[int]]]:
+  """(step, checksum by row) of all batches that were taken in a workdir."""
   file = workdir / BATCHES
   lines = file.read_text().splitlines() if file.exists() else []
-  return [tuple(map(int, line.split())) for line in lines]
+  numbers = [list(map(int, line.split())) for line in lines]
+  return [(step, rows) for step, *rows in numbers]
 
 
 def saving(workdir: pathlib.Path) -> set[tuple[str, int]]:
@@ -216,11 +218,11 @@ def survive(folder: pathlib.Path, kills: int, seed: int) -> dict:
     phases['step'], phases['save']
   ) < min(5, kills // 4):
     phases[kill(killed, sum(phases.values()), chance)] += 1
-  until = max(batches(killed), default=(0, 0))[0] + 10
+  until = max(step for step, _ in batches(killed)) + 10
   finish(killed, until)
   finish(alone, until)
   expected = dict(batches(alone))
-  wrong = [step for step, sum_ in batches(killed) if expected[step] != sum_]
+  wrong = [step for step, rows in batches(killed) if expected[step] != rows]
   return {
     'kills': dict(phases),
     'steps': until,

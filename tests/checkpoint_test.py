@@ -180,18 +180,14 @@ def test_what_is_damaged_is_passed_over_or_was_of_no_use(two, item, damage):
   assert passed_over >= (len(files) // 4 if item != '.' else 0)
 
 
-def largest(folder, item):
-  files = (folder / f'checkpoints/3/{item}').rglob('*')
-  return max(
-    (path for path in files if path.is_file()), key=lambda p: p.stat().st_size
-  )
-
-
-def flip_weights(folder, item='ema'):
+def flip_weights(folder, item='ema', step=3, from_end=1000):
   """Flips a bit of the array bytes themselves: Orbax would load them."""
-  path = largest(folder, item)
-  whole = path.read_bytes()
-  path.write_bytes(whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:])
+  files = (folder / f'checkpoints/{step}/{item}').rglob('*')
+  files = [path for path in files if path.is_file()]
+  path = max(files, key=lambda path: path.stat().st_size)
+  changed = bytearray(path.read_bytes())
+  changed[-from_end] ^= 1
+  path.write_bytes(changed)
 
 
 @pytest.mark.parametrize('item', ['train', 'ema'])
