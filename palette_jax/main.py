@@ -4,11 +4,14 @@
   python -m palette_jax.main --config=... --workdir=... --mode=sample
 
 Any field can be set on the command line: --config.train.batch=256. A run goes
-on from the newest checkpoint in its workdir.
+on from the newest checkpoint in its workdir. Exit codes: 0 done, 75 told to
+stop and saved (start it again), 1 a mistake that the last lines explain.
 """
 
+import errno
 import functools
 import pathlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -31,6 +34,17 @@ _MODE = flags.DEFINE_enum(
   ['train', 'sample', 'evaluate'],
   'train: until the last step, then the two others. sample: draw held-out '
   'photos. evaluate: their loss.',
+)
+_UNTIL = flags.DEFINE_integer(
+  'until',
+  None,
+  'Stop after this step of training, saved; the schedule stays as it is.',
+  lower_bound=1,
+)
+_DEBUG_NANS = flags.DEFINE_bool(
+  'debug_nans',
+  False,
+  'Name the operation that makes the first NaN or infinity; slow.',
 )
 
 
@@ -79,8 +93,9 @@ def main(argv: Sequence[str]) -> None:
   console.simplify_logging()
   try:
     run(_CONFIG.value)
-  except (ValueError, FileNotFoundError, FloatingPointError) as error:
-    if not console.is_for_the_user(error):
+  except (ValueError, RuntimeError, OSError) as error:
+    full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT)
+    if not full and not console.is_for_the_user(error):
       raise
     sys.exit(f'\n{error}')
   except KeyboardInterrupt:
@@ -100,8 +115,11 @@ def run(config: ml_collections.ConfigDict) -> None:
   import tensorflow as tf
 
   from palette_jax import hosts
-  from palette_jax.training import loop
+  from palette_jax.training import loop, preemption, step
 
+  if _DEBUG_NANS.value:
+    jax.config.update('jax_debug_nans', True)
+    jax.config.update('jax_debug_infs', True)
   tf.config.set_visible_devices([], 'GPU')  # they are JAX's
   hosts.join()
   hosts.cache_compilations()
@@ -112,9 +130,28 @@ def run(config: ml_collections.ConfigDict) -> None:
     ', '.join(str(device) for device in jax.local_devices()),
     workdir,
   )
-  train = functools.partial(loop.train, profile=_PROFILE.value)
+  train = functools.partial(
+    loop.train, until=_UNTIL.value, profile=_PROFILE.value
+  )
   modes = dict(train=train, sample=loop.sample, evaluate=loop.evaluate)
-  modes[_MODE.value](config, workdir)
+  try:
+    modes[_MODE.value](config, workdir)
+  except preemption.Preempted as notice:
+    print(f'\n{notice}', file=sys.stderr)
+    sys.exit(preemption.EXIT_CODE)
+  except step.NotFinite as error:
+    sys.exit(f'\n{error}\n{how_to_repeat(error.step)}')
+
+
+def how_to_repeat(step: int) -> str:
+  """What to do about a step that gave NaN: batch and key are still its own."""
+  command = ['python', '-m', 'palette_jax.main', *sys.argv[1:]]
+  command += [f'--until={step}', '--debug_nans']
+  return (
+    'This repeats it from there, the same batch and the same noise, and names '
+    f'the operation:\n\n  {shlex.join(command)}\n\nA lower '
+    '--config.optimizer.learning_rate is the usual cure.'
+  )
 
 
 def _check_profile(num_steps):

@@ -45,11 +45,9 @@ def write(workdir: str, path: str, form: str) -> unet.UNet:
     raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
   if not pathlib.Path(path).absolute().parent.exists():
     raise FileNotFoundError(f'There is no folder for {path}.')
-  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
-    newest = checkpoints.latest()
-    if newest is None:
-      raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
-    config = checkpoints.meta(newest)['config']
+
+  def load(step):
+    config = checkpoints.meta(step)['config']
     config = {part: config[part] for part in ('model', 'objective')}
     model = unet.from_config(config['model'])
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -57,7 +55,13 @@ def write(workdir: str, path: str, form: str) -> unet.UNet:
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
       unet.shapes(model),
     )
-    params = checkpoints.restore_ema(newest, abstract)
+    return config, model, checkpoints.restore_ema(step, abstract)
+
+  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
+    found = checkpoints.load_newest(load)
+  if found is None:
+    raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
+  config, model, params = found
   tensors = _to_theirs(params, model)
   text = json.dumps(config)
   if form == 'safetensors':

@@ -2,32 +2,54 @@
 
 Orbax writes three items a step: `train` (step, params, optimizer, key), `ema`
 (the average alone, so that sampling never loads the optimizer), `meta` (the
-config, the data's fingerprint, one checksum a leaf: Orbax reads arrays whose
-bytes were flipped without complaint).
+config, the data's fingerprint, shape and checksum of every leaf: Orbax reads
+arrays whose bytes were flipped without complaint). What does not check is
+damaged, and the checkpoint before it is used.
 
-Next: palette_jax/training/run.py
+Next: palette_jax/training/lock.py
 """
 
+import hashlib
 import json
 import pathlib
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+import numpy as np
+from absl import logging
+from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from palette_jax import arrays
+from palette_jax.training import digest as digests
 from palette_jax.training import state as states
+from palette_jax.training import step as steps
 
 KEEP = 2  # if the newest turns out to be damaged, there is one before it
+
+Loaded = TypeVar('Loaded')
+
+
+class Damaged(ValueError):
+  """A checkpoint that is not, or cannot be shown to be, what was written."""
 
 
 class Checkpoints:
   """The checkpoints of one run, in workdir/checkpoints."""
 
-  def __init__(self, workdir: str):
+  def __init__(self, workdir: str, hold: Callable[[], None] | None = None):
+    """Looks at what is there.
+
+    Args:
+      workdir: of the run.
+      hold: of the run that holds the workdir, asked before every save. That run
+        alone removes what a kill has left half written, and moves what is
+        damaged; without it nothing is touched.
+    """
     self._folder = _absolute(workdir) + '/checkpoints'
+    self._hold = hold
     policies = ocp.training.preservation_policies
     policy = policies.AnyPreservationPolicy(
       [policies.LatestN(KEEP), policies.CustomSteps([0])]  # 0: imported weights
@@ -36,7 +58,10 @@ class Checkpoints:
     # Devices that hold the same array share the work of writing a large one.
     context.array.saving.min_slice_bytes_for_replica_parallel = 2**20
     self._checkpointer = ocp.training.Checkpointer(
-      self._folder, context=context, preservation_policy=policy
+      self._folder,
+      context=context,
+      preservation_policy=policy,
+      cleanup_tmp_directories=hold is not None,
     )
 
   def latest(self) -> int | None:
@@ -48,44 +73,115 @@ class Checkpoints:
     """Starts to write the state in the background; once a step.
 
     Raises:
-      RuntimeError: if the save could not be started. An earlier save that
-        failed raises here, too: a run never goes on without its checkpoints.
+      OSError: if the save could not be started, or an earlier one has failed: a
+        run never goes on without its checkpoints.
+      NotFinite: if the state is not finite.
+      InUse: if another run has taken the workdir over.
     """
     step = int(state.step)
     if self.latest() == step:
       return
-    self._checkpointer.wait()
+    if self._hold is not None:
+      self._hold()
+    self.wait()
     train, ema = _split(state)
-    sums = {'train': checksums(train), 'ema': checksums(ema)}
     items = {'train': train, 'ema': ema}
-    items['meta'] = {'json': json.dumps({**meta, 'checksums': sums})}
-    started = self._checkpointer.save_checkpointables_async(
-      step, items, force=True
-    )
+    found = {item: digests.of_leaves(tree) for item, tree in items.items()}
+    _check_finite(step, found)
+    record = {
+      **meta,
+      'shapes': {item: _shapes(tree) for item, tree in items.items()},
+      'checksums': {
+        item: {name: digest.checksum for name, digest in tree.items()}
+        for item, tree in found.items()
+      },
+    }
+    text = json.dumps(record)
+    items['meta'] = {'json': text, 'sha256': _sha256(text)}
+    try:
+      started = self._checkpointer.save_checkpointables_async(
+        step, items, force=True
+      )
+    except Exception as error:  # Orbax has many kinds for one cause
+      raise self._not_written(error) from error
     if started is None:
-      raise RuntimeError(f'Checkpoint {step} was not saved in {self._folder}.')
+      raise self._not_written('Orbax did not start to')
 
-  def close(self) -> None:
-    """Waits until everything is on disk."""
-    self._checkpointer.close()
+  def check(self) -> None:
+    """Raises as `wait` if the save in the background has failed; at once."""
+    if not self._checkpointer.is_saving_in_progress():
+      self.wait()
 
-  def meta(self, step: int) -> dict[str, Any]:
-    """What `save` was given, and the checksums.
+  def wait(self) -> None:
+    """Waits until everything is on disk.
 
     Raises:
-      ValueError: if it cannot be read.
+      OSError: if it could not be written.
     """
-    text = self._read(step, {'meta': None})['meta']['json']
     try:
-      return json.loads(text)
-    except json.JSONDecodeError as error:
-      raise _damaged(self._where(step), f'meta: {error}') from error
+      self._checkpointer.wait()
+    except Exception as error:
+      raise self._not_written(error) from error
+
+  def close(self) -> None:
+    """Waits until everything is on disk; raises as `wait`."""
+    try:
+      self._checkpointer.close()
+    except Exception as error:
+      raise self._not_written(error) from error
+
+  def load_newest(self, load: Callable[[int], Loaded]) -> Loaded | None:
+    """`load(step)` of the newest checkpoint that is whole; None without any.
+
+    Damaged ones are passed over, which is said. Who holds the workdir moves
+    them to STEP.damaged, but not before another has been read: until then it
+    may as well be the storage that cannot be reached.
+
+    Raises:
+      Damaged: if none is whole. Imported weights (step 0) do not stand in for
+        what was trained on them.
+    """
+    present = sorted(one.step for one in self._checkpointer.checkpoints)
+    trained = [step for step in present if step > 0]
+    damaged = {}
+    for step in reversed(trained or present):
+      try:
+        loaded = load(step)
+      except Damaged as error:
+        logging.warning('%s', error)
+        damaged[step] = error
+        continue
+      if damaged:
+        logging.warning('Checkpoint %d, which is whole, is used.', step)
+        self._move_away(damaged)
+      return loaded
+    if damaged:
+      raise Damaged(
+        f'None of the checkpoints {sorted(damaged)} in {self._folder} is '
+        'whole:\n' + '\n'.join(map(str, damaged.values())) + '\nNothing was '
+        'changed. If the storage can be reached, restore that folder from a '
+        'copy, or start again in another --workdir.'
+      )
+    return None
+
+  def meta(self, step: int) -> dict[str, Any]:
+    """What `save` was given, and shapes and checksums.
+
+    Raises:
+      Damaged: if it cannot be read, or has changed.
+    """
+    stored = self._read(step, {'meta': None})['meta']
+    text = stored.get('json', '')
+    if stored.get('sha256') != _sha256(text):
+      raise Damaged(f'Checkpoint {self._where(step)} is damaged: meta changed.')
+    return json.loads(text)
 
   def restore(self, step: int, abstract: states.TrainState):
     """The whole state, onto the abstract state's shardings.
 
     Raises:
-      ValueError: if it was saved by another model or its bytes have changed.
+      Damaged: if it cannot be read, or its bits have changed.
+      ValueError: if it was saved by another model.
     """
     train, ema = _split(abstract)
     loaded = self._load(step, {'train': train, 'ema': ema})
@@ -97,40 +193,79 @@ class Checkpoints:
 
   def _load(self, step, abstract):
     """Reads items whole, and only if they are what is expected."""
-    where = self._where(step)
+    where, meta = self._where(step), self.meta(step)
     for item, expected in abstract.items():
-      found = ocp.metadata(where, item).metadata
-      if not found:  # Orbax has logged why
-        raise _damaged(where, f'the structure of {item} cannot be read')
-      _check_shapes(where, found, expected)
+      _check_shapes(where, meta['shapes'][item], _shapes(expected))
     loaded = self._read(step, abstract)
-    sums = self.meta(step)['checksums']
     for item, tree in loaded.items():
-      for name, found in checksums(tree).items():
-        if sums.get(item, {}).get(name) != found:
-          raise _damaged(where, f'the bits of {item} {name} have changed')
+      for name, digest in digests.of_leaves(tree).items():
+        if meta['checksums'][item][name] != digest.checksum:
+          raise Damaged(
+            f'Checkpoint {where} is damaged: the bits of {item} {name} have '
+            'changed.'
+          )
     return loaded
 
   def _read(self, step, items):
+    """Reads on each host for itself, and fails on all of them or on none."""
+    host, loaded, failure = jax.process_index(), None, None
+    context = ocp.Context()
+    # No barriers: a host whose part is damaged would not reach them.
+    context.multiprocessing.primary_host = host
+    context.multiprocessing.active_processes = {host}
+    context.multiprocessing.barrier_sync_key_prefix = f'host{host}'
     try:
-      return self._checkpointer.load_checkpointables(step, items)
+      with context:
+        loaded = ocp.load_checkpointables(self._where(step), items)
     except Exception as error:  # Orbax has many kinds for one cause
-      raise _damaged(self._where(step), str(error).strip()) from error
+      failure = error
+    failed = multihost_utils.process_allgather(np.array(failure is not None))
+    if failed.any():
+      reason = str(failure).strip() if failure else 'another host says so'
+      raise Damaged(
+        f'Checkpoint {self._where(step)} is damaged, or cannot be read: '
+        f'{reason}'
+      ) from failure
+    return loaded
+
+  def _move_away(self, damaged: Iterable[int]):
+    if self._hold is None:
+      return
+    if jax.process_index() == 0:
+      for step in damaged:
+        source = epath.Path(self._where(step))
+        target = _unused(epath.Path(f'{source}.damaged'))
+        source.rename(target)
+        logging.warning('What is damaged is now in %s.', target)
+    multihost_utils.sync_global_devices('damaged checkpoints are moved')
+    self._checkpointer.reload()
 
   def _where(self, step):
     return f'{self._folder}/{step}'
 
+  def _not_written(self, why):
+    return OSError(
+      f'A checkpoint could not be written to {self._folder}: {why}\nIs the '
+      'disk full? The checkpoints before it are untouched: make room, and the '
+      'same command goes on from the newest.'
+    )
 
-def _damaged(where: str, why: str) -> ValueError:
-  return ValueError(
-    f'Checkpoint {where} is damaged, or cannot be reached: {why}\nIf it is '
-    'damaged, move that folder away, and the same command goes on from the '
-    'checkpoint before it.'
-  )
+
+def _unused(path: epath.Path) -> epath.Path:
+  """The path, or the first of path.2, path.3 ... that does not exist."""
+  number, free = 1, path
+  while free.exists():
+    number += 1
+    free = epath.Path(f'{path}.{number}')
+  return free
 
 
 def _absolute(workdir: str) -> str:
   return workdir if '://' in workdir else str(pathlib.Path(workdir).absolute())
+
+
+def _sha256(text: str) -> str:
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _split(state):
@@ -143,53 +278,28 @@ def _split(state):
   return train, state.ema_params
 
 
-def _names(tree) -> dict[str, Any]:
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
-    for path, leaf in leaves
-  }
+def _shapes(tree) -> dict[str, list[int]]:
+  return {name: list(leaf.shape) for name, leaf in digests.named(tree).items()}
 
 
 def _check_shapes(where, saved, expected):
   """Compares what is stored with what the config asks for, leaf by leaf."""
-  expected = jax.eval_shape(lambda tree: jax.tree.map(_bits, tree), expected)
-  saved, expected = _names(saved), _names(expected)
   for name in sorted(saved.keys() | expected.keys()):
-    found = getattr(saved.get(name), 'shape', None)
-    wanted = getattr(expected.get(name), 'shape', None)
-    if name in saved and name in expected and found == wanted:
+    if saved.get(name) == expected.get(name):
       continue
+    found, wanted = (
+      tuple(shapes[name]) if name in shapes else None
+      for shapes in (saved, expected)
+    )
     raise ValueError(
       f'Checkpoint {where} belongs to another model: {name} is '
-      f'{"missing" if name not in saved else f"{tuple(found)}"} there, and '
-      f'{"unknown" if name not in expected else f"{tuple(wanted)}"} to this '
-      'config. Use the config that it was trained with, or another --workdir.'
+      f'{found or "missing"} there, and {wanted or "unknown"} to this config. '
+      'Use the config that it was trained with, or another --workdir.'
     )
 
 
-def _bits(array: Array) -> Array:
-  """Keys as the numbers that they are on disk; other arrays as they are."""
-  key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
-  return jax.random.key_data(array) if key else array
-
-
-def checksums(tree: PyTree) -> dict[str, int]:
-  """A 32-bit sum over the bits of each leaf, by name.
-
-  It weighs each word by its position and wraps, so that it depends on every
-  bit and not on how the leaf lies over devices.
-  """
-  totals = jax.tree.map(_checksum, tree)  # all start before one is awaited
-  return {name: int(total) for name, total in _names(totals).items()}
-
-
-@jax.jit  # leaf by leaf: most have the shape of another, and compile once
-def _checksum(array: Array):
-  words = jax.lax.bitcast_convert_type(_bits(array), jnp.uint32)
-  position = jnp.zeros(words.shape, jnp.uint32)
-  for axis, size in enumerate(words.shape):
-    position = position * jnp.uint32(size) + jax.lax.broadcasted_iota(
-      jnp.uint32, words.shape, axis
-    )
-  return jnp.sum(words * (2 * position + 1), dtype=jnp.uint32)
+def _check_finite(step, found):
+  for item, tree in found.items():
+    for name, digest in tree.items():
+      if not digest.finite:
+        raise steps.NotFinite(step, f'{item} {name} is not finite')

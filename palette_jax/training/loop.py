@@ -21,8 +21,10 @@ from palette_jax import arrays, images, sharding
 from palette_jax.training import (
   checkpoint,
   heldout,
+  lock,
   monitor,
   optimizer,
+  preemption,
   state,
   step,
 )
@@ -34,6 +36,7 @@ RECORDS = 'records.txt.gz'  # in the workdir: what it learns from
 def train(
   config: ml_collections.ConfigDict,
   workdir: str,
+  until: int | None = None,
   profile: tuple[int, int] | None = None,
 ) -> state.TrainState:
   """Trains until config.train.steps, from the newest checkpoint if any.
@@ -41,6 +44,7 @@ def train(
   Args:
     config: of configs/.
     workdir: a folder, local or gs://, for checkpoints, curves and pictures.
+    until: the step to stop after, saved but not judged, if it comes earlier.
     profile: the first and the last step of a profile; None for none.
 
   Returns:
@@ -49,30 +53,51 @@ def train(
   Raises:
     ValueError, FileNotFoundError: before anything compiles, if the config does
       not fit the machine, the data or the workdir's checkpoint.
-    FloatingPointError: if the loss or its gradient is not finite.
+    InUse: if another run has the workdir.
+    Preempted: if it was told to stop; all that it has done is saved.
+    NotFinite: if the loss, its gradient or the state is not finite.
+    OSError: if a checkpoint cannot be written.
   """
-  run = runs.build(config)
-  meta = runs.meta(config, run)
-  # Closing waits for a save that is under way, also when the run fails.
-  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
+  last = config.train.steps if until is None else min(until, config.train.steps)
+  with contextlib.ExitStack() as stack:
+    hold = stack.enter_context(lock.hold(workdir))
+    must_stop = stack.enter_context(preemption.notice())
+    run = runs.build(config)
+    meta = runs.meta(config, run)
+    # Closing waits for a save that is under way, also when the run fails.
+    checkpoints = stack.enter_context(
+      contextlib.closing(checkpoint.Checkpoints(workdir, hold))
+    )
     train_state = resume_or_create(run, meta, checkpoints, workdir)
     photos = heldout.HeldOut(config.held_out, run)
     done = int(train_state.step)
-    if done < config.train.steps:
-      with contextlib.closing(
-        monitor.Monitor(
-          workdir,
-          config.train.steps,
-          config.train.batch,
-          monitor.fastest_step(run, config.train.batch),
-          profile,
+    if done < last:
+      watch = stack.enter_context(
+        contextlib.closing(
+          monitor.Monitor(
+            workdir,
+            config.train.steps,
+            config.train.batch,
+            monitor.fastest_step(run, config.train.batch),
+            profile,
+          )
         )
-      ) as watch:
-        train_state = take_steps(
-          config, run, train_state, checkpoints, meta, photos, watch
-        )
+      )
+      train_state = take_steps(
+        config,
+        run,
+        train_state,
+        last,
+        must_stop,
+        checkpoints,
+        meta,
+        photos,
+        watch,
+      )
     else:
       logging.info('Nothing to do: %s has done %d steps.', workdir, done)
+  if last < config.train.steps:
+    return train_state
 
   # A run ends by what a person wants to see: the losses and the picture.
   fresh = state.create_sharded(run.mesh, *run.recipe).params
@@ -89,16 +114,19 @@ def take_steps(
   config: ml_collections.ConfigDict,
   run: runs.Run,
   train_state: state.TrainState,
+  last: int,
+  must_stop: Callable[[int], bool],
   checkpoints: checkpoint.Checkpoints,
   meta: dict,
   photos: heldout.HeldOut,
   watch: monitor.Monitor,
 ) -> state.TrainState:
-  """From the state's step to config.train.steps; saves, measures, reports.
+  """From the state's step to the last; saves, measures, reports.
 
   What is saved and measured is the state before a step, or after the last.
+  Whatever is drawn is saved first: drawing may outlast a notice to stop.
   """
-  start, last = int(train_state.step), config.train.steps
+  start = int(train_state.step)
   names = run.train_data.source.names
   unreadable = monitor.Unreadable(names, config.data.max_unreadable)
   rate = optimizer.schedule(**config.optimizer)
@@ -110,10 +138,20 @@ def take_steps(
   logging.info('Compiling, then steps %d to %d.', start + 1, last)
 
   for done in range(start, last):
-    if done > start and done % config.train.checkpoint_every == 0:
+    stop = must_stop(done)
+    draw_now = done > start and done % config.held_out.every == 0
+    save_now = done > start and done % config.train.checkpoint_every == 0
+    if save_now or draw_now or (stop and done > start):
       watch.check()
       checkpoints.save(train_state, meta)
-    if done > start and done % config.held_out.every == 0:
+    if stop:
+      checkpoints.wait()
+      raise preemption.Preempted(
+        f'Told to stop after step {done} of {config.train.steps}, which is '
+        'saved. The same command goes on from there.'
+      )
+    checkpoints.check()
+    if draw_now:
       watch.report(done, held_out_loss=photos.loss(train_state.ema_params))
       watch.show(done, photos.sheet(train_state.ema_params))
 
@@ -138,26 +176,30 @@ def resume_or_create(
   checkpoints: checkpoint.Checkpoints,
   workdir: str,
 ) -> state.TrainState:
-  """The workdir's newest checkpoint; a fresh state if there is none."""
-  newest = checkpoints.latest()
-  if newest is not None:
-    saved = checkpoints.meta(newest)
-    names = run.train_data.source.names
+  """The workdir's newest whole checkpoint; a fresh state if there is none."""
+  names = run.train_data.source.names
+
+  def load(step):
+    saved = checkpoints.meta(step)
     runs.check_resume(saved, meta, read_names(workdir), names)
-    logging.info('Going on from step %d in %s.', newest, workdir)
+    logging.info('Going on from step %d in %s.', step, workdir)
     abstract = state.abstract_state(run.mesh, *run.recipe)
-    train_state = checkpoints.restore(newest, abstract)
-    if not runs.is_imported(saved):
-      if saved['records'] != meta['records']:
-        write_names(workdir, names)
-      return train_state
+    return saved, checkpoints.restore(step, abstract)
+
+  found = checkpoints.load_newest(load)
+  if found is None:
+    train_state = state.create_sharded(run.mesh, *run.recipe)
     describe(workdir, meta, run, train_state.params)
-    key = functools.partial(state.step_key, run.recipe[-1])
-    everywhere = sharding.replicated(run.mesh)
-    return train_state.replace(key=jax.jit(key, out_shardings=everywhere)())
-  train_state = state.create_sharded(run.mesh, *run.recipe)
+    return train_state
+  saved, train_state = found
+  if not runs.is_imported(saved):
+    if saved['records'] != meta['records']:
+      write_names(workdir, names)
+    return train_state
   describe(workdir, meta, run, train_state.params)
-  return train_state
+  key = functools.partial(state.step_key, run.recipe[-1])
+  everywhere = sharding.replicated(run.mesh)
+  return train_state.replace(key=jax.jit(key, out_shardings=everywhere)())
 
 
 def describe(
@@ -250,27 +292,32 @@ def evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
 def restore_ema(
   config: ml_collections.ConfigDict, workdir: str
 ) -> tuple[runs.Run, int, arrays.Params]:
-  """The run, the newest checkpoint's step and its EMA, without the rest.
+  """The run, the newest whole checkpoint's step and its EMA alone.
 
   Raises:
     FileNotFoundError: if there is no checkpoint.
     ValueError: if the checkpoint does not fit the config.
   """
   run = runs.build(config)
-  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
-    newest = checkpoints.latest()
-    if newest is None:
-      raise FileNotFoundError(
-        f'There is no checkpoint in {workdir}. Train first (--mode=train), or '
-        'give the --workdir of a run.'
-      )
-    saved, now = checkpoints.meta(newest), runs.meta(config, run)
+  now = runs.meta(config, run)
+
+  def load(step):
+    saved = checkpoints.meta(step)
     runs.check_model(saved, now)
-    if saved['records'] != now['records'] and not runs.is_imported(saved):
-      logging.warning(
-        'The list of images is not the one that the checkpoint was trained '
-        'on: it may have seen photos that are held out here.'
-      )
     abstract = state.abstract_state(run.mesh, *run.recipe).ema_params
-    ema_params = checkpoints.restore_ema(newest, abstract)
-  return run, newest, ema_params
+    return saved, step, checkpoints.restore_ema(step, abstract)
+
+  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
+    found = checkpoints.load_newest(load)
+  if found is None:
+    raise FileNotFoundError(
+      f'There is no checkpoint in {workdir}. Train first (--mode=train), or '
+      'give the --workdir of a run.'
+    )
+  saved, step, ema_params = found
+  if saved['records'] != now['records'] and not runs.is_imported(saved):
+    logging.warning(
+      'The list of images is not the one that the checkpoint was trained '
+      'on: it may have seen photos that are held out here.'
+    )
+  return run, step, ema_params

@@ -105,7 +105,7 @@ class Monitor:
     """Waits for the last step's metrics.
 
     Raises:
-      FloatingPointError: if its loss or gradient is not finite.
+      NotFinite: if its loss or gradient is not finite.
     """
     if self._pending is None:
       return
@@ -114,12 +114,7 @@ class Monitor:
     values = jax.tree.map(np.asarray, metrics)
     for name in ('loss', 'grad_norm'):
       if not np.isfinite(values[name]):
-        raise FloatingPointError(
-          f'Step {step}: {name} is {values[name]}. The last good checkpoint is '
-          'kept, and nothing after it was saved. The same command goes on from '
-          'there and meets the same batch again; a lower '
-          '--config.optimizer.learning_rate is the usual cure.'
-        )
+        raise steps.NotFinite(step, f'{name} is {values[name]}')
     self._rows.append(values)
 
   def report(self, step: int, **scalars: float) -> None:

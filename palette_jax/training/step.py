@@ -1,6 +1,6 @@
 """One step of training: a pure function of state and batch.
 
-Next: palette_jax/training/checkpoint.py
+Next: palette_jax/training/digest.py
 """
 
 import jax
@@ -16,6 +16,21 @@ from palette_jax.training import state as states
 
 # Noise levels are reported in classes: mostly noise first, clean image last.
 GAMMA_EDGES = (0.0, 0.01, 0.1, 0.5, 0.9, 1.0)
+
+
+class NotFinite(FloatingPointError):
+  """A step after which something is not a finite number.
+
+  Attributes:
+    step: the step, counted from one.
+  """
+
+  def __init__(self, step: int, what: str):
+    super().__init__(
+      f'Step {step}: {what}. The last good checkpoint is kept, and nothing '
+      'after it was saved.'
+    )
+    self.step = step
 
 
 def train_step(
