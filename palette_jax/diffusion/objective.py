@@ -5,7 +5,7 @@ predicts the noise (section 3), images are made by iterative refinement.
 `Regression` is the paper's baseline (section 5.1): the same network predicts
 the image in a single pass.
 
-Next: palette_jax/sharding.py
+Next: palette_jax/chips.py
 """
 
 import dataclasses
