@@ -8,9 +8,9 @@ Sources: the page of each generation in Google's Cloud TPU documentation
 (docs.cloud.google.com/tpu/docs/v5e and so on) and NVIDIA's data sheets, dense
 bf16. Interconnect: the documentation gives a chip's bandwidth, both ways, over
 all links (v5e: 400 GB/s over 4), or in older pages one way (v4: 2,400 Gbit/s
-over 6); here it is that of one link, one way. It agrees with what the same pages
-call the pod's all-reduce bandwidth: for v5e 51.2 TB/s over 256 chips is 200 GB/s
-a chip, its four links. A GPU's is that of NVLink, one way.
+over 6); here it is that of one link, one way. It agrees with what the same
+pages call the pod's all-reduce bandwidth: for v5e 51.2 TB/s over 256 chips is
+200 GB/s a chip, its four links. A GPU's is that of NVLink, one way.
 
 The clock is not published for all of them: it is the peak over the products
 that the matrix units do in a cycle (v5e: 4 units of 128x128, two operations
