@@ -108,6 +108,7 @@ def get_config(
   )
   config.train = dict(
     batch=variant.batch,
+    accumulation=1,  # micro-batches that a device takes one after another
     steps=variant.steps,
     ema_decay=0.9999,
     log_every=100,  # steps

@@ -13,10 +13,12 @@ import einops
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import ad_checkpoint
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 GROUPS = 32  # of every GroupNorm
+KEPT = 'kept'  # what rematerialisation keeps, beside a block's input
 
 # U(+-1 / sqrt(fan_in)), the initial weights of the network's first home.
 _uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
@@ -117,12 +119,19 @@ class ResBlock(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Float[Array, 'b h w c'], emb: Float[Array, 'b e']
+    self,
+    x: Float[Array, 'b h w c'],
+    emb: Float[Array, 'b e'],
+    skip: Float[Array, 'b h w c2'] | None = None,
   ) -> Float[Array, 'b h2 w2 d']:
+    """`skip` is appended to the channels in here, so that remat forgets it."""
+    if skip is not None:
+      x = jnp.concatenate([x, skip], axis=-1)
     h = nn.silu(GroupNorm(name='norm_in')(x)).astype(self.dtype)
     if self.resample is not None:
       h, x = self.resample(h), self.resample(x)
     h = conv(self.features, self.dtype, 'conv_in', dilation=self.dilation)(h)
+    h = ad_checkpoint.checkpoint_name(h, KEPT)
 
     modulation = dense(2 * self.features, jnp.float32, 'emb')(nn.silu(emb))
     scale, shift = jnp.split(modulation, 2, axis=-1)
@@ -154,6 +163,7 @@ class SelfAttention(nn.Module):
     windows = dict(i=self.windows, j=self.windows)
     h = GroupNorm(name='norm')(x).astype(self.dtype)
     qkv = dense(3 * channels, self.dtype, 'qkv')(h)
+    qkv = ad_checkpoint.checkpoint_name(qkv, KEPT)
     query, key, value = einops.rearrange(
       qkv,
       'b (i h) (j w) (three heads d) -> three (b i j) (h w) heads d',

@@ -43,8 +43,8 @@ class HeldOut:
     def loss(denoise_fn, params, examples):
       key = jax.random.key(self._seeds[0])
       levels = objective.spread(config.examples)
-      errors = objective.errors(denoise_fn, params, examples, key, levels)
-      return errors.mean()
+      chance = objective.draw(key, examples, levels)
+      return objective.errors(denoise_fn, params, examples, chance).mean()
 
     def blind_loss(examples):
       return loss(objective.blind(examples), None, examples)

@@ -19,7 +19,7 @@ from palette_jax.data import cache as caches
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
-from palette_jax.training import optimizer
+from palette_jax.training import optimizer, state
 
 # What the weights are weights of: all but the arithmetic, which any reader of
 # a checkpoint may choose.
@@ -43,6 +43,7 @@ RANGES = {  # both ends included
   'data.max_unreadable': (0.0, 1.0),
   'data.max_pixels': (1, np.inf),
   'optimizer.warmup_steps': (0, np.inf),
+  'train.accumulation': (1, np.inf),
   'train.steps': (1, np.inf),
   'train.ema_decay': (0.0, 1.0),
   'train.log_every': (1, np.inf),
@@ -58,19 +59,19 @@ class Run(NamedTuple):
 
   Attributes:
     mesh: the devices.
-    train_data: what is learnt from.
-    held_out_data: what is looked at.
     objective: what is learnt.
     denoise_fn: the network.
     recipe: arguments of state.create: model, optimizer, size, seed.
+    train_data: what is learnt from.
+    held_out_data: what is looked at.
   """
 
   mesh: jax.sharding.Mesh
-  train_data: pipeline.Pipeline
-  held_out_data: pipeline.Pipeline
   objective: objectives.Objective
   denoise_fn: arrays.DenoiseFn
   recipe: tuple
+  train_data: pipeline.Pipeline | None = None
+  held_out_data: pipeline.Pipeline | None = None
 
 
 def build(config: ml_collections.ConfigDict) -> Run:
@@ -79,13 +80,8 @@ def build(config: ml_collections.ConfigDict) -> Run:
   Raises:
     ValueError, FileNotFoundError: for whatever in the config does not fit.
   """
-  _check_numbers(config)
-  size = tuple(config.data.size)
-  model = unet.UNet(**config.model)
-  unet.check(model, *size)
-  mesh = sharding.make_mesh(config.mesh.fsdp)
-  sharding.check_batch(mesh, config.train.batch, 'train.batch')
-  sharding.check_batch(mesh, config.held_out.examples, 'held_out.examples')
+  run = assemble(config, sharding.make_mesh(config.mesh.fsdp))
+  sharding.check_batch(run.mesh, config.held_out.examples, 'held_out.examples')
   corrupt = tasks.corruption(**config.task)
   train_source, held_out_source = (
     sources.open_source(config.data.source, split)
@@ -94,7 +90,7 @@ def build(config: ml_collections.ConfigDict) -> Run:
   train_data = pipeline.Pipeline(
     source=train_source,
     corrupt=corrupt,
-    size=size,
+    size=tuple(config.data.size),
     seed=config.seed,
     min_crop=config.data.min_crop,
     max_pixels=config.data.max_pixels,
@@ -104,21 +100,33 @@ def build(config: ml_collections.ConfigDict) -> Run:
     train_data, source=held_out_source, cache=None
   )
 
-  def denoise_fn(params, y_t, cond, gamma):
+  return run._replace(train_data=train_data, held_out_data=held_out_data)
+
+
+def assemble(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> Run:
+  """A run without its data, on devices that need not be here.
+
+  Raises:
+    ValueError: for whatever in the config does not fit.
+  """
+  _check_numbers(config)
+  size = tuple(config.data.size)
+  model = unet.UNet(**config.model)
+  unet.check(model, *size)
+  sharding.check_batch(
+    mesh, config.train.batch, 'train.batch', config.train.accumulation
+  )
+  recipe = (model, optimizer.create(config.optimizer), size, config.seed)
+
+  def network(params, y_t, cond, gamma):
     return model.apply({'params': params}, y_t, cond, gamma)
 
+  layout = state.layout(mesh, *recipe).params
   return Run(
     mesh=mesh,
-    train_data=train_data,
-    held_out_data=held_out_data,
     objective=objectives.from_config(config.objective),
-    denoise_fn=denoise_fn,
-    recipe=(
-      model,
-      optimizer.create(config.optimizer),
-      size,
-      config.seed,
-    ),
+    denoise_fn=sharding.per_device(network, mesh, layout, unet.dtypes(model)),
+    recipe=recipe,
   )
 
 

@@ -1,0 +1,57 @@
+"""What the network has to compute: operations that cannot be done without.
+
+Model FLOPs: two for each multiply-add of the convolutions, dense layers and
+attention products, counted in the traced network; three times as many for
+training, since each product has two more for its gradients. What is computed
+again for the gradient (remat), padding and everything between the products is
+not counted, so that a faster program has a higher share of the chip's peak.
+
+Next: palette_jax/diffusion/schedule.py
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from palette_jax.models import unet
+
+
+@functools.cache
+def forward(model: unet.UNet, height: int, width: int) -> int:
+  """Model FLOPs of one image going through the network once."""
+  image = jax.ShapeDtypeStruct([1, height, width, 3], jnp.float32)
+  gamma = jax.ShapeDtypeStruct([1], jnp.float32)
+
+  def network(params, y_t, cond, gamma):
+    return model.apply({'params': params}, y_t, cond, gamma)
+
+  traced = jax.make_jaxpr(network)(unet.shapes(model), image, image, gamma)
+  return count(traced.jaxpr)
+
+
+def training_step(model: unet.UNet, height: int, width: int, batch: int) -> int:
+  """Model FLOPs of one step of training on a global batch."""
+  return 3 * batch * forward(model, height, width)
+
+
+def count(jaxpr: core.Jaxpr) -> int:
+  """Model FLOPs of a traced function, and of all that it calls."""
+  total = 0
+  for eqn in jaxpr.eqns:
+    if eqn.primitive.name == 'dot_general':
+      (contracted, _), _ = eqn.params['dimension_numbers']
+      shape = eqn.invars[0].aval.shape
+      depth = math.prod(shape[axis] for axis in contracted)
+      total += 2 * depth * eqn.outvars[0].aval.size
+    elif eqn.primitive.name == 'conv_general_dilated':
+      kernel = eqn.invars[1].aval
+      features = eqn.params['dimension_numbers'].rhs_spec[0]
+      depth = kernel.size // kernel.shape[features]
+      total += 2 * depth * eqn.outvars[0].aval.size
+    else:
+      times = eqn.params.get('length', 1) if eqn.primitive.name == 'scan' else 1
+      total += times * sum(map(count, core.jaxprs_in_params(eqn.params)))
+  return total
