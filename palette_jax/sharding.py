@@ -212,6 +212,20 @@ def _gather(axis, dtype):
   return function
 
 
+def whole(mesh: Mesh, params: PyTree, dtypes: PyTree) -> PyTree:
+  """All parameters on every device, each rounded to what it is used in.
+
+  For what goes through the network many times: sampling.
+  """
+
+  def leaf(array, dtype):
+    return jax.lax.with_sharding_constraint(
+      array.astype(dtype), replicated(mesh)
+    )
+
+  return jax.tree.map(leaf, params, dtypes)
+
+
 def micro_batches(mesh: Mesh, batch: PyTree, count: int) -> PyTree:
   """[b, ...] -> [count, b / count, ...]; every device splits its own rows.
 

@@ -37,19 +37,20 @@ def test_a_program_s_collectives_are_what_devices_send():
   assert summed.sent == 2 * 140 * 3 / 4  # scattered, then gathered
 
 
-def slice_of(name, sides, kind):
-  device = collections.namedtuple('Device', 'coords device_kind')
+def slice_of(generation, *sides):
+  """A slice without its compiler: devices that have a place, no more."""
+  device = collections.namedtuple('Device', 'coords')
   devices = [
-    device(tuple(reversed(place)), kind)
-    for place in np.ndindex(tuple(reversed(sides)))
+    device(tuple(reversed(place))) for place in np.ndindex(*reversed(sides))
   ]
-  return topology.Topology(name, chips.of(devices[0]), sides, devices)
+  name = f'{generation}:{"x".join(map(str, sides))}'
+  return topology.Topology(name, chips.tpus()[generation], sides, devices)
 
 
 def test_only_closed_rings_have_two_links_an_axis():
-  pod = slice_of('v5e:16x16', (16, 16), 'TPU v5 lite')
-  part = slice_of('v5e:4x8', (4, 8), 'TPU v5 lite')
-  cube = slice_of('v5p:4x4x8', (4, 4, 8), 'TPU v5')
+  pod = slice_of('v5e', 16, 16)
+  part = slice_of('v5e', 4, 8)
+  cube = slice_of('v5p', 4, 4, 8)
   assert topology.links(pod, range(256)) == 4
   assert topology.links(pod, range(16)) == 2
   assert topology.links(pod, range(8)) == 1
@@ -166,7 +167,7 @@ def test_parameters_are_gathered_in_the_type_they_are_used_in():
 
 
 def test_remedies_are_tried_from_the_cheapest(monkeypatch):
-  pod = slice_of('v5e:4x4', (4, 4), 'TPU v5 lite')
+  pod = slice_of('v5e', 4, 4)
   monkeypatch.setattr(topology, 'describe', lambda name: pod)
   config = config_of(remat=False)
   config.train.batch = 64
@@ -199,11 +200,9 @@ def test_without_the_compiler_it_says_what_to_install(monkeypatch):
 
 
 def made(chips_, seconds):
-  sides = (4, chips_ // 4)
-  pod = slice_of(f'v5e:4x{chips_ // 4}', sides, 'TPU v5 lite')
   return plan.Plan(
     mode='train',
-    topology=pod,
+    topology=slice_of('v5e', 4, chips_ // 4),
     settings=dict(fsdp=8, accumulation=1, remat=True),
     batch=8 * chips_,
     arguments=2**30,
@@ -227,7 +226,7 @@ def test_a_plan_adds_up():
   text = report.text(one, config)
   assert '6.9 days' in text and '1,333 chip-hours' in text
   table = report.table([one, made(16, 0.2)], config)
-  assert table.count('\n') == 3 and '| v5e:4x4 | 8 |' in table
+  assert table.count('\n') == 3 and '| v5e:4x4 | 8 | fsdp 8, remat |' in table
   picture = report.scaling([one, made(16, 0.2)])
   assert len(set(picture.get_flattened_data())) > 3
 

@@ -85,7 +85,7 @@ class UNet(nn.Module):
     )(gamma)
 
     h = jnp.concatenate([cond, y_t], axis=-1).astype(self.dtype)
-    h = blocks.conv(levels[0], self.dtype, 'conv_in')(h)
+    h = blocks.Conv(levels[0], self.dtype, name='conv_in')(h)
     skips = [h]
     for level, features in enumerate(levels):
       for i in range(self.num_res_blocks):
@@ -110,7 +110,7 @@ class UNet(nn.Module):
         h = self._resample(h, emb, features, f'up{level}_resample')
 
     h = nn.silu(blocks.GroupNorm(name='norm_out')(h))
-    return blocks.conv(3, jnp.float32, 'conv_out', zero=True)(h)
+    return blocks.Conv(3, jnp.float32, zero=True, name='conv_out')(h)
 
   def _block(
     self, h, emb, features, name, dilation=1, resample=None, skip=None
@@ -150,8 +150,8 @@ class UNet(nn.Module):
       move = blocks.downsample if down else blocks.upsample
       return self._block(h, emb, features, name, resample=move)
     if down:
-      return blocks.conv(features, self.dtype, name, stride=2)(h)
-    return blocks.conv(features, self.dtype, name)(blocks.upsample(h))
+      return blocks.Conv(features, self.dtype, stride=2, name=name)(h)
+    return blocks.Conv(features, self.dtype, name=name)(blocks.upsample(h))
 
 
 @functools.cache  # tracing the network takes time

@@ -179,8 +179,7 @@ def _lower(config, run, mode):
     return loop.compile_step(config, run).lower(abstract, examples)
 
   def restore(params, cond, mask, seed):
-    key = jax.random.key(seed)
-    return run.objective.restore(run.denoise_fn, params, cond, mask, key)
+    return run.restore(params, cond, mask, jax.random.key(seed))
 
   seed = jax.ShapeDtypeStruct([], jnp.uint32)
   function = jax.jit(restore, out_shardings=rows)

@@ -50,8 +50,7 @@ class HeldOut:
       return loss(objective.blind(examples), None, examples)
 
     def restore(params, cond, mask, seed):
-      key = jax.random.key(seed)
-      return objective.restore(run.denoise_fn, params, cond, mask, key)
+      return run.restore(params, cond, mask, jax.random.key(seed))
 
     jit = functools.partial(
       jax.jit, compiler_options=sharding.compiler_options()

@@ -6,13 +6,14 @@ Next: palette_jax/training/heldout.py
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 from absl import logging
+from jaxtyping import Array
 
 from palette_jax import arrays, sharding, tasks
 from palette_jax.data import cache as caches
@@ -60,7 +61,9 @@ class Run(NamedTuple):
   Attributes:
     mesh: the devices.
     objective: what is learnt.
-    denoise_fn: the network.
+    denoise_fn: the network, with parameters that lie as the state's.
+    restore: (params, cond, mask, key) -> images; the objective's, with the
+      network.
     recipe: arguments of state.create: model, optimizer, size, seed.
     train_data: what is learnt from.
     held_out_data: what is looked at.
@@ -69,6 +72,7 @@ class Run(NamedTuple):
   mesh: jax.sharding.Mesh
   objective: objectives.Objective
   denoise_fn: arrays.DenoiseFn
+  restore: Callable[..., Array]
   recipe: tuple
   train_data: pipeline.Pipeline | None = None
   held_out_data: pipeline.Pipeline | None = None
@@ -121,11 +125,20 @@ def assemble(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> Run:
   def network(params, y_t, cond, gamma):
     return model.apply({'params': params}, y_t, cond, gamma)
 
-  layout = state.layout(mesh, *recipe).params
+  layout, dtypes = state.layout(mesh, *recipe).params, unet.dtypes(model)
+  everywhere = jax.tree.map(lambda _: sharding.replicated(mesh), layout)
+  objective = objectives.from_config(config.objective)
+  denoise_whole_fn = sharding.per_device(network, mesh, everywhere, dtypes)
+
+  def restore(params, cond, mask, key):
+    params = sharding.whole(mesh, params, dtypes)
+    return objective.restore(denoise_whole_fn, params, cond, mask, key)
+
   return Run(
     mesh=mesh,
-    objective=objectives.from_config(config.objective),
-    denoise_fn=sharding.per_device(network, mesh, layout, unet.dtypes(model)),
+    objective=objective,
+    denoise_fn=sharding.per_device(network, mesh, layout, dtypes),
+    restore=restore,
     recipe=recipe,
   )
 
