@@ -90,7 +90,7 @@ def get_config(
     resblock_updown=True,  # False: resample by plain convolutions
     noise_level='gamma_root',  # gamma, time_step: for imported weights
     dtype='bfloat16',  # of the arithmetic; parameters are float32
-    remat=False,  # True: less memory, more time
+    remat=False,  # True: less memory, a little more time
   )
   config.objective = dict(
     name='diffusion',  # or regression

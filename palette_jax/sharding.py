@@ -178,8 +178,8 @@ def per_device(
     return _gather(spec.index('fsdp'), dtype)(part) if 'fsdp' in spec else part
 
   def local(params, y_t, cond, gamma):
-    whole = jax.tree.map(gather, params, specs, dtypes)
-    return network(whole, y_t, cond, gamma)
+    gathered = jax.tree.map(gather, params, specs, dtypes)
+    return network(gathered, y_t, cond, gamma)
 
   # With check_vma, what differs from device to device would be part of types,
   # and the sum of a small parameter's gradient would move into the network.

@@ -128,8 +128,7 @@ def config_of(**model):
   return config
 
 
-@pytest.mark.parametrize('fsdp', [1, 4])
-@pytest.mark.parametrize('accumulation', [1, 2])
+@pytest.mark.parametrize(('fsdp', 'accumulation'), [(1, 1), (4, 2)])
 def test_gradients_are_summed_in_float32(monkeypatch, fsdp, accumulation):
   """In a bf16 program: what it says before XLA, and what XLA makes of it."""
   monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
@@ -177,6 +176,21 @@ def test_remedies_are_tried_from_the_cheapest(monkeypatch):
   assert [t.get('train.accumulation') for t in tried] == [None, None, 2, 4]
   sampled = list(plan.remedies(config, 'v5e:4x4', 'sample'))
   assert sampled == [{'train.batch': 32}, {'train.batch': 16}]
+
+
+@pytest.mark.parametrize(
+  'message',
+  [
+    'Ran out of memory in memory space hbm. Used 16.01G of 15.75G hbm.',
+    'the total memory required (16.01G) exceeds available HBM (15.75G).',
+  ],
+)
+def test_what_does_not_fit_is_said_in_numbers(message):
+  config = config_of()
+  config.train.batch = 32
+  error = plan._does_not_fit(config, slice_of('v5e', 4, 4), message)
+  assert '2 images a device need 16.0 GiB of 15.75 GiB' in str(error)
+  assert 'mesh.fsdp=1, model.remat=False' in str(error)
 
 
 @pytest.mark.parametrize(

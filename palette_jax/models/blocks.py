@@ -145,7 +145,7 @@ class ResBlock(nn.Module):
     """`skip` is appended to the channels in here, so that remat forgets it."""
     if skip is not None:
       x = jnp.concatenate([x, skip], axis=-1)
-    h = nn.silu(GroupNorm(name='norm_in')(x)).astype(self.dtype)
+    h = nn.silu(GroupNorm(name='norm_in')(x).astype(self.dtype))
     if self.resample is not None:
       h, x = self.resample(h), self.resample(x)
     h = Conv(self.features, self.dtype, dilation=self.dilation, name='conv_in')(
@@ -155,14 +155,14 @@ class ResBlock(nn.Module):
 
     modulation = dense(2 * self.features, jnp.float32, 'emb')(nn.silu(emb))
     scale, shift = jnp.split(modulation, 2, axis=-1)
-    h = nn.silu(GroupNorm(name='norm_out')(h, 1.0 + scale, shift))
+    h = GroupNorm(name='norm_out')(h, 1.0 + scale, shift).astype(self.dtype)
     h = Conv(
       self.features,
       self.dtype,
       dilation=self.dilation,
       zero=True,
       name='conv_out',
-    )(h.astype(self.dtype))
+    )(nn.silu(h))
     if x.shape[-1] != self.features:
       x = Conv(self.features, self.dtype, size=1, name='shortcut')(x)
     return x + h

@@ -45,8 +45,8 @@ class UNet(nn.Module):
     resblock_updown: resample inside a residual block; else by a convolution.
     noise_level: how gamma is embedded, one of embeddings.POSITIONS.
     dtype: of the arithmetic, 'bfloat16' or 'float32'.
-    remat: forget what is inside each block and compute it again for the
-      gradient: less memory, more time, the same numbers.
+    remat: forget what is inside each block, but for blocks.KEPT, and compute
+      it again for the gradient: less memory, the same numbers.
   """
 
   channels: int = 256

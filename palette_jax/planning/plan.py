@@ -9,6 +9,7 @@ Next: palette_jax/planning/report.py
 """
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -26,7 +27,9 @@ from palette_jax.training import loop, state
 from palette_jax.training import run as runs
 
 MODES = ('train', 'sample')
-_BEYOND = re.compile(r'(Used|hbm usage >=) ([\d.]+)([KMGT])')
+# A sixteenth of the state is little, and its arrays still fill the TPU's tiles.
+SHARES = 16
+_SIZE = re.compile(r'\b([\d.]+)([KMGT])\b')
 
 
 class Plan(NamedTuple):
@@ -202,14 +205,17 @@ def _seconds(topology, mesh):
 
 
 def _does_not_fit(config, topology, message):
-  needs = 0
-  if found := _BEYOND.search(message):
-    needs = float(found[2]) * 2.0 ** dict(K=10, M=20, G=30, T=40)[found[3]]
-  per_chip = config.train.batch / len(topology.devices)
+  # First what it needs, then what there is: 'Used 16.01G of 15.75G hbm'.
+  sizes = [
+    float(number) * 2.0 ** dict(K=10, M=20, G=30, T=40)[unit]
+    for number, unit in _SIZE.findall(message)
+  ]
+  needs, has = (sizes + [0.0, 0.0])[:2]
+  per_device = config.train.batch / len(topology.devices)
   known = f'{needs / 2**30:.1f} GiB' if needs else 'more'
   return DoesNotFit(
-    f'{topology.name}: {per_chip:g} images a device need {known} of '
-    f'{topology.chip.hbm_bytes / 2**30:.0f} GiB, with '
+    f'{topology.name}: {per_device:g} images a device need {known} of '
+    f'{(has or topology.chip.hbm_bytes) / 2**30:.2f} GiB, with '
     f'mesh.fsdp={config.mesh.fsdp}, model.remat={config.model.remat}, '
     f'train.accumulation={config.train.accumulation}.',
     int(needs),
@@ -221,7 +227,7 @@ def remedies(
 ) -> Iterator[dict[str, int | bool]]:
   """What to change, so that it may fit: each includes those before.
 
-  First what costs least: the state over all devices, then remat, then ever
+  First what costs least: the state over SHARES devices, then remat, then ever
   smaller micro-batches; of sampling, ever smaller batches.
   """
   devices = len(topologies.describe(name).devices)
@@ -232,8 +238,8 @@ def remedies(
       batch //= 2
       yield {'train.batch': batch}
     return
-  if config.mesh.fsdp < devices:
-    changes['mesh.fsdp'] = devices
+  if config.mesh.fsdp < (shares := math.gcd(SHARES, devices)):
+    changes['mesh.fsdp'] = shares
     yield dict(changes)
   if not config.model.remat:
     changes['model.remat'] = True
