@@ -62,6 +62,8 @@ class Ours:
 
     function = functools.partial(
       step.train_step,
+      mesh=sharding.make_mesh(devices=jax.devices()[:1]),
+      accumulation=1,
       denoise_fn=denoise_fn,
       objective=objective.Diffusion(levels, levels),
       optimizer=optimizer,

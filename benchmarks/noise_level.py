@@ -69,7 +69,8 @@ def measure(name: str, seed: int) -> dict:
   @jax.jit
   def errors(params, examples):
     levels = run.objective.spread(EXAMPLES.value)
-    return run.objective.errors(run.denoise_fn, params, examples, key, levels)
+    chance = run.objective.draw(key, examples, levels)
+    return run.objective.errors(run.denoise_fn, params, examples, chance)
 
   @jax.jit
   def below(params, cond):

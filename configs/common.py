@@ -90,7 +90,7 @@ def get_config(
     resblock_updown=True,  # False: resample by plain convolutions
     noise_level='gamma_root',  # gamma, time_step: for imported weights
     dtype='bfloat16',  # of the arithmetic; parameters are float32
-    remat=False,  # True: less memory, more time
+    remat=False,  # True: less memory, a little more time
   )
   config.objective = dict(
     name='diffusion',  # or regression
@@ -108,6 +108,7 @@ def get_config(
   )
   config.train = dict(
     batch=variant.batch,
+    accumulation=1,  # micro-batches that a device takes one after another
     steps=variant.steps,
     ema_decay=0.9999,
     log_every=100,  # steps

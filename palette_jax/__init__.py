@@ -8,10 +8,12 @@ The package reads like a book, in the order in which an image travels:
   data/                   file or record -> batch of examples, by (seed, step)
   models/                 the network
   diffusion/              schedules, noising, loss, sampler: pure mathematics
+  chips.py                what accelerators can do
   sharding.py             one host's rows -> one array over all devices
   training/               state, step, checkpoints, held-out photos, the loop
   evaluation/             the protocol of the paper
   interop/                weights from other projects, and ours for them
+  planning/               runs compiled before their machine is rented
   console.py, settings.py what the terminal shows, and says
   cli.py                  the `palette` command
   hosts.py                the other hosts of a run, found

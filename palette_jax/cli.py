@@ -3,6 +3,7 @@
   palette import --from=janspiry 200_Network_ema.pth weights/places2
   palette export runs/colorize colorize.safetensors
   palette inspect --config=configs/inpaint.py:tiny inpaint.png
+  palette plan --config=configs/colorize.py --topology=v5e:16x16
 
 Each subcommand calls one function elsewhere.
 
@@ -23,7 +24,7 @@ from palette_jax import console, settings
 def main(argv: Sequence[str] | None = None) -> None:
   """Does what the command line says; whatever is wrong is one sentence."""
   argv, config = list(sys.argv[1:] if argv is None else argv), None
-  if argv[:1] == ['inspect']:
+  if argv[:1] in (['inspect'], ['plan']):
     config, argv = settings.take(argv)
   args = parser().parse_args(argv, argparse.Namespace(config=config))
   flags.FLAGS.mark_as_parsed()  # by argparse; absl's logging asks for it
@@ -96,7 +97,37 @@ def parser() -> argparse.ArgumentParser:
   )
   command.add_argument('file', metavar='OUT.png')
   command.set_defaults(run=inspect_data)
+
+  _add_plan(commands)
   return palette
+
+
+def _add_plan(commands):
+  command = commands.add_parser(
+    'plan',
+    usage='palette plan --config=configs/NAME.py[:VARIANT] '
+    '[--config.FIELD=VALUE ...] --topology=v5e:16x16[,v5p:4x4x4,...] '
+    '[--batch N | --per-chip N] [--mode MODE] [--scaling OUT.png]',
+    help='compile a config for TPUs that are not here: memory, speed, cost',
+  )
+  command.add_argument(
+    '--topology', required=True, help='slices, by commas: GENERATION:SIDES'
+  )
+  images = command.add_mutually_exclusive_group()
+  images.add_argument(
+    '--batch', type=int, help="images on all chips; the config's by default"
+  )
+  images.add_argument('--per-chip', type=int, help='images on each chip')
+  command.add_argument(
+    '--mode',
+    choices=['train', 'sample'],
+    default='train',
+    help='train: one step; sample: all steps of the sampler for a batch',
+  )
+  command.add_argument(
+    '--scaling', metavar='OUT.png', help='draws the speed over the slices'
+  )
+  command.set_defaults(run=plan_run)
 
 
 def import_weights(args: argparse.Namespace) -> None:
@@ -154,6 +185,27 @@ def inspect_data(args: argparse.Namespace) -> None:
   text = survey.report(args.config, args.records)
   report.write_text(text)
   print(f'{text}\nThis report is {report}.')
+
+
+def plan_run(args: argparse.Namespace) -> None:
+  """palette plan."""
+  if args.config is None:
+    raise ValueError(
+      'What shall be planned? Give --config=configs/NAME.py, as in\n  palette '
+      'plan --config=configs/colorize.py --topology=v5e:16x16'
+    )
+  picture = args.scaling and _check_picture(args.scaling)
+  from palette_jax.planning import command
+
+  logging.set_verbosity(logging.INFO)  # compiling takes minutes
+  command.run(
+    args.config,
+    args.topology.split(','),
+    args.mode,
+    batch=args.batch,
+    per_chip=args.per_chip,
+    picture=picture,
+  )
 
 
 def _check_picture(file: str) -> epath.Path:

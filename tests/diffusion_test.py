@@ -13,6 +13,11 @@ TRAIN = schedule.linear(1e-6, 0.01, 2000)
 SHORT = schedule.linear(1e-3, 0.5, 60)
 
 
+def errors_of(task, denoise_fn, params, batch, gamma=None):
+  chance = task.draw(jax.random.key(0), batch, gamma)
+  return task.errors(denoise_fn, params, batch, chance)
+
+
 def batch_of(size=4, hole=True, seed=0):
   draw = np.random.default_rng(seed)
   target = draw.uniform(-1, 1, [size, 8, 8, 3]).astype(np.float32)
@@ -86,7 +91,7 @@ def test_weights_enter_the_loss_and_the_truth_is_what_is_asked():
 
   def errors(**choice):
     task = objective.Diffusion(TRAIN, SHORT, **choice)
-    return task.errors(zero, None, batch, jax.random.key(0), gamma)
+    return errors_of(task, zero, None, batch, gamma)
 
   plain, weighted = errors(), errors(weighting='min_snr')
   factor = process.weight('min_snr', 'eps', gamma)
@@ -114,7 +119,7 @@ def test_the_network_sees_the_same_known_pixels_in_training_and_sampling():
     return jnp.zeros_like(y_t)
 
   task = objective.Diffusion(TRAIN, SHORT)
-  task.errors(spy, None, batch, jax.random.key(0)).mean()
+  errors_of(task, spy, None, batch).mean()
   jax.effects_barrier()
   training = len(seen)
   task.restore(spy, None, batch.cond, batch.mask, jax.random.key(1))
@@ -131,7 +136,7 @@ def test_loss_of_a_constant_guess_is_the_noise_s_moment(norm):
   batch = batch_of(size=64, hole=True)
   task = objective.Diffusion(TRAIN, SHORT, norm)
   zero = lambda params, y_t, cond, gamma: jnp.zeros_like(y_t)  # noqa: E731
-  errors = task.errors(zero, None, batch, jax.random.key(0))
+  errors = errors_of(task, zero, None, batch)
   stated = {'l1': np.sqrt(2 / np.pi), 'l2': 1.0}[norm]
   assert abs(errors.mean() - stated) < 0.03
   assert np.array_equal(errors.count, 3 * batch.mask.sum((1, 2, 3)))
@@ -143,7 +148,7 @@ def test_loss_has_no_gradient_outside_the_mask():
 
   def loss(image):
     guess = lambda params, *_: params  # noqa: E731
-    return task.errors(guess, image, batch, jax.random.key(0)).mean()
+    return errors_of(task, guess, image, batch).mean()
 
   gradient = jax.grad(loss)(jnp.full(batch.target.shape, 5.0))
   hole = np.broadcast_to(batch.mask > 0.5, gradient.shape)
@@ -293,7 +298,7 @@ def test_blind_is_the_best_multiple_of_what_it_sees(prediction):
   blind = task.blind(batch)
 
   def loss(denoise_fn):
-    return task.errors(denoise_fn, None, batch, jax.random.key(0), gamma).mean()
+    return errors_of(task, denoise_fn, None, batch, gamma).mean()
 
   if prediction == 'eps':
     exact = loss(gaussian_denoiser(0.3, 0.4))
@@ -306,9 +311,9 @@ def test_regression_predicts_the_image_and_blind_its_mean():
   batch = batch_of(hole=False)
   task = objective.Regression()
   perfect = lambda params, *_: jnp.asarray(batch.target)  # noqa: E731
-  assert task.errors(perfect, None, batch, jax.random.key(0)).mean() == 0
+  assert errors_of(task, perfect, None, batch).mean() == 0
   blind = task.blind(batch)
-  loss = task.errors(blind, None, batch, jax.random.key(0)).mean()
+  loss = errors_of(task, blind, None, batch).mean()
   variance = batch.target.var(axis=(0, 1, 2)).mean()
   assert np.isclose(loss, variance, rtol=1e-4)
 
@@ -320,7 +325,7 @@ def test_regression_s_slot_shows_nothing_of_the_hole():
     seen.append((y_t, gamma))
     return y_t
 
-  objective.Regression().errors(spy, None, batch, jax.random.key(0))
+  errors_of(objective.Regression(), spy, None, batch)
   (y_t, gamma), *_ = seen
   assert np.array_equal(y_t, np.where(batch.mask > 0.5, 0, batch.target))
   assert not gamma.any()

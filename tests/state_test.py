@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import optax
 import pytest
@@ -22,16 +23,23 @@ def parts():
   return config, run.build(config)
 
 
+@pytest.fixture(scope='module')
+def alone(parts):
+  """One device, the whole batch at once."""
+  return train(parts, mesh_of(1, 1))
+
+
 def batches(parts, count, size=8):
   config, built = parts
   stream = built.train_data.train(size)
   return [next(stream).examples for _ in range(count)]
 
 
-def train(parts, mesh, count=3):
+def train(parts, mesh, count=3, accumulation=1):
   """States and metrics of `count` steps on a mesh."""
-  config, built = parts
-  built = built._replace(mesh=mesh)
+  config = ml_collections.ConfigDict(parts[0])
+  config.train.accumulation = accumulation
+  built = run.assemble(config, mesh)
   current = state.create_sharded(mesh, *built.recipe)
   train_step = loop.compile_step(config, built)
   metrics = []
@@ -70,11 +78,13 @@ def test_one_step_is_adam_on_the_mean_loss(parts):
   """The same step written out, without jit, mesh or donation."""
   config, built = parts
   current = jax.jit(lambda: state.create(*built.recipe))()
-  batch = jax.tree.map(jnp.asarray, batches(parts, 1)[0])
-  key = jax.random.fold_in(current.key, 0)
+  key_holes, key = jax.random.split(jax.random.fold_in(current.key, 0))
+  batch = process.complete(batches(parts, 1)[0], key_holes)
 
   def loss_fn(params):
-    return built.objective.errors(built.denoise_fn, params, batch, key).mean()
+    chance = built.objective.draw(key, batch)
+    errors = built.objective.errors(built.denoise_fn, params, batch, chance)
+    return errors.mean()
 
   loss, grads = jax.jit(jax.value_and_grad(loss_fn))(current.params)
   after, metrics = train(parts, mesh_of(1, 1), count=2)
@@ -83,23 +93,46 @@ def test_one_step_is_adam_on_the_mean_loss(parts):
   assert int(after.step) == 2
 
 
-def test_one_device_equals_eight_and_any_mesh(parts):
+@pytest.mark.parametrize(
+  ('data', 'fsdp', 'accumulation'),
+  [(8, 1, 1), (2, 4, 1), (4, 2, 1), (1, 1, 4), (1, 2, 4)],
+)
+def test_any_mesh_and_accumulation_equal_one_device(
+  parts, alone, monkeypatch, data, fsdp, accumulation
+):
   """To 1e-5 in the loss after three steps: only the order of sums differs.
 
   To a tenth of one step of Adam in the weights: where the true gradient is
   zero (a bias before a normalisation), Adam magnifies the rounding.
   """
-  one, alone = train(parts, mesh_of(1, 1))
-  for shape in [(8, 1), (2, 4)]:
-    many, metrics = train(parts, mesh_of(*shape))
-    for a, b in zip(alone, metrics):
-      np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-5)
-      np.testing.assert_allclose(a['counts'], b['counts'])
-      np.testing.assert_allclose(a['errors'], b['errors'], rtol=1e-4)
-    for a, b in zip(
-      jax.tree.leaves(one.ema_params), jax.tree.leaves(many.ema_params)
-    ):
-      np.testing.assert_allclose(a, b, atol=1e-4)
+  monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
+  one, wanted = alone
+  many, metrics = train(parts, mesh_of(data, fsdp), accumulation=accumulation)
+  kernel = many.params['down0_block0']['conv_in']['kernel']
+  assert kernel.sharding.is_fully_replicated == (fsdp == 1)
+  for a, b in zip(wanted, metrics):
+    np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-5)
+    np.testing.assert_allclose(a['counts'], b['counts'])
+    np.testing.assert_allclose(a['errors'], b['errors'], rtol=1e-4)
+    np.testing.assert_allclose(a['grad_norm'], b['grad_norm'], rtol=1e-4)
+  for a, b in zip(
+    jax.tree.leaves(one.ema_params), jax.tree.leaves(many.ema_params)
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_images_are_the_same_on_any_mesh(parts, monkeypatch):
+  monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
+  config, cond = parts[0], batches(parts, 1)[0].cond
+  drawn = []
+  for mesh in mesh_of(1, 1), mesh_of(2, 4):
+    built = run.assemble(config, mesh)
+    params = state.create_sharded(mesh, *built.recipe).ema_params
+    # Fresh weights predict nothing; a shift shows whether all of them are used.
+    params = jax.tree.map(lambda x: x + 0.01, params)
+    placed = sharding.put_same(mesh, (cond, np.ones_like(cond[..., :1])))
+    drawn.append(jax.jit(built.restore)(params, *placed, jax.random.key(0)))
+  np.testing.assert_allclose(*map(np.asarray, drawn), atol=1e-4)
 
 
 def test_the_state_is_created_sharded_and_stays_so(parts):
@@ -127,12 +160,11 @@ def test_unreadable_records_change_nothing_but_their_own_share(parts):
   batch = process.complete(batches(parts, 1)[0], jax.random.key(0))
   gamma = built.objective.spread(8)
   params = jax.jit(lambda: state.create(*built.recipe))().params
-  errors = functools.partial(
-    built.objective.errors, built.denoise_fn, params, key=jax.random.key(0)
-  )
+  chance = built.objective.draw(jax.random.key(0), batch, gamma)
+  errors = functools.partial(built.objective.errors, built.denoise_fn, params)
   empty = batch.mask.at[5].set(0.0)
-  weighed = errors(batch._replace(mask=empty), gamma=gamma)
-  whole = errors(batch, gamma=gamma)
+  weighed = errors(batch._replace(mask=empty), chance)
+  whole = errors(batch, chance)
   assert weighed.count[5] == 0 and weighed.total[5] == 0
   keep = np.arange(8) != 5
   wanted = whole.total[keep].sum() / whole.count[keep].sum()

@@ -197,7 +197,7 @@ def test_dilation_doubles_from_block_to_block_up_to_half_the_map(attention):
 
 
 def test_a_dilated_convolution_looks_as_far_as_it_says():
-  layer = blocks.conv(1, 'float32', 'conv', dilation=3)
+  layer = blocks.Conv(1, 'float32', dilation=3)
   impulse = jnp.zeros([1, 9, 9, 1]).at[0, 4, 4, 0].set(1.0)
   params = layer.init(jax.random.key(0), impulse)
   seen = np.argwhere(layer.apply(params, impulse)[0, :, :, 0])

@@ -23,6 +23,18 @@ from palette_jax.diffusion import schedule as schedules
 NORMS = {'l1': jnp.abs, 'l2': jnp.square}
 
 
+class Chance(NamedTuple):
+  """What is drawn for a batch, all at once: micro-batches then have the same.
+
+  Attributes:
+    gamma: [b], noise levels.
+    eps: [b h w 3], noise; None where there is none.
+  """
+
+  gamma: Float[Array, ' b']
+  eps: Float[Array, 'b h w 3'] | None
+
+
 class Errors(NamedTuple):
   """Errors inside the masks, one entry an example, not yet divided.
 
@@ -83,23 +95,31 @@ class Diffusion:
 
   blind_name = 'the noise level alone, at its best'
 
+  def draw(
+    self,
+    key: Array,
+    batch: arrays.Batch,
+    gamma: Float[Array, ' b'] | None = None,
+  ) -> Chance:
+    """Random noise levels, or the given ones, and noise."""
+    key_gamma, key_eps = jax.random.split(key)
+    if gamma is None:
+      size = batch.target.shape[0]
+      gamma = schedules.sample_gamma(key_gamma, self.train_schedule, size)
+    return Chance(gamma, jax.random.normal(key_eps, batch.target.shape))
+
   def errors(
     self,
     denoise_fn: arrays.DenoiseFn,
     params: arrays.Params,
     batch: arrays.Batch,
-    key: Array,
-    gamma: Float[Array, ' b'] | None = None,
+    chance: Chance,
   ) -> Errors:
-    """|eps_hat - eps|^p at random noise levels, or at the given ones.
+    """|eps_hat - eps|^p, at the noise levels that were drawn.
 
     Or, with another prediction or weighting, what takes its place.
     """
-    key_gamma, key_eps = jax.random.split(key)
-    if gamma is None:
-      size = batch.target.shape[0]
-      gamma = schedules.sample_gamma(key_gamma, self.train_schedule, size)
-    eps = jax.random.normal(key_eps, batch.target.shape)
+    gamma, eps = chance
     y_t = process.add_noise(batch.target, eps, gamma)
     y_t = process.keep_known(y_t, batch.target, batch.mask)
     said = denoise_fn(params, y_t, batch.cond, gamma)
@@ -166,17 +186,25 @@ class Regression:
 
   blind_name = 'the mean colour'
 
+  def draw(
+    self,
+    key: Array,
+    batch: arrays.Batch,
+    gamma: Float[Array, ' b'] | None = None,
+  ) -> Chance:
+    """Nothing: there is no chance in it, and nothing of the target is seen."""
+    del key, gamma
+    return Chance(jnp.zeros(batch.target.shape[0]), None)
+
   def errors(
     self,
     denoise_fn: arrays.DenoiseFn,
     params: arrays.Params,
     batch: arrays.Batch,
-    key: Array,
-    gamma: Float[Array, ' b'] | None = None,
+    chance: Chance,
   ) -> Errors:
-    """|prediction - target|^p. There is no chance in it."""
-    del key, gamma
-    gamma = jnp.zeros(batch.target.shape[0])
+    """|prediction - target|^p."""
+    gamma = chance.gamma
     image = _one_pass(denoise_fn, params, batch.cond, batch.mask)
     return masked_errors(image, batch.target, batch.mask, gamma, self.norm)
 

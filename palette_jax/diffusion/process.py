@@ -32,7 +32,7 @@ def complete(examples: arrays.Examples, key: Array) -> arrays.Batch:
     key: of the noise.
   """
   target, cond = (
-    image.astype(jnp.float32) / 127.5 - 1.0
+    jnp.asarray(image, jnp.float32) / 127.5 - 1.0
     for image in (examples.target, examples.cond)
   )
   given = examples.given

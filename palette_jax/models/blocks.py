@@ -13,36 +13,56 @@ import einops
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import ad_checkpoint
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 GROUPS = 32  # of every GroupNorm
+KEPT = 'kept'  # what rematerialisation keeps, beside a block's input
 
 # U(+-1 / sqrt(fan_in)), the initial weights of the network's first home.
 _uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
-def conv(
-  features: int,
-  dtype: DTypeLike,
-  name: str,
-  *,
-  size: int = 3,
-  stride: int = 1,
-  dilation: int = 1,
-  zero: bool = False,
-) -> nn.Conv:
-  """A convolution of 1/stride of the height and width, padded equally."""
-  return nn.Conv(
-    features,
-    (size, size),
-    strides=stride,
-    kernel_dilation=dilation,
-    padding=dilation * (size // 2),  # 'SAME' is one-sided for stride 2
-    dtype=dtype,
-    kernel_init=nn.initializers.zeros if zero else _uniform,
-    name=name,
-  )
+class Conv(nn.Module):
+  """A convolution of 1/stride of the height and width, padded equally.
+
+  Flax's, but for the bias, which is added in float32: its gradient is then
+  summed over all pixels in float32, too.
+
+  Attributes:
+    features: channels out.
+    dtype: of the products, and of the result.
+    size: of the kernel, in pixels, odd.
+    stride: pixels from one application to the next.
+    dilation: pixels from one place of the kernel to the next.
+    zero: starts as zero.
+  """
+
+  features: int
+  dtype: DTypeLike
+  size: int = 3
+  stride: int = 1
+  dilation: int = 1
+  zero: bool = False
+
+  @nn.compact
+  def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
+    init = nn.initializers.zeros if self.zero else _uniform
+    shape = [self.size, self.size, x.shape[-1], self.features]
+    kernel = self.param('kernel', init, shape)
+    bias = self.param('bias', nn.initializers.zeros, [self.features])
+    margin = self.dilation * (self.size // 2)  # 'SAME' is one-sided, stride 2
+    x = jax.lax.conv_general_dilated(
+      x.astype(self.dtype),
+      kernel.astype(self.dtype),
+      window_strides=(self.stride, self.stride),
+      padding=[(margin, margin)] * 2,
+      rhs_dilation=(self.dilation, self.dilation),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    x = x.astype(jnp.float32) + bias[None, None, None]
+    return x.astype(self.dtype)
 
 
 def dense(
@@ -117,21 +137,34 @@ class ResBlock(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Float[Array, 'b h w c'], emb: Float[Array, 'b e']
+    self,
+    x: Float[Array, 'b h w c'],
+    emb: Float[Array, 'b e'],
+    skip: Float[Array, 'b h w c2'] | None = None,
   ) -> Float[Array, 'b h2 w2 d']:
-    h = nn.silu(GroupNorm(name='norm_in')(x)).astype(self.dtype)
+    """`skip` is appended to the channels in here, so that remat forgets it."""
+    if skip is not None:
+      x = jnp.concatenate([x, skip], axis=-1)
+    h = nn.silu(GroupNorm(name='norm_in')(x).astype(self.dtype))
     if self.resample is not None:
       h, x = self.resample(h), self.resample(x)
-    h = conv(self.features, self.dtype, 'conv_in', dilation=self.dilation)(h)
+    h = Conv(self.features, self.dtype, dilation=self.dilation, name='conv_in')(
+      h
+    )
+    h = ad_checkpoint.checkpoint_name(h, KEPT)
 
     modulation = dense(2 * self.features, jnp.float32, 'emb')(nn.silu(emb))
     scale, shift = jnp.split(modulation, 2, axis=-1)
-    h = nn.silu(GroupNorm(name='norm_out')(h, 1.0 + scale, shift))
-    h = conv(
-      self.features, self.dtype, 'conv_out', dilation=self.dilation, zero=True
-    )(h.astype(self.dtype))
+    h = GroupNorm(name='norm_out')(h, 1.0 + scale, shift).astype(self.dtype)
+    h = Conv(
+      self.features,
+      self.dtype,
+      dilation=self.dilation,
+      zero=True,
+      name='conv_out',
+    )(nn.silu(h))
     if x.shape[-1] != self.features:
-      x = conv(self.features, self.dtype, 'shortcut', size=1)(x)
+      x = Conv(self.features, self.dtype, size=1, name='shortcut')(x)
     return x + h
 
 
@@ -154,6 +187,7 @@ class SelfAttention(nn.Module):
     windows = dict(i=self.windows, j=self.windows)
     h = GroupNorm(name='norm')(x).astype(self.dtype)
     qkv = dense(3 * channels, self.dtype, 'qkv')(h)
+    qkv = ad_checkpoint.checkpoint_name(qkv, KEPT)
     query, key, value = einops.rearrange(
       qkv,
       'b (i h) (j w) (three heads d) -> three (b i j) (h w) heads d',

@@ -28,6 +28,8 @@ DTYPES = ('bfloat16', 'float32')  # float16 would need a scaled loss
 WINDOWS = {'global': 1, 'local': 2}
 EXTRA_BLOCKS = {'more_blocks': ('down',), 'dilated': ('down', 'middle')}
 ATTENTION = (*WINDOWS, *EXTRA_BLOCKS)
+# Layers that always compute in float32, like all norms and the last one.
+EXACT = {'noise_level', 'emb'}
 
 
 class UNet(nn.Module):
@@ -43,8 +45,8 @@ class UNet(nn.Module):
     resblock_updown: resample inside a residual block; else by a convolution.
     noise_level: how gamma is embedded, one of embeddings.POSITIONS.
     dtype: of the arithmetic, 'bfloat16' or 'float32'.
-    remat: forget what is inside each block and compute it again for the
-      gradient: less memory, more time, the same numbers.
+    remat: forget what is inside each block, but for blocks.KEPT, and compute
+      it again for the gradient: less memory, the same numbers.
   """
 
   channels: int = 256
@@ -83,7 +85,7 @@ class UNet(nn.Module):
     )(gamma)
 
     h = jnp.concatenate([cond, y_t], axis=-1).astype(self.dtype)
-    h = blocks.conv(levels[0], self.dtype, 'conv_in')(h)
+    h = blocks.Conv(levels[0], self.dtype, name='conv_in')(h)
     skips = [h]
     for level, features in enumerate(levels):
       for i in range(self.num_res_blocks):
@@ -101,26 +103,34 @@ class UNet(nn.Module):
 
     for level, features in reversed(list(enumerate(levels))):
       for i in range(self.num_res_blocks + 1):
-        h = jnp.concatenate([h, skips.pop()], axis=-1)
-        h = self._block(h, emb, features, f'up{level}_block{i}')
+        name = f'up{level}_block{i}'
+        h = self._block(h, emb, features, name, skip=skips.pop())
         h = self._attention(h, emb, level, f'up{level}', i)
       if level > 0:
         h = self._resample(h, emb, features, f'up{level}_resample')
 
     h = nn.silu(blocks.GroupNorm(name='norm_out')(h))
-    return blocks.conv(3, jnp.float32, 'conv_out', zero=True)(h)
+    return blocks.Conv(3, jnp.float32, zero=True, name='conv_out')(h)
 
-  def _block(self, h, emb, features, name, dilation=1, resample=None):
-    module = nn.remat(blocks.ResBlock) if self.remat else blocks.ResBlock
-    return module(features, self.dtype, resample, dilation, name=name)(h, emb)
+  def _block(
+    self, h, emb, features, name, dilation=1, resample=None, skip=None
+  ):
+    module = self._maybe_remat(blocks.ResBlock)
+    block = module(features, self.dtype, resample, dilation, name=name)
+    return block(h, emb, skip)
+
+  def _maybe_remat(self, module):
+    if not self.remat:
+      return module
+    policy = jax.checkpoint_policies.save_only_these_names(blocks.KEPT)
+    return nn.remat(module, policy=policy)
 
   def _attention(self, h, emb, level, place, i=0):
     """Self-attention, or what stands in for it, or nothing."""
     if level not in self.attention_levels and place != 'middle':
       return h
     if self.attention in WINDOWS:
-      module = blocks.SelfAttention
-      module = nn.remat(module) if self.remat else module
+      module = self._maybe_remat(blocks.SelfAttention)
       windows, name = WINDOWS[self.attention], f'{place}_attention{i}'
       return module(self.head_channels, self.dtype, windows, name=name)(h)
     if not place.startswith(EXTRA_BLOCKS[self.attention]):
@@ -140,8 +150,8 @@ class UNet(nn.Module):
       move = blocks.downsample if down else blocks.upsample
       return self._block(h, emb, features, name, resample=move)
     if down:
-      return blocks.conv(features, self.dtype, name, stride=2)(h)
-    return blocks.conv(features, self.dtype, name)(blocks.upsample(h))
+      return blocks.Conv(features, self.dtype, stride=2, name=name)(h)
+    return blocks.Conv(features, self.dtype, name=name)(blocks.upsample(h))
 
 
 @functools.cache  # tracing the network takes time
@@ -152,6 +162,17 @@ def shapes(model: UNet) -> arrays.Params:
   gamma = jax.ShapeDtypeStruct([1], jnp.float32)
   init = functools.partial(model.init, jax.random.key(0))
   return jax.eval_shape(init, image, image, gamma)['params']
+
+
+def dtypes(model: UNet) -> arrays.Params:
+  """In what each parameter is used: model.dtype, or float32 all the same."""
+
+  def dtype(path, leaf):
+    names = {key.key for key in path}
+    exact = leaf.ndim == 1 or names & EXACT or path[0].key == 'conv_out'
+    return jnp.dtype(jnp.float32 if exact else model.dtype)
+
+  return jax.tree_util.tree_map_with_path(dtype, shapes(model))
 
 
 def summary(model: UNet) -> str:

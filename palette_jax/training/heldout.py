@@ -47,15 +47,14 @@ class HeldOut:
     def loss(denoise_fn, params, batch):
       key = jax.random.key(self._seeds[0])
       levels = objective.spread(config.examples)
-      errors = objective.errors(denoise_fn, params, batch, key, levels)
-      return errors.mean()
+      chance = objective.draw(key, batch, levels)
+      return objective.errors(denoise_fn, params, batch, chance).mean()
 
     def blind_loss(batch):
       return loss(objective.blind(batch), None, batch)
 
     def restore(params, cond, mask, seed):
-      key = jax.random.key(seed)
-      return objective.restore(run.denoise_fn, params, cond, mask, key)
+      return run.restore(params, cond, mask, jax.random.key(seed))
 
     jit = functools.partial(
       jax.jit, compiler_options=sharding.compiler_options()

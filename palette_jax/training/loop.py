@@ -240,17 +240,20 @@ def compile_step(
   """The jitted step, which takes the old state's memory for the new one."""
   function = functools.partial(
     step.train_step,
+    mesh=run.mesh,
+    accumulation=config.train.accumulation,
     denoise_fn=run.denoise_fn,
     objective=run.objective,
     optimizer=run.recipe[1],
     ema_decay=config.train.ema_decay,
   )
   layout = state.layout(run.mesh, *run.recipe)
+  platform = run.mesh.devices.flat[0].platform
   return jax.jit(
     function,
     donate_argnums=0,
     out_shardings=(layout, sharding.replicated(run.mesh)),
-    compiler_options=sharding.compiler_options(),
+    compiler_options=sharding.compiler_options(platform),
   )
 
 

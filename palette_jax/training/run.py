@@ -6,20 +6,21 @@ Next: palette_jax/training/heldout.py
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 from absl import logging
+from jaxtyping import Array
 
 from palette_jax import arrays, sharding, tasks
 from palette_jax.data import cache as caches
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
-from palette_jax.training import optimizer
+from palette_jax.training import optimizer, state
 
 # What the weights are weights of: all but the arithmetic, which any reader of
 # a checkpoint may choose.
@@ -43,6 +44,7 @@ RANGES = {  # both ends included
   'data.max_unreadable': (0.0, 1.0),
   'data.max_pixels': (1, np.inf),
   'optimizer.warmup_steps': (0, np.inf),
+  'train.accumulation': (1, np.inf),
   'train.steps': (1, np.inf),
   'train.ema_decay': (0.0, 1.0),
   'train.log_every': (1, np.inf),
@@ -58,19 +60,22 @@ class Run(NamedTuple):
 
   Attributes:
     mesh: the devices.
+    objective: what is learnt.
+    denoise_fn: the network, with parameters that lie as the state's.
+    restore: (params, cond, mask, key) -> images; the objective's, with the
+      network.
+    recipe: arguments of state.create: model, optimizer, size, seed.
     train_data: what is learnt from.
     held_out_data: what is looked at.
-    objective: what is learnt.
-    denoise_fn: the network.
-    recipe: arguments of state.create: model, optimizer, size, seed.
   """
 
   mesh: jax.sharding.Mesh
-  train_data: pipeline.Pipeline
-  held_out_data: pipeline.Pipeline
   objective: objectives.Objective
   denoise_fn: arrays.DenoiseFn
+  restore: Callable[..., Array]
   recipe: tuple
+  train_data: pipeline.Pipeline | None = None
+  held_out_data: pipeline.Pipeline | None = None
 
 
 def build(config: ml_collections.ConfigDict) -> Run:
@@ -79,13 +84,8 @@ def build(config: ml_collections.ConfigDict) -> Run:
   Raises:
     ValueError, FileNotFoundError: for whatever in the config does not fit.
   """
-  _check_numbers(config)
-  size = tuple(config.data.size)
-  model = unet.UNet(**config.model)
-  unet.check(model, *size)
-  mesh = sharding.make_mesh(config.mesh.fsdp)
-  sharding.check_batch(mesh, config.train.batch, 'train.batch')
-  sharding.check_batch(mesh, config.held_out.examples, 'held_out.examples')
+  run = assemble(config, sharding.make_mesh(config.mesh.fsdp))
+  sharding.check_batch(run.mesh, config.held_out.examples, 'held_out.examples')
   corrupt = tasks.corruption(**config.task)
   train_source, held_out_source = (
     sources.open_source(config.data.source, split)
@@ -94,7 +94,7 @@ def build(config: ml_collections.ConfigDict) -> Run:
   train_data = pipeline.Pipeline(
     source=train_source,
     corrupt=corrupt,
-    size=size,
+    size=tuple(config.data.size),
     seed=config.seed,
     min_crop=config.data.min_crop,
     max_pixels=config.data.max_pixels,
@@ -104,21 +104,42 @@ def build(config: ml_collections.ConfigDict) -> Run:
     train_data, source=held_out_source, cache=None
   )
 
-  def denoise_fn(params, y_t, cond, gamma):
+  return run._replace(train_data=train_data, held_out_data=held_out_data)
+
+
+def assemble(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> Run:
+  """A run without its data, on devices that need not be here.
+
+  Raises:
+    ValueError: for whatever in the config does not fit.
+  """
+  _check_numbers(config)
+  size = tuple(config.data.size)
+  model = unet.UNet(**config.model)
+  unet.check(model, *size)
+  sharding.check_batch(
+    mesh, config.train.batch, 'train.batch', config.train.accumulation
+  )
+  recipe = (model, optimizer.create(config.optimizer), size, config.seed)
+
+  def network(params, y_t, cond, gamma):
     return model.apply({'params': params}, y_t, cond, gamma)
+
+  layout, dtypes = state.layout(mesh, *recipe).params, unet.dtypes(model)
+  everywhere = jax.tree.map(lambda _: sharding.replicated(mesh), layout)
+  objective = objectives.from_config(config.objective)
+  denoise_whole_fn = sharding.per_device(network, mesh, everywhere, dtypes)
+
+  def restore(params, cond, mask, key):
+    params = sharding.whole(mesh, params, dtypes)
+    return objective.restore(denoise_whole_fn, params, cond, mask, key)
 
   return Run(
     mesh=mesh,
-    train_data=train_data,
-    held_out_data=held_out_data,
-    objective=objectives.from_config(config.objective),
-    denoise_fn=denoise_fn,
-    recipe=(
-      model,
-      optimizer.create(config.optimizer),
-      size,
-      config.seed,
-    ),
+    objective=objective,
+    denoise_fn=sharding.per_device(network, mesh, layout, dtypes),
+    restore=restore,
+    recipe=recipe,
   )
 
 

@@ -3,13 +3,16 @@
 Next: palette_jax/training/digest.py
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from palette_jax import arrays
+from palette_jax import arrays, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import process
 from palette_jax.training import state as states
@@ -37,6 +40,8 @@ def train_step(
   state: states.TrainState,
   examples: arrays.Examples,
   *,
+  mesh: jax.sharding.Mesh,
+  accumulation: int,
   denoise_fn: arrays.DenoiseFn,
   objective: objectives.Objective,
   optimizer: optax.GradientTransformation,
@@ -48,6 +53,8 @@ def train_step(
     state: before the step.
     examples: the global batch; the loss is the mean over all masked values in
       it.
+    mesh: the devices.
+    accumulation: micro-batches that the batch is cut into, one after another.
     denoise_fn: the network.
     objective: what is learnt.
     optimizer: from gradients to updates.
@@ -58,21 +65,29 @@ def train_step(
     class of noise level, `errors` and `counts` [classes] to be summed over
     steps before they are divided.
   """
-  key = jax.random.fold_in(state.key, state.step)
-  key_holes, key_errors = jax.random.split(key)
+  key_holes, key_chance = jax.random.split(
+    jax.random.fold_in(state.key, state.step)
+  )
   batch = process.complete(examples, key_holes)
+  chance = objective.draw(key_chance, batch)
 
-  def loss_fn(params):
-    errors = objective.errors(denoise_fn, params, batch, key_errors)
-    return errors.mean(), errors
+  @functools.partial(jax.grad, has_aux=True)
+  def gradient(params, batch, chance):
+    errors = objective.errors(denoise_fn, params, batch, chance)
+    return jnp.sum(errors.total), errors
 
-  gradient = jax.value_and_grad(loss_fn, has_aux=True)
-  (loss, errors), grads = gradient(state.params)
+  grads, errors = accumulate(
+    functools.partial(gradient, state.params),
+    state.params,
+    sharding.micro_batches(mesh, (batch, chance), accumulation),
+  )
+  count = jnp.maximum(jnp.sum(errors.count), 1.0)
+  grads = jax.tree.map(lambda total: total / count, grads)
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   decay = states.ema_decay(ema_decay, state.step)
   metrics = dict(
-    loss=loss, grad_norm=optax.tree.norm(grads), **by_gamma(errors)
+    loss=errors.mean(), grad_norm=optax.tree.norm(grads), **by_gamma(errors)
   )
   new_state = state.replace(
     step=state.step + 1,
@@ -81,6 +96,31 @@ def train_step(
     opt_state=opt_state,
   )
   return new_state, metrics
+
+
+def accumulate(
+  gradient: Callable, params: arrays.Params, parts: tuple
+) -> tuple[arrays.Params, objectives.Errors]:
+  """Sums gradients over micro-batches, one at a time in memory.
+
+  Args:
+    gradient: (batch, chance) -> gradient of the summed errors, and the errors.
+    params: what the gradient is like.
+    parts: (batch, chance), each with micro-batches along the first axis.
+
+  Returns:
+    The sum of the gradients, and all errors.
+  """
+  if len(jax.tree.leaves(parts)[0]) == 1:
+    return gradient(*jax.tree.map(lambda x: x[0], parts))
+
+  def add(total, part):
+    grads, errors = gradient(*part)
+    return jax.tree.map(jnp.add, total, grads), errors
+
+  nothing = jax.tree.map(jnp.zeros_like, params)
+  grads, errors = jax.lax.scan(add, nothing, parts)
+  return grads, jax.tree.map(jnp.ravel, errors)
 
 
 def by_gamma(errors: objectives.Errors) -> dict[str, Float[Array, ' k']]:
