@@ -31,11 +31,10 @@ def complete(examples: arrays.Examples, key: Array) -> arrays.Batch:
     examples: of the host.
     key: of the noise.
   """
+  target, cond, given = map(jnp.asarray, examples)
   target, cond = (
-    jnp.asarray(image, jnp.float32) / 127.5 - 1.0
-    for image in (examples.target, examples.cond)
+    image.astype(jnp.float32) / 127.5 - 1.0 for image in (target, cond)
   )
-  given = examples.given
   noise = jax.random.normal(key, cond.shape)
   cond = jnp.where(given == givens.NOISE, noise, cond)
   cond = jnp.where(given == givens.NOTHING, 0.0, cond)
