@@ -8,6 +8,7 @@ on from the newest checkpoint in its workdir.
 """
 
 import functools
+import gc
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -96,12 +97,15 @@ def run(config: ml_collections.ConfigDict) -> None:
   # Missing data are noticed before the libraries below have loaded.
   sources.check(config.data.source)
 
+  gc.disable()  # a million objects that stay: looking at them takes seconds
   import jax
   import tensorflow as tf
 
   from palette_jax import hosts
   from palette_jax.training import loop
 
+  gc.freeze()
+  gc.enable()
   tf.config.set_visible_devices([], 'GPU')  # they are JAX's
   hosts.join()
   hosts.cache_compilations()
