@@ -11,6 +11,7 @@ processes do not lengthen much (all threads added up).
 
 import argparse
 import functools
+import gc
 import json
 import os
 import statistics
@@ -116,6 +117,7 @@ def child():
   """Goes on as the command does, and ends after a step."""
   watch = Watch()
   watch.mark('Python itself')
+  gc.disable()  # as main.run does around these imports
   from absl import app, flags
 
   from palette_jax import main as command

@@ -10,6 +10,7 @@ stop and saved (start it again), 1 a mistake that the last lines explain.
 
 import errno
 import functools
+import gc
 import pathlib
 import shlex
 import sys
@@ -111,12 +112,15 @@ def run(config: ml_collections.ConfigDict) -> None:
   # Missing data are noticed before the libraries below have loaded.
   sources.check(config.data.source)
 
+  gc.disable()  # a million objects that stay: looking at them takes seconds
   import jax
   import tensorflow as tf
 
   from palette_jax import hosts
   from palette_jax.training import loop, preemption, step
 
+  gc.freeze()
+  gc.enable()
   if _DEBUG_NANS.value:
     jax.config.update('jax_debug_nans', True)
     jax.config.update('jax_debug_infs', True)

@@ -124,6 +124,7 @@ def test_what_the_page_tells_to_type_can_be_typed():
     (['tpu_vm', 'run', '--zone=z'], 'run takes a command'),
     (['tpu_vm', 'create', '--zone=z'], 'create takes a --topology'),
     (['local_hosts', '2'], 'give a number of processes and a command'),
+    (['local_hosts', '2', 'no-such'], 'there is no program no-such'),
   ],
 )
 def test_a_wrong_command_line_is_refused_in_words(args, message):
@@ -151,10 +152,10 @@ def test_a_topology_is_what_google_s_tools_call_it(topology):
   )
   assert f'--tpu-type={kind} ' in line
   line, _ = would('tpu_vm', 'create', '--zone=z', f'--topology={topology}')
-  if shape.count('x') == 1:
-    assert f'--accelerator-type={kind} ' in line
+  if topology.startswith('v4:'):  # the only one whose shape gcloud is told
+    assert f'--type=v4 --topology={shape} ' in line
   else:
-    assert f'--type={kind.partition("-")[0]} --topology={shape} ' in line
+    assert f'--accelerator-type={kind} ' in line
 
 
 def test_gpus_are_told_of_the_first_host():
