@@ -50,6 +50,7 @@ class Checkpoints:
     """
     self._folder = _absolute(workdir) + '/checkpoints'
     self._hold = hold
+    self._writing = False
     policies = ocp.training.preservation_policies
     policy = policies.AnyPreservationPolicy(
       [policies.LatestN(KEEP), policies.CustomSteps([0])]  # 0: imported weights
@@ -106,10 +107,12 @@ class Checkpoints:
       raise self._not_written(error) from error
     if started is None:
       raise self._not_written('Orbax did not start to')
+    self._writing = True
 
   def check(self) -> None:
     """Raises as `wait` if the save in the background has failed; at once."""
-    if not self._checkpointer.is_saving_in_progress():
+    if self._writing and not self._checkpointer.is_saving_in_progress():
+      self._writing = False
       self.wait()
 
   def wait(self) -> None:
