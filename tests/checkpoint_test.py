@@ -1,6 +1,7 @@
 """Nothing that does not fit, or has changed on disk, is ever loaded."""
 
 import contextlib
+import gc
 import re
 import resource
 
@@ -145,6 +146,13 @@ orphans = pytest.mark.filterwarnings(
 )
 
 
+@pytest.fixture
+def collected():
+  """Has them found in the test that left them, and not in the next."""
+  yield
+  gc.collect()
+
+
 @orphans
 @pytest.mark.parametrize('item', ['train', 'ema', 'meta', '.'])
 @pytest.mark.parametrize(
@@ -156,7 +164,9 @@ orphans = pytest.mark.filterwarnings(
   ],
   ids=['flipped', 'truncated', 'empty'],
 )
-def test_what_is_damaged_is_passed_over_or_was_of_no_use(two, item, damage):
+def test_what_is_damaged_is_passed_over_or_was_of_no_use(
+  two, item, damage, collected
+):
   """Any file of any item: what loads has the bits that were saved.
 
   Orbax alone loads flipped weights: its data files carry no checksum.

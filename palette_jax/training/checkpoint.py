@@ -151,8 +151,8 @@ class Checkpoints:
       try:
         loaded = load(step)
       except Damaged as error:
-        logging.warning('%s', error)
-        damaged[step] = error
+        damaged[step] = str(error)  # not what it holds on to
+        logging.warning('%s', damaged[step])
         continue
       if damaged:
         logging.warning('Checkpoint %d, which is whole, is used.', step)
@@ -161,7 +161,7 @@ class Checkpoints:
     if damaged:
       raise Damaged(
         f'None of the checkpoints {sorted(damaged)} in {self._folder} is '
-        'whole:\n' + '\n'.join(map(str, damaged.values())) + '\nNothing was '
+        'whole:\n' + '\n'.join(damaged.values()) + '\nNothing was '
         'changed. If the storage can be reached, restore that folder from a '
         'copy, or start again in another --workdir.'
       )
@@ -211,7 +211,7 @@ class Checkpoints:
 
   def _read(self, step, items):
     """Reads on each host for itself, and fails on all of them or on none."""
-    host, loaded, failure = jax.process_index(), None, None
+    host, loaded, failure = jax.process_index(), {}, None
     context = ocp.Context()
     # No barriers: a host whose part is damaged would not reach them.
     context.multiprocessing.primary_host = host
@@ -219,7 +219,9 @@ class Checkpoints:
     context.multiprocessing.barrier_sync_key_prefix = f'host{host}'
     try:
       with context:
-        loaded = ocp.load_checkpointables(self._where(step), items)
+        for name, tree in items.items():  # one failing leaves none half read
+          one = ocp.load_checkpointables(self._where(step), {name: tree})
+          loaded |= one
     except Exception as error:  # Orbax has many kinds for one cause
       failure = error
     failed = multihost_utils.process_allgather(np.array(failure is not None))
