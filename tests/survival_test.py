@@ -79,8 +79,9 @@ def test_a_second_run_of_a_workdir_is_refused_and_sampling_is_not(tmp_path):
 
 
 @orphans
+@pytest.mark.usefixtures('collected')
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
-  tmp_path, caplog, collected
+  tmp_path, caplog
 ):
   """Sampling uses that one, too, and touches nothing; training goes on."""
   config = tiny(steps=4, checkpoint_every=2)

@@ -217,19 +217,18 @@ class Checkpoints:
     context.multiprocessing.primary_host = host
     context.multiprocessing.active_processes = {host}
     context.multiprocessing.barrier_sync_key_prefix = f'host{host}'
+    where = self._where(step)
     try:
       with context:
         for name, tree in items.items():  # one failing leaves none half read
-          one = ocp.load_checkpointables(self._where(step), {name: tree})
-          loaded |= one
+          loaded |= ocp.load_checkpointables(where, {name: tree})
     except Exception as error:  # Orbax has many kinds for one cause
       failure = error
     failed = multihost_utils.process_allgather(np.array(failure is not None))
     if failed.any():
       reason = str(failure).strip() if failure else 'another host says so'
       raise Damaged(
-        f'Checkpoint {self._where(step)} is damaged, or cannot be read: '
-        f'{reason}'
+        f'Checkpoint {where} is damaged, or cannot be read: {reason}'
       ) from failure
     return loaded
 
