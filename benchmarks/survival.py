@@ -144,7 +144,7 @@ def kill(workdir: pathlib.Path, number: int, chance: random.Random) -> str:
   taken = batches(workdir)
   if len(taken) > before:
     phase = 'save' if saving(workdir) - left else 'step'
-  at = max(taken)[0] if taken else 0
+  at = taken[-1][0] if taken else 0
   lived = time.monotonic() - born
   print(f'kill {number + 1}: {phase}, batch {at}, after {lived:.1f} s')
   return phase
