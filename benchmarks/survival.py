@@ -55,7 +55,7 @@ FLAGS = [
   '--config.model.attention_levels=()',
   '--config.held_out.examples=2',
   '--config.train.batch=2',
-  '--config.train.checkpoint_every=25',
+  '--config.train.checkpoint_every=50',
 ]
 BATCHES = 'batches.txt'  # in the workdir: step and its rows' checksums, a line
 PHASES = 'start', 'step', 'save'
@@ -128,12 +128,13 @@ def kill(workdir: pathlib.Path, number: int, chance: random.Random) -> str:
     time.sleep(chance.uniform(0, 4))
   else:
     # In steps and not in seconds: a busy machine gets as far.
-    enough = before + chance.randint(1, 30)
+    enough = before + chance.randint(1, 70)
     wait_until(lambda: len(batches(workdir)) >= enough, child, 'a step')
     if number % RIVAL_EVERY == 0:
       check_refused(workdir, child)
-    if aim == 'save':
-      wait_until(lambda: saving(workdir) - left, child, 'a save')
+    wait_until(
+      lambda: bool(saving(workdir) - left) == (aim == 'save'), child, aim
+    )
     time.sleep(chance.uniform(0, 0.2))
   os.kill(child, signal.SIGKILL)
   _, status = os.waitpid(child, 0)
@@ -143,7 +144,7 @@ def kill(workdir: pathlib.Path, number: int, chance: random.Random) -> str:
   taken = batches(workdir)
   if len(taken) > before:
     phase = 'save' if saving(workdir) - left else 'step'
-  at = max(taken)[0] if taken else 0
+  at = taken[-1][0] if taken else 0
   lived = time.monotonic() - born
   print(f'kill {number + 1}: {phase}, batch {at}, after {lived:.1f} s')
   return phase

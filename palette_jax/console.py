@@ -12,7 +12,8 @@ from absl import logging
 
 def simplify_logging() -> None:
   """Time and message; nothing that Orbax and JAX tell their developers."""
-  least = {'orbax': std_logging.ERROR, 'jax': std_logging.WARNING}
+  # What fails in Orbax is raised as well, and then told in one sentence.
+  least = {'orbax': std_logging.CRITICAL, 'jax': std_logging.WARNING}
 
   def ours(record: std_logging.LogRecord) -> bool:
     return all(

@@ -1,13 +1,19 @@
 """Nothing that does not fit, or has changed on disk, is ever loaded."""
 
 import contextlib
+import gc
+import os
 import re
 import resource
+import socket
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from palette_jax import sharding
 from palette_jax.training import checkpoint, digest, lock, state
@@ -145,6 +151,13 @@ orphans = pytest.mark.filterwarnings(
 )
 
 
+@pytest.fixture
+def collected():
+  """Has them found in the test that left them, and not in the next."""
+  yield
+  gc.collect()
+
+
 @orphans
 @pytest.mark.parametrize('item', ['train', 'ema', 'meta', '.'])
 @pytest.mark.parametrize(
@@ -156,7 +169,9 @@ orphans = pytest.mark.filterwarnings(
   ],
   ids=['flipped', 'truncated', 'empty'],
 )
-def test_what_is_damaged_is_passed_over_or_was_of_no_use(two, item, damage):
+def test_what_is_damaged_is_passed_over_or_was_of_no_use(
+  two, item, damage, collected
+):
   """Any file of any item: what loads has the bits that were saved.
 
   Orbax alone loads flipped weights: its data files carry no checksum.
@@ -308,6 +323,79 @@ def test_a_state_of_8_devices_is_restored_on_4_2_and_1(tmp_path, opened, fsdp):
     assert same(found, whole)
     for leaf, expected in zip(jax.tree.leaves(found), jax.tree.leaves(wanted)):
       assert leaf.sharding.is_equivalent_to(expected.sharding, leaf.ndim)
+
+
+ONE_HOST_CANNOT_READ = """
+import contextlib, sys
+import jax
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+import checkpoint_test
+from palette_jax.training import checkpoint
+
+jax.config.update('jax_num_cpu_devices', 1)  # of each host
+mesh = jax.make_mesh((2,), ('a',), axis_types=(jax.sharding.AxisType.Auto,))
+def layout(leaf):
+  split = leaf.shape and leaf.shape[-1] % 2 == 0
+  spec = jax.P(*[None] * (leaf.ndim - 1), 'a') if split else jax.P()
+  return jax.sharding.NamedSharding(mesh, spec)
+def made(step):
+  make = lambda: checkpoint_test.make(step=step)
+  where = jax.tree.map(layout, jax.eval_shape(make))
+  return jax.jit(make, out_shardings=where)()
+states = {step: made(step) for step in (2, 3)}
+abstract = {
+  step: jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), one
+  )
+  for step, one in states.items()
+}
+def opened():
+  held = checkpoint.Checkpoints(sys.argv[3], lambda: None)
+  return contextlib.closing(held)
+with opened() as checkpoints:
+  for step in states:
+    checkpoints.save(states[step], {})
+  checkpoints.wait()
+
+whole = checkpoint.ocp.load_checkpointables
+def broken(where, items):
+  if '/3' in str(where) and 'ema' in items and jax.process_index() == 1:
+    raise OSError('cannot be reached from here')
+  return whole(where, items)
+checkpoint.ocp.load_checkpointables = broken
+with opened() as checkpoints:
+  step, found = checkpoints.load_newest(
+    lambda step: (step, checkpoints.restore(step, abstract[step]))
+  )
+print('loaded', step)
+jax.distributed.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_what_one_host_cannot_read_is_passed_over_by_both(tmp_path):
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    address = f'localhost:{free.getsockname()[1]}'
+  hosts = [
+    subprocess.Popen(
+      [sys.executable, '-c', ONE_HOST_CANNOT_READ, address, str(i), tmp_path],
+      env={
+        **os.environ,
+        'PYTHONPATH': f'{ROOT}:{ROOT / "tests"}',
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for i in range(2)
+  ]
+  ends = [host.communicate(timeout=900) for host in hosts]
+  assert all(out.endswith('loaded 2\n') for out, _ in ends), ends
+  assert 'another host says so' in ends[0][1]
+  assert 'cannot be reached from here' in ends[1][1]
+  names = sorted(path.name for path in (tmp_path / 'checkpoints').iterdir())
+  assert names == ['2', '3.damaged']
 
 
 def test_checksums_depend_on_every_bit_and_not_on_the_devices():

@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from checkpoint_test import collected, orphans  # noqa: F401
 from conftest import ROOT
 from loop_test import one_device, same_bits, tiny  # noqa: F401
 from main_test import SMALL, command, environment, run
@@ -50,7 +51,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
     at_batch(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(
-      preemption.Preempted, match='after step 4 of 6, .*saved'
+      preemption.Preempted, match='4 of 6 steps are done and saved'
     ):
       loop.train(config, str(tmp_path / 'parts'))
   assert signal.getsignal(signal.SIGTERM) is before
@@ -77,6 +78,8 @@ def test_a_second_run_of_a_workdir_is_refused_and_sampling_is_not(tmp_path):
     loop.evaluate(config, str(tmp_path))
 
 
+@orphans
+@pytest.mark.usefixtures('collected')
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
   tmp_path, caplog
 ):
@@ -170,7 +173,7 @@ def test_sigterm_ends_the_command_with_75_and_all_saved(tmp_path):
   process.send_signal(signal.SIGTERM)
   _, said = process.communicate(timeout=900)
   assert process.returncode == 75, said
-  step = int(re.search(r'Told to stop after step (\d+)', said).group(1))
+  step = int(re.search(r'Told to stop: (\d+) of', said).group(1))
   assert latest(tmp_path) == step >= 5
   done = run(CONFIG, tmp_path, *SMALL, f'--until={step + 1}')
   assert done.returncode == 0, done.stderr
@@ -236,8 +239,7 @@ def test_8_devices_then_2_hosts_told_to_stop_then_1_device(tmp_path):
   ends = [host.communicate(timeout=900)[1] for host in hosts]
   assert [host.returncode for host in hosts] == [75, 75], ends
   steps = [
-    int(re.search(r'Told to stop after step (\d+)', said).group(1))
-    for said in ends
+    int(re.search(r'Told to stop: (\d+) of', said).group(1)) for said in ends
   ]
   assert 'Going on from step 4' in ends[0]
   assert steps[0] == steps[1] == latest(tmp_path / 'run')

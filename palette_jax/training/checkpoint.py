@@ -50,6 +50,7 @@ class Checkpoints:
     """
     self._folder = _absolute(workdir) + '/checkpoints'
     self._hold = hold
+    self._writing = False
     policies = ocp.training.preservation_policies
     policy = policies.AnyPreservationPolicy(
       [policies.LatestN(KEEP), policies.CustomSteps([0])]  # 0: imported weights
@@ -106,10 +107,12 @@ class Checkpoints:
       raise self._not_written(error) from error
     if started is None:
       raise self._not_written('Orbax did not start to')
+    self._writing = True
 
   def check(self) -> None:
     """Raises as `wait` if the save in the background has failed; at once."""
-    if not self._checkpointer.is_saving_in_progress():
+    if self._writing and not self._checkpointer.is_saving_in_progress():
+      self._writing = False
       self.wait()
 
   def wait(self) -> None:
@@ -148,8 +151,8 @@ class Checkpoints:
       try:
         loaded = load(step)
       except Damaged as error:
-        logging.warning('%s', error)
-        damaged[step] = error
+        damaged[step] = str(error)  # not what it holds on to
+        logging.warning('%s', damaged[step])
         continue
       if damaged:
         logging.warning('Checkpoint %d, which is whole, is used.', step)
@@ -158,7 +161,7 @@ class Checkpoints:
     if damaged:
       raise Damaged(
         f'None of the checkpoints {sorted(damaged)} in {self._folder} is '
-        'whole:\n' + '\n'.join(map(str, damaged.values())) + '\nNothing was '
+        'whole:\n' + '\n'.join(damaged.values()) + '\nNothing was '
         'changed. If the storage can be reached, restore that folder from a '
         'copy, or start again in another --workdir.'
       )
@@ -208,23 +211,24 @@ class Checkpoints:
 
   def _read(self, step, items):
     """Reads on each host for itself, and fails on all of them or on none."""
-    host, loaded, failure = jax.process_index(), None, None
+    host, loaded, failure = jax.process_index(), {}, None
     context = ocp.Context()
     # No barriers: a host whose part is damaged would not reach them.
     context.multiprocessing.primary_host = host
     context.multiprocessing.active_processes = {host}
     context.multiprocessing.barrier_sync_key_prefix = f'host{host}'
+    where = self._where(step)
     try:
       with context:
-        loaded = ocp.load_checkpointables(self._where(step), items)
+        for name, tree in items.items():  # one failing leaves none half read
+          loaded |= ocp.load_checkpointables(where, {name: tree})
     except Exception as error:  # Orbax has many kinds for one cause
       failure = error
     failed = multihost_utils.process_allgather(np.array(failure is not None))
     if failed.any():
       reason = str(failure).strip() if failure else 'another host says so'
       raise Damaged(
-        f'Checkpoint {self._where(step)} is damaged, or cannot be read: '
-        f'{reason}'
+        f'Checkpoint {where} is damaged, or cannot be read: {reason}'
       ) from failure
     return loaded
 

@@ -147,7 +147,7 @@ def take_steps(
     if stop:
       checkpoints.wait()
       raise preemption.Preempted(
-        f'Told to stop after step {done} of {config.train.steps}, which is '
+        f'Told to stop: {done} of {config.train.steps} steps are done and '
         'saved. The same command goes on from there.'
       )
     checkpoints.check()
