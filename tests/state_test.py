@@ -11,7 +11,7 @@ import pytest
 from conftest import micro
 
 from configs import common
-from palette_jax import arrays, sharding
+from palette_jax import arrays, images, sharding
 from palette_jax.diffusion import process
 from palette_jax.training import loop, optimizer, run, state, step
 
@@ -123,7 +123,7 @@ def test_any_mesh_and_accumulation_equal_one_device(
 
 def test_images_are_the_same_on_any_mesh(parts, monkeypatch):
   monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
-  config, cond = parts[0], batches(parts, 1)[0].cond
+  config, cond = parts[0], images.from_u8(batches(parts, 1)[0].cond)
   drawn = []
   for mesh in mesh_of(1, 1), mesh_of(2, 4):
     built = run.assemble(config, mesh)
