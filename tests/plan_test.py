@@ -254,7 +254,7 @@ from palette_jax.planning import plan
 
 config = common.get_config(common.parse_arg(None), 'colorization')
 config = micro(config, 'photos')
-config.model.update(dtype='bfloat16', channels=128, remat=True)
+config.model.update(dtype='bfloat16', channels=64, remat=True)
 config.train.update(batch=8)
 config.mesh.fsdp = 2
 made = plan.make(config, 'v5e:2x2')
