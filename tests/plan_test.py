@@ -14,7 +14,7 @@ from conftest import ROOT, micro
 from configs import common
 from palette_jax import chips, sharding
 from palette_jax.models import flops, unet
-from palette_jax.planning import plan, program, report, topology
+from palette_jax.planning import command, plan, program, report, topology
 from palette_jax.training import run
 
 TEXT = (ROOT / 'tests/golden/program.hlo').read_text()
@@ -211,6 +211,25 @@ def test_without_the_compiler_it_says_what_to_install(monkeypatch):
   monkeypatch.setattr(topology.importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(ValueError, match=r'pip install .*palette_jax\[tpu\]'):
     topology.describe('v5e:4x4')
+
+
+def test_every_slice_has_its_own_batch(monkeypatch, capsys):
+  sides = {'a': slice_of('v5e', 2, 2), 'b': slice_of('v5e', 4, 2)}
+  monkeypatch.setattr(topology, 'describe', sides.get)
+  monkeypatch.setattr(plan, 'check', lambda *args: None)
+  asked = []
+
+  def make(config, name, mode):
+    asked.append((name, config.train.batch, config.mesh.fsdp))
+    if config.mesh.fsdp == 1:
+      raise plan.DoesNotFit('too much', 2**34)
+    return made(sides[name].chips, 0.1)
+
+  monkeypatch.setattr(plan, 'make', make)
+  command.run(config_of(), ['a', 'b'], 'train', per_chip=8)
+  assert asked == [('a', 32, 1), ('a', 32, 4), ('b', 64, 1), ('b', 64, 8)]
+  said = capsys.readouterr().out
+  assert 'This fits: --config.mesh.fsdp=4' in said and '| v5e:4x2 |' in said
 
 
 def made(chips_, seconds):
