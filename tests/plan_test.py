@@ -14,7 +14,7 @@ from conftest import ROOT, micro
 from configs import common
 from palette_jax import chips, sharding
 from palette_jax.models import flops, unet
-from palette_jax.planning import plan, program, report, topology
+from palette_jax.planning import command, plan, program, report, topology
 from palette_jax.training import run
 
 TEXT = (ROOT / 'tests/golden/program.hlo').read_text()
@@ -213,6 +213,25 @@ def test_without_the_compiler_it_says_what_to_install(monkeypatch):
     topology.describe('v5e:4x4')
 
 
+def test_every_slice_has_its_own_batch(monkeypatch, capsys):
+  sides = {'a': slice_of('v5e', 2, 2), 'b': slice_of('v5e', 4, 2)}
+  monkeypatch.setattr(topology, 'describe', sides.get)
+  monkeypatch.setattr(plan, 'check', lambda *args: None)
+  asked = []
+
+  def make(config, name, mode):
+    asked.append((name, config.train.batch, config.mesh.fsdp))
+    if config.mesh.fsdp == 1:
+      raise plan.DoesNotFit('too much', 2**34)
+    return made(sides[name].chips, 0.1)
+
+  monkeypatch.setattr(plan, 'make', make)
+  command.run(config_of(), ['a', 'b'], 'train', per_chip=8)
+  assert asked == [('a', 32, 1), ('a', 32, 4), ('b', 64, 1), ('b', 64, 8)]
+  said = capsys.readouterr().out
+  assert 'This fits: --config.mesh.fsdp=4' in said and '| v5e:4x2 |' in said
+
+
 def made(chips_, seconds):
   return plan.Plan(
     mode='train',
@@ -254,7 +273,7 @@ from palette_jax.planning import plan
 
 config = common.get_config(common.parse_arg(None), 'colorization')
 config = micro(config, 'photos')
-config.model.update(dtype='bfloat16', channels=128, remat=True)
+config.model.update(dtype='bfloat16', channels=64, remat=True)
 config.train.update(batch=8)
 config.mesh.fsdp = 2
 made = plan.make(config, 'v5e:2x2')

@@ -1,10 +1,10 @@
 """Optimizer, average, one step, and how the state lies over devices."""
 
+import copy
 import functools
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import optax
 import pytest
@@ -37,7 +37,7 @@ def batches(parts, count, size=8):
 
 def train(parts, mesh, count=3, accumulation=1):
   """States and metrics of `count` steps on a mesh."""
-  config = ml_collections.ConfigDict(parts[0])
+  config = copy.deepcopy(parts[0])
   config.train.accumulation = accumulation
   built = run.assemble(config, mesh)
   current = state.create_sharded(mesh, *built.recipe)

@@ -98,6 +98,7 @@ class GroupNorm(nn.Module):
     def mean_of_group(values):
       means = jnp.mean(values, axis=(1, 2))
       means = einops.reduce(means, 'b (g c) -> b g', 'mean', g=GROUPS)
+      means = ad_checkpoint.checkpoint_name(means, KEPT)  # not to sum twice
       return einops.repeat(means, 'b g -> b (g c)', c=channels // GROUPS)
 
     mean = mean_of_group(x)

@@ -3,6 +3,7 @@
 Next: palette_jax/console.py
 """
 
+import copy
 from collections.abc import Sequence
 
 import ml_collections
@@ -58,7 +59,7 @@ def run(
 
 def _sized(config, topology, batch, per_chip):
   """The config, for as many images as are asked for."""
-  config = ml_collections.ConfigDict(config)
+  config = copy.deepcopy(config)
   if per_chip is not None:
     batch = per_chip * topology.chips
   if batch is not None:
@@ -75,7 +76,7 @@ def _make(config, name, mode):
   for changes in plans.remedies(config, name, mode):
     words = ' '.join(f'--config.{k}={v}' for k, v in changes.items())
     logging.info('Trying %s.', words)
-    tried = ml_collections.ConfigDict(config)
+    tried = copy.deepcopy(config)
     tried.update_from_flattened_dict(changes)
     try:
       plan = plans.make(tried, name, mode)

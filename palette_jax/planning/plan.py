@@ -71,7 +71,7 @@ class Plan(NamedTuple):
   @property
   def free(self) -> float:
     """Bytes of memory that are left."""
-    return self.topology.chip.hbm_bytes - self.peak
+    return float(self.topology.chip.hbm_bytes - self.peak)
 
   @property
   def seconds(self) -> float:

@@ -88,8 +88,9 @@ def read(text: str, devices: int) -> Program:
   """
   computations = _split(text)
   entry = next(name for name, (is_entry, _) in computations.items() if is_entry)
-  program = Program(0, [], [])
-  return _walk(entry, 1, computations, devices, program)
+  reader = _Reader(computations, devices)
+  reader.walk(entry, 1)
+  return Program(reader.cycles, reader.collectives, reader.loops)
 
 
 def _split(text):
@@ -107,27 +108,38 @@ def _split(text):
   return computations
 
 
-def _walk(name, times, computations, devices, program):
-  """Adds a computation, run so many times, to what is known of the program."""
-  _, operations = computations[name]
-  for operation in operations:
-    called = dict(_CALLED.findall(operation.line))
-    if operation.kind == 'while':
-      trips = _trips(operation, computations[called['condition']][1])
-      program.loops.append(trips)
-      body, runs = called['body'], times * (trips or 1)
-      program = _walk(body, runs, computations, devices, program)
-    elif operation.kind == 'call':
-      program = _walk(called['to_apply'], times, computations, devices, program)
-    else:
-      cycles = re.search(r'"estimated_cycles":"(\d+)"', operation.line)
-      if cycles:
-        program = program._replace(
-          cycles=program.cycles + times * int(cycles[1])
-        )
-      for kind, inner in _collectives(operation, called, computations):
-        program.collectives.append(_collective(kind, inner, devices, times))
-  return program
+class _Reader:
+  """Goes through computations as they are called, and adds up."""
+
+  def __init__(self, computations, devices):
+    self.cycles, self.collectives, self.loops = 0, [], []
+    self._computations, self._devices = computations, devices
+    self._chains = set()
+
+  def walk(self, name, times):
+    """Adds a computation that is run so many times."""
+    for operation in self._computations[name][1]:
+      called = dict(_CALLED.findall(operation.line))
+      if operation.kind == 'while':
+        trips = _trips(operation, self._computations[called['condition']][1])
+        self.loops.append(trips)
+        self.walk(called['body'], times * (trips or 1))
+      elif operation.kind == 'call':
+        self.walk(called['to_apply'], times)
+      else:
+        cycles = re.search(r'"estimated_cycles":"(\d+)"', operation.line)
+        self.cycles += times * int(cycles[1]) if cycles else 0
+        for kind, inner in _collectives(operation, called, self._computations):
+          self._add(kind, inner, times)
+
+  def _add(self, kind, operation, times):
+    # One that goes on while others compute is written down in each of them.
+    chain = re.search(r'chain_id="(\d+)"', operation.line)
+    if chain and chain[1] in self._chains:
+      return
+    if chain:
+      self._chains.add(chain[1])
+    self.collectives.append(_collective(kind, operation, self._devices, times))
 
 
 def _trips(loop, condition):

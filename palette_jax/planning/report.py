@@ -43,7 +43,7 @@ def text(plan: plans.Plan, config: ml_collections.ConfigDict) -> str:
     f'GiB: arguments {plan.arguments / GIB:.2f}, temporaries '
     f'{plan.temporaries / GIB:.2f}, code {plan.code / GIB:.2f}; free '
     f'{plan.free / GIB:.2f}',
-    f'model FLOPs         {plan.flops / TERA:.1f} TFLOP a device and {unit}',
+    f'model FLOPs         {plan.flops / TERA:.3g} TFLOP a device and {unit}',
     f'memory traffic      {plan.accessed / GIGA:.1f} GB a device and {unit}'
     + (' (loops counted once)' if plan.program.loops else ''),
     *_collectives(plan),
@@ -170,7 +170,7 @@ def scaling(made: Sequence[plans.Plan]) -> Image.Image:
   draw.text((width / 2, height - 26), 'chips', '#333333', font, 'ma')
   title = (
     f'{made[0].topology.chip.name}, {made[0].batch / chips[0]:g} images a '
-    f'chip: speed of a chip (100% = {everything[0]:.2f} images/s)'
+    f'chip: speed of a chip (100% = {everything[0]:.3g} images/s)'
   )
   draw.text((left, 14), title, 'black', font)
   for row, ((label, color), speeds) in enumerate(curves.items()):
@@ -178,5 +178,7 @@ def scaling(made: Sequence[plans.Plan]) -> Image.Image:
     draw.line(points, fill=color, width=3)
     for px, py in points:
       draw.ellipse([px - 4, py - 4, px + 4, py + 4], fill=color)
-    draw.text((left + 30, y(40) + 24 * row), f'— {label}', color, font)
+    label_y = y(40) + 24 * row
+    draw.line([left + 30, label_y, left + 54, label_y], fill=color, width=3)
+    draw.text((left + 64, label_y), label, color, font, 'lm')
   return picture

@@ -125,9 +125,9 @@ def accumulate(
 
 def by_gamma(errors: objectives.Errors) -> dict[str, Float[Array, ' k']]:
   """Sums of errors and counts for each class of noise level."""
-  edges = jnp.asarray(GAMMA_EDGES[1:-1])
+  edges = np.asarray(GAMMA_EDGES[1:-1], np.float32)
   classes = len(GAMMA_EDGES) - 1
-  member = jnp.searchsorted(edges, errors.gamma, side='right')
+  member = jnp.sum(errors.gamma[:, None] >= edges[None], axis=1)
   chosen = member[:, None] == np.arange(classes)[None, :]
   return dict(
     errors=jnp.sum(jnp.where(chosen, errors.total[:, None], 0.0), axis=0),
