@@ -10,6 +10,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from palette_jax.training import preemption
+
 SHELL = ['launch/install', 'launch/quickstart', 'launch/test', '.ci/run']
 TRAIN = ['python', '-m', 'palette_jax.main', '--config=c.py:tiny', "--x='a b'"]
 LAUNCHERS = {  # a command line of each that it would run
@@ -419,3 +421,9 @@ def test_the_dockerfile_parses_and_copies_what_is_there():
       assert json.loads(value)[:3] == TRAIN[:3]
   (extra,) = re.findall(r'ARG ACCELERATOR=(\w+)', parser.content)
   assert f"'{extra}': [" in (ROOT / 'setup.py').read_text()
+
+
+def test_launchers_start_again_what_a_run_saved():
+  """launch/ imports nothing of the package, so the code stands twice."""
+  commands = (ROOT / 'launch/commands.py').read_text()
+  assert f'\nRUN_AGAIN = {preemption.EXIT_CODE}\n' in commands
