@@ -141,6 +141,8 @@ def test_gradients_are_summed_in_float32(monkeypatch, fsdp, accumulation):
   read = program.read(lowered.compile().as_text(), 8)
   kinds = collections.Counter((c.kind, c.dtype) for c in read.collectives)
   assert kinds['all-reduce', 'f32'] > 0
+  moved = {'all-to-all', 'collective-permute'} & {kind for kind, _ in kinds}
+  assert not moved  # every device keeps its rows
   assert kinds['reduce-scatter', 'f32'] > 0 or fsdp == 1
   assert {d for k, d in kinds if k in ('all-reduce', 'reduce-scatter')} == {
     'f32'
