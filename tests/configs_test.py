@@ -70,7 +70,7 @@ def test_every_config_has_a_tiny_variant_that_makes_examples(name):
   built = run.build(config)
   batch = next(built.train_data.train(config.train.batch))
   assert batch.examples.target.shape == (8, 64, 64, 3)
-  assert batch.readable.all() and batch.examples.mask.any((1, 2, 3)).all()
+  assert batch.readable.all() and batch.examples.given.any((1, 2, 3)).all()
 
 
 @pytest.mark.parametrize('arg', [None, 'tiny', 'size=64,batch=32'])
