@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from palette_jax import arrays, givens
+from palette_jax import arrays, givens, images
 
 PREDICTIONS = ('eps', 'y_0', 'v')
 WEIGHTINGS = ('uniform', 'min_snr')
@@ -24,7 +24,7 @@ WEIGHTINGS = ('uniform', 'min_snr')
 def complete(examples: arrays.Examples, key: Array) -> arrays.Batch:
   """From 8 bits to [-1, 1], and noise into the holes (Palette, section 5.2).
 
-  The noise is drawn here and not on the host, where it would take longer than
+  The same numbers as `images.from_u8`'s, to the bit. The noise is drawn here and not on the host, where it would take longer than
   decoding a photo.
 
   Args:
@@ -33,7 +33,8 @@ def complete(examples: arrays.Examples, key: Array) -> arrays.Batch:
   """
   target, cond, given = map(jnp.asarray, examples)
   target, cond = (
-    image.astype(jnp.float32) / 127.5 - 1.0 for image in (target, cond)
+    (image.astype(jnp.float32) - 127.5) * images.LEVEL
+    for image in (target, cond)
   )
   noise = jax.random.normal(key, cond.shape)
   cond = jnp.where(given == givens.NOISE, noise, cond)
