@@ -24,8 +24,8 @@ WEIGHTINGS = ('uniform', 'min_snr')
 def complete(examples: arrays.Examples, key: Array) -> arrays.Batch:
   """From 8 bits to [-1, 1], and noise into the holes (Palette, section 5.2).
 
-  The same numbers as `images.from_u8`'s, to the bit. The noise is drawn here and
-  not on the host, where it would take longer than decoding a photo.
+  The numbers are those of `images.from_u8`, to the bit. The noise is drawn here
+  and not on the host, where it would take longer than decoding a photo.
 
   Args:
     examples: of the host.
