@@ -4,14 +4,16 @@ import re
 import subprocess
 import sys
 
+import jax
 import ml_collections
 import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
 
-from palette_jax import cli, givens, images
+from palette_jax import arrays, cli, givens, images
 from palette_jax.data import sheet, sources, survey
+from palette_jax.diffusion import process
 
 pytestmark = pytest.mark.filterwarnings(
   'ignore:the load_module:DeprecationWarning'  # ml_collections
@@ -404,3 +406,17 @@ assert 'tensorflow' not in sys.modules and 'jax' not in sys.modules
 def test_other_commands_take_no_config():
   with pytest.raises(SystemExit):
     cli.main(['export', '--config=configs/inpaint.py', 'runs/x', 'y'])
+
+
+def test_the_sheet_shows_what_the_device_will_see():
+  """All but the very noise, for whatever is given."""
+  draw = np.random.default_rng(0)
+  target, cond = draw.integers(0, 256, [2, 4, 16, 24, 3], np.uint8)
+  given = draw.integers(0, 4, [4, 16, 24, 1], np.uint8)
+  examples = arrays.Examples(target, cond, given)
+  shown = sheet._shown(examples)
+  seen = process.complete(examples, jax.random.key(0))
+  noise = np.broadcast_to(given == givens.NOISE, cond.shape)
+  for one, other in zip(shown, seen):
+    hidden = noise if one is shown.cond else np.zeros_like(one, bool)
+    assert np.array_equal(one[~hidden], np.asarray(other)[~hidden])

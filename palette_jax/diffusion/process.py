@@ -1,8 +1,7 @@
 """The forward process: how a clean image becomes noise, and what is kept.
 
 `complete` is where a batch arrives from the host. The network then predicts one
-of three things, from each of which, with y_t, the
-clean image follows:
+of three things, from each of which, with y_t, the clean image follows:
 
   eps   the noise (the paper, section 3)
   y_0   the clean image

@@ -36,11 +36,11 @@ class HeldOut:
     data, objective = run.held_out_data, run.objective
     held_out = data.held_out(config.examples)
     _check_readable(data, held_out)
-    self._seeds = np.random.SeedSequence(data.seed).generate_state(2)
+    self._seeds = np.random.SeedSequence(data.seed).generate_state(3)
     shown = min(config.images, config.examples, len(data.source))
     shown = jax.tree.map(lambda x: x[:shown], held_out.examples)
     complete = jax.jit(process.complete)
-    key = jax.random.key(self._seeds[1])
+    key = jax.random.key(self._seeds[2])
     self._shown = jax.tree.map(np.asarray, complete(shown, key))
     self._batch = complete(sharding.put_same(run.mesh, held_out.examples), key)
 
