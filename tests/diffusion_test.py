@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import common
-from palette_jax import arrays
+from palette_jax import arrays, givens, images
 from palette_jax.diffusion import objective, process, sampler, schedule
 
 TRAIN = schedule.linear(1e-6, 0.01, 2000)
@@ -26,6 +26,45 @@ def batch_of(size=4, hole=True, seed=0):
   noise = draw.normal(size=target.shape).astype(np.float32)
   cond = np.where(mask > 0.5, noise, target)
   return arrays.Batch(*map(jnp.asarray, (target, cond, mask)))
+
+
+def examples_of(given, seed=0):
+  """Random images of 64x64; `given` for each pixel, or for all."""
+  draw = np.random.default_rng(seed)
+  target, cond = draw.integers(0, 256, [2, 4, 64, 64, 3], np.uint8)
+  given = np.broadcast_to(np.uint8(given), [4, 64, 64, 1])
+  return arrays.Examples(target, cond, given)
+
+
+def test_a_hole_is_standard_noise_and_gives_nothing_away():
+  """Whatever is under it: four moments, and no pixel like another."""
+  key = jax.random.key(3)
+  examples = examples_of(givens.NOISE)
+  cond = np.asarray(process.complete(examples, key).cond)
+  other = process.complete(examples_of(givens.NOISE, seed=9), key)
+  assert np.array_equal(cond, other.cond)
+  assert len(np.unique(cond)) > 0.9 * cond.size
+  moments = [np.mean(cond.astype(np.float64) ** k) for k in (1, 2, 3, 4)]
+  error = np.sqrt(np.array([1, 2, 15, 96]) / cond.size)  # of the mean of z^k
+  assert np.all(np.abs(moments - np.array([0, 1, 0, 3])) < 4.5 * error)
+  again = process.complete(examples, jax.random.key(4)).cond
+  assert abs(np.corrcoef(cond.ravel(), again.ravel())[0, 1]) < 0.02
+
+
+def test_each_pixel_is_given_what_is_stated():
+  given = np.random.default_rng(1).integers(0, 4, [4, 64, 64, 1])
+  examples = examples_of(given)
+  target, cond, mask = map(
+    np.asarray, process.complete(examples, jax.random.key(0))
+  )
+  at = [given[..., 0] == what for what in range(4)]
+  for what in (givens.TRUTH, givens.DEGRADED):
+    wanted = images.from_u8(examples.cond[at[what]])
+    assert np.array_equal(cond[at[what]], wanted)
+  assert not cond[at[givens.NOTHING]].any()
+  assert abs(cond[at[givens.NOISE]].std() - 1) < 0.05
+  assert np.array_equal(target, images.from_u8(examples.target))
+  assert np.array_equal(mask, given > 0)
 
 
 def test_noised_images_have_the_stated_mean_and_variance():

@@ -6,6 +6,7 @@ from palette_jax import images
 
 def test_every_8_bit_level_survives_the_way_to_float_and_back():
   levels = np.arange(256, dtype=np.uint8)
+  assert images.from_u8(levels)[[0, 255]].tolist() == [-1.0, 1.0]
   assert np.array_equal(images.to_u8(images.from_u8(levels)), levels)
 
 

@@ -1,6 +1,7 @@
 """Plans: model FLOPs, what a compiled program says, slices, and compiling."""
 
 import collections
+import re
 import json
 import subprocess
 import sys
@@ -138,6 +139,11 @@ def test_gradients_are_summed_in_float32(monkeypatch, fsdp, accumulation):
   lowered = plan._lower(config, built, 'train')
   text = lowered.as_text()
   assert 'bf16' in text and ('reduce_scatter' in text) == (fsdp > 1)
+  # XLA on CPU sums bf16 in float32 whatever it is told; TPUs do as told.
+  told = (
+    r'stablehlo\.(?:reduce_scatter|all_reduce)".*?: \(tensor<(?:\d+x)*(\w+)>'
+  )
+  assert set(re.findall(told, text, re.S)) == {'f32'}
   read = program.read(lowered.compile().as_text(), 8)
   kinds = collections.Counter((c.kind, c.dtype) for c in read.collectives)
   assert kinds['all-reduce', 'f32'] > 0
