@@ -1,8 +1,8 @@
 """Plans: model FLOPs, what a compiled program says, slices, and compiling."""
 
 import collections
-import re
 import json
+import re
 import subprocess
 import sys
 
