@@ -120,6 +120,15 @@ def get_config(
     samples=3,  # of each
     every=10_000,  # steps
   )
+  config.evaluation = dict(
+    source='',  # of what is judged; '' is what data.source holds out
+    records='',  # which of it; palette_jax/evaluation/lists.py says how
+    cases=(),  # what is done to it, as in palette_jax/evaluation/cases.py
+    samples=1,  # of each image; more for diversity
+    batch=variant.batch,
+    seed=0,  # of the sampler's noise
+    reference='',  # source of FID's reference; '' is what is judged
+  )
   config.mesh = dict(fsdp=1)  # devices that share one copy of the state
   if variant.tiny:
     shrink(config)

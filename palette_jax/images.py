@@ -53,12 +53,13 @@ def write_png(path: epath.PathLike, image: np.ndarray) -> epath.Path:
 
   Args:
     path: local or gs://; missing folders are made.
-    image: [h, w, 3], float in [-1, 1].
+    image: [h, w, 3], float in [-1, 1], or uint8 as it is.
   """
   path = epath.Path(path)
+  image_u8 = image if image.dtype == np.uint8 else to_u8(image)
   path.parent.mkdir(parents=True, exist_ok=True)
   encoded = io.BytesIO()
-  Image.fromarray(to_u8(image)).save(encoded, format='png')
+  Image.fromarray(image_u8).save(encoded, format='png')
   partial = path.parent / f'.{path.name}.{uuid.uuid4().hex}'
   partial.write_bytes(encoded.getvalue())
   return partial.replace(path)

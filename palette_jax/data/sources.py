@@ -8,7 +8,9 @@
   0.5*NAME + 0.5*NAME       a mixture, exact over every 1,000 examples
 
 A source has two splits that share no record: 'train' and 'held_out'. Paths may
-be gs://, too. What is held out of files is chosen by the names' hashes.
+be gs://, too. What is held out of files is chosen by the names' hashes. What is
+only judged can be had whole: 'all' is every file, and of a data set what its
+makers held out.
 
 Next: palette_jax/data/listing.py
 """
@@ -126,7 +128,7 @@ def open_source(name: str, split: str) -> Source:
 
   Args:
     name: as above.
-    split: 'train' or 'held_out'.
+    split: 'train', 'held_out' or 'all'.
 
   Raises:
     ValueError, FileNotFoundError: as `check`.
@@ -186,7 +188,7 @@ def _open(name: str, split: str) -> Source:
   chosen = [
     i
     for i, file in enumerate(files.names)
-    if (file in held_out) == (split == 'held_out')
+    if split == 'all' or (file in held_out) == (split == 'held_out')
   ]
   paths = {
     image: tf.constant([column[i] for i in chosen])

@@ -280,16 +280,22 @@ def draw(
     images.write_png(picture, sheet)
 
 
-def evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
+def evaluate(
+  config: ml_collections.ConfigDict, workdir: str
+) -> tuple[runs.Run, int, arrays.Params]:
   """Prints the held-out loss of the newest checkpoint's EMA.
+
+  Returns:
+    As `restore_ema`.
 
   Raises:
     FileNotFoundError: if there is no checkpoint.
     ValueError: if the checkpoint does not fit the config.
   """
-  run, _, ema_params = restore_ema(config, workdir)
+  run, step, ema_params = restore_ema(config, workdir)
   photos = heldout.HeldOut(config.held_out, run)
   photos.judge(ema_params, state.create_sharded(run.mesh, *run.recipe).params)
+  return run, step, ema_params
 
 
 def restore_ema(

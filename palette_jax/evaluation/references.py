@@ -1,0 +1,200 @@
+"""Statistics of the images that a Frechet distance is measured against.
+
+They are computed once for a set of images, a network and a preparation, and
+kept in ~/.cache/palette_jax/references under a hash of all three. The set is
+never in memory: it may be ImageNet's whole validation set, as the paper's is.
+
+Next: palette_jax/evaluation/scores.py
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import tqdm
+from absl import logging
+from etils import epy
+
+from palette_jax.data import pipeline, sources
+from palette_jax.evaluation import cases, features, frechet
+from palette_jax.evaluation import networks as nets
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+
+CACHE = pathlib.Path('~/.cache/palette_jax/references').expanduser()
+
+
+class Reference(NamedTuple):
+  """What a distance is measured against.
+
+  Attributes:
+    name: of the images, in words.
+    moments: of their features, by network.
+  """
+
+  name: str
+  moments: dict[str, frechet.Moments]
+
+
+def of_source(
+  name: str,
+  size: tuple[int, int],
+  networks: Mapping[str, nets.Network],
+  batch: int,
+) -> Reference:
+  """All images of a source, prepared as those that are judged.
+
+  Args:
+    name: of data.source, or a folder.
+    size: height and width; images are cropped in the middle and resized.
+    networks: by name, those with features.
+    batch: images at a time.
+
+  Raises:
+    ValueError: if an image cannot be read.
+    FileNotFoundError: if there is no such source.
+  """
+  if ':' not in name and name != 'photos':
+    name = f'folder:{name}'
+  source = sources.open_source(name, 'all')
+  images = dict(
+    images=_digest(source), count=len(source), size=[int(n) for n in size]
+  )
+  found, missing = {}, {}
+  for key, network in networks.items():
+    about = images | identity(network)
+    file = CACHE / f'{_sha256(about)}.npz'
+    if file.exists():
+      found[key] = read(file, network)
+    else:
+      missing[key] = network, about, file
+  if missing:
+    logging.info('Statistics of %d images of %s.', len(source), name)
+    made = _compute(
+      source,
+      size,
+      {key: network for key, (network, *_) in missing.items()},
+      batch,
+    )
+    for key, (_, about, file) in missing.items():
+      found[key] = made[key]
+      if jax.process_index() == 0:
+        write(file, made[key], about)
+  return Reference(f'{name} ({len(source):,} images)', found)
+
+
+def identity(network: nets.Network) -> dict[str, str]:
+  """What makes features the same features."""
+  return dict(
+    network=network.name,
+    weights=network.weights,
+    preparation=network.preparation,
+  )
+
+
+def write(file: pathlib.Path, moments: frechet.Moments, about: Mapping) -> None:
+  """Writes statistics, and beside them what they are statistics of."""
+  file.parent.mkdir(parents=True, exist_ok=True)
+  moments.save(file)
+  file.with_suffix('.json').write_text(json.dumps(about, indent=2))
+
+
+def read(file: pathlib.Path, network: nets.Network) -> frechet.Moments:
+  """Reads what `write` wrote.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if they are of other features than the network's.
+  """
+  described = file.with_suffix('.json')
+  if not file.exists() or not described.exists():
+    raise FileNotFoundError(
+      f'Statistics are two files, {file} and {described.name}; one is missing.'
+    )
+  about, wanted = json.loads(described.read_text()), identity(network)
+  for name, value in wanted.items():
+    if about.get(name) != value:
+      raise ValueError(
+        f'{file} has {name} = {about.get(name)!r}; this evaluation has '
+        f'{value!r}. Distances between the two mean nothing: give the images '
+        'instead, and they are computed anew.'
+      )
+  return frechet.Moments.load(file)
+
+
+def _compute(source, size, networks, batch):
+  """Moments of all images, on all hosts."""
+
+  def measure(params, images):
+    return {
+      key: network.apply(params[key], images['original'])['features']
+      for key, network in networks.items()
+    }
+
+  params = {key: network.params for key, network in networks.items()}
+  look = features.Pass(measure, params, batch)
+  count = len(source)
+  rows = features.rows_of_host(count)
+  moments = {key: frechet.Moments() for key in networks}
+  images = _images(source, size, rows, look.batch)
+  for found in look.over(images, len(rows), 'reference'):
+    for key, values in found.items():
+      moments[key].add(values)
+  return {key: one.over_hosts() for key, one in moments.items()}
+
+
+def _images(source, size, rows, batch) -> Iterator[dict[str, np.ndarray]]:
+  """Prepared images of those records; the last batch is filled up."""
+  data = pipeline.Pipeline(
+    source=source,
+    corrupt=cases.as_it_is,
+    size=tuple(size),
+    seed=0,
+  )
+  filled = np.resize(rows, len(rows) + -len(rows) % batch)
+  for read_batch in data.listed(filled, batch):
+    if not read_batch.readable.all():
+      first = read_batch.record[np.argmin(read_batch.readable)]
+      raise ValueError(f'{source.names[first]} cannot be read. Replace it.')
+    yield {'original': read_batch.examples.target}
+
+
+def _digest(source):
+  """Of all files' bytes: other images of the same names are other images."""
+  records = tf.data.Dataset.range(len(source)).batch(pipeline.CHUNK)
+
+  def encoded(index):
+    if source.fetch is None:
+      fetched = tf.fill(tf.shape(index), '')
+    else:
+      fetched = tf.numpy_function(source.fetch, [index], tf.string)
+    return tf.map_fn(
+      lambda one: source.read(*one)['image'],
+      (index, fetched),
+      fn_output_signature=tf.string,
+    )
+
+  digest = hashlib.sha256()
+  read_all = records.map(encoded, num_parallel_calls=tf.data.AUTOTUNE)
+  bar = tqdm.tqdm(
+    read_all.as_numpy_iterator(),
+    desc='reference: which images',
+    total=-(-len(source) // pipeline.CHUNK),
+    disable=None if jax.process_index() == 0 else True,
+    leave=False,
+  )
+  for chunk in bar:
+    for one in chunk:
+      digest.update(hashlib.sha256(one).digest())
+  return digest.hexdigest()
+
+
+def _sha256(about):
+  text = json.dumps(about, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
