@@ -3,7 +3,7 @@
 Next: palette_jax/evaluation/references.py
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -41,25 +41,31 @@ class Pass:
 
   def over(
     self,
-    batches: Iterator[Mapping[str, np.ndarray]],
+    batches: Iterable[dict[str, np.ndarray]],
     count: int,
     title: str,
-  ) -> Iterator[dict[str, np.ndarray]]:
-    """What is measured, batch by batch, of `count` images; shows progress.
+  ) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Images, and what is measured of them, batch by batch; shows progress.
 
     Args:
-      batches: of `self.batch` images each; the last one may be filled up.
+      batches: of `self.batch` images each; the last one may be filled up, and
+        is given back without what filled it.
       count: how many images there are.
       title: of the progress bar.
     """
     quiet = None if jax.process_index() == 0 else True
+    left = count
     with tqdm.tqdm(total=count, desc=title, unit='image', disable=quiet) as bar:
       for images in batches:
         placed = jax.device_put(images, sharding.by_batch(self._mesh))
         found = jax.device_get(self._measure(self._params, placed))
-        wanted = min(self.batch, count - bar.n)
-        yield {name: values[:wanted] for name, values in found.items()}
-        bar.update(wanted)
+        rows = min(self.batch, left)
+        yield tuple(
+          {name: values[:rows] for name, values in one.items()}
+          for one in (images, found)
+        )
+        left -= rows
+        bar.update(rows)
 
 
 def rows_of_host(count: int) -> np.ndarray:
@@ -72,19 +78,24 @@ def gather(parts: list[dict[str, np.ndarray]], count: int) -> dict:
   """This host's batches -> all hosts' values, in the images' order.
 
   Args:
-    parts: what `Pass.over` gave for `rows_of_host(count)`.
+    parts: of batches of `rows_of_host(count)`; the last may be filled up.
     count: of all images.
   """
-  names = parts[0] if parts else {}
-  own = {k: np.concatenate([part[k] for part in parts]) for k in names}
-  hosts = jax.process_count()
+  rows, hosts = len(rows_of_host(count)), jax.process_count()
+  own = {k: np.concatenate([p[k] for p in parts])[:rows] for k in parts[0]}
   if hosts == 1:
     return own
-  # Every host sends as many rows as the one that has most.
-  most = -(-count // hosts)
-  padded = {k: np.resize(v, [most, *v.shape[1:]]) for k, v in own.items()}
-  gathered = multihost_utils.process_allgather(padded)
-  return {
-    k: np.swapaxes(v, 0, 1).reshape(-1, *v.shape[2:])[:count]
-    for k, v in gathered.items()
-  }
+  return {name: _gather(values, count, hosts) for name, values in own.items()}
+
+
+def _gather(values, count, hosts):
+  """Every host sends as many rows as the one that has most.
+
+  As bytes: JAX would make 32 bits of 64.
+  """
+  filled = np.resize(values, [-(-count // hosts), *values.shape[1:]])
+  raw = filled.view(np.uint8).reshape(len(filled), -1)
+  everywhere = np.asarray(multihost_utils.process_allgather(raw))
+  in_order = np.swapaxes(everywhere, 0, 1).reshape(-1, raw.shape[1])
+  whole = np.ascontiguousarray(in_order).view(values.dtype)
+  return whole.reshape(-1, *values.shape[1:])[:count]

@@ -14,6 +14,7 @@ import functools
 import pathlib
 from typing import NamedTuple
 
+SOURCE = 'Saharia et al. 2022, arXiv 2111.05826v2'
 IMAGES = {
   'first5k': "the first 5,000 of ImageNet's validation set",
   'ctest10k': "ctest10k, 10,000 of ImageNet's validation set",
@@ -33,7 +34,7 @@ class Row(NamedTuple):
       'inpainting' alone where the paper does not say which holes.
     model: its name there; 'Original' is the images themselves.
     images: which were judged, a name in IMAGES.
-    values: by metric: fid, is, ca (%), pd, lpips, fool_rate (%).
+    values: by metric: fid, is, ca (%), pd, diversity_lpips, fool_rate (%).
   """
 
   table: int

@@ -18,6 +18,7 @@ import numpy as np
 import tqdm
 from absl import logging
 from etils import epy
+from jax.experimental import multihost_utils
 
 from palette_jax.data import pipeline, sources
 from palette_jax.evaluation import cases, features, frechet
@@ -89,6 +90,24 @@ def of_source(
   return Reference(f'{name} ({len(source):,} images)', found)
 
 
+def of_file(file: str, networks: Mapping[str, nets.Network]) -> Reference:
+  """Statistics of one network, as this module keeps them: FILE.npz, FILE.json.
+
+  Raises:
+    FileNotFoundError: if it is not there.
+    ValueError: if they are of other features, or there are two networks.
+  """
+  if len(networks) != 1:
+    raise ValueError(
+      f'{file} is of one network; these metrics take {", ".join(networks)}. '
+      'Ask for one of them: --metrics fid.'
+    )
+  ((key, network),) = networks.items()
+  moments = read(pathlib.Path(file), network)
+  name = f'{pathlib.Path(file).name} ({moments.count:,} images)'
+  return Reference(name, {key: moments})
+
+
 def identity(network: nets.Network) -> dict[str, str]:
   """What makes features the same features."""
   return dict(
@@ -143,10 +162,27 @@ def _compute(source, size, networks, batch):
   rows = features.rows_of_host(count)
   moments = {key: frechet.Moments() for key in networks}
   images = _images(source, size, rows, look.batch)
-  for found in look.over(images, len(rows), 'reference'):
+  for _, found in look.over(images, len(rows), 'reference'):
     for key, values in found.items():
       moments[key].add(values)
-  return {key: one.over_hosts() for key, one in moments.items()}
+  return {key: _over_hosts(one) for key, one in moments.items()}
+
+
+def _over_hosts(moments):
+  """Merged, in the same order on every host."""
+  if jax.process_count() == 1:
+    return moments
+  d = len(moments.mean)
+  packed = np.concatenate(
+    [[moments.count], moments.mean, moments.scatter.reshape(-1)]
+  )
+  # As pairs of 32 bits: JAX would round float64.
+  everywhere = multihost_utils.process_allgather(packed.view(np.uint32))
+  merged = frechet.Moments()
+  for row in np.asarray(everywhere).view(np.float64):
+    count, mean, scatter = row[0], row[1 : d + 1], row[d + 1 :]
+    merged.merge(frechet.Moments(int(count), mean, scatter.reshape(d, d)))
+  return merged
 
 
 def _images(source, size, rows, batch) -> Iterator[dict[str, np.ndarray]]:
