@@ -54,8 +54,8 @@ def luma_error(
   Returns:
     float64 [n], mean absolute difference, 0 to 255.
   """
-  apart = _luma(outputs_u8) - _luma(inputs_u8)
-  return np.mean(np.abs(apart), axis=(1, 2))
+  pairs = zip(outputs_u8, inputs_u8)
+  return np.array([np.mean(np.abs(_luma(a) - _luma(b))) for a, b in pairs])
 
 
 def compressed(
@@ -145,6 +145,6 @@ def colour_drift(outputs: Colours, originals: Colours) -> Drift:
   )
 
 
-def _luma(images_u8):
-  total = np.sum(images_u8 * np.array(images.LUMA), axis=-1)
+def _luma(image_u8):
+  total = image_u8 @ np.array(images.LUMA)
   return (total + images.LUMA_UNIT // 2) // images.LUMA_UNIT

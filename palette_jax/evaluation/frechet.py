@@ -238,29 +238,39 @@ class _Reference:
     mean = features.mean(axis=0, dtype=np.float64)
     if n < d:  # the same spectrum from n columns
       rows = (features - mean) @ self.root
-      rows = [np.linalg.qr(rows.T, mode='r').T]
-      blocks = lambda: rows  # noqa: E731
+      mapped = [np.linalg.qr(rows.T, mode='r').T]
     else:
-      starts = range(0, n, _ROWS)
-      blocks = lambda: (  # noqa: E731
-        (features[start : start + _ROWS] - mean) @ self.root for start in starts
-      )
+      mapped = _Blocks(features, mean, self.root)
     spectrum, vectors = np.linalg.eigh(
-      sum(rows.T @ rows for rows in blocks()) / (n - 1)
+      sum(rows.T @ rows for rows in mapped) / (n - 1)
     )
     kept = spectrum > spectrum[-1] * len(spectrum) * np.finfo(np.float64).eps
     scale, vectors = np.sqrt(spectrum[kept]), vectors[:, kept]
-    overlap = [(rows @ vectors) ** 2 @ (1 / scale) for rows in blocks()]
+    overlap = [(rows @ vectors) ** 2 @ (1 / scale) for rows in mapped]
 
     shift = mean - self.mean
-    squares, along = np.empty(n), np.empty(n)
-    for start in range(0, n, _ROWS):
-      centred = features[start : start + _ROWS] - mean
-      squares[start : start + _ROWS] = np.sum(centred**2, axis=1)
-      along[start : start + _ROWS] = centred @ shift
+    pairs = [
+      ((rows**2).sum(axis=1), rows @ shift) for rows in _Blocks(features, mean)
+    ]
+    squares, along = (np.concatenate(column) for column in zip(*pairs))
     spread = squares.sum() / (n - 1) + self.trace
     value = max(float(shift @ shift + spread - 2 * scale.sum()), 0.0)
     return value, 2 * along + squares - np.concatenate(overlap)
+
+
+class _Blocks:
+  """Features less their mean, mapped, a few rows at a time, as often as asked.
+
+  All at once they would take a gigabyte of 50,000 images.
+  """
+
+  def __init__(self, features, mean, root=None):
+    self._features, self._mean, self._root = features, mean, root
+
+  def __iter__(self):
+    for start in range(0, len(self._features), _ROWS):
+      rows = self._features[start : start + _ROWS] - self._mean
+      yield rows if self._root is None else rows @ self._root
 
 
 def _root(covariance):

@@ -180,9 +180,9 @@ def check_features(
   broken = ~np.isfinite(features).all(axis=1)
   if broken.any():
     raise ValueError(
-      f'{metric}: features of {broken.sum()} of {n} images are NaN or infinite, '
-      f'the first of image {np.argmax(broken)}. Look at that image, or leave it '
-      'out.'
+      f'{metric}: features of {broken.sum()} of {n} images are NaN or '
+      f'infinite, the first of image {np.argmax(broken)}. Look at that image, '
+      'or leave it out.'
     )
 
 

@@ -66,8 +66,7 @@ def _sums(a, b):
 def _blocks(features):
   features = jnp.asarray(features, jnp.float32)
   return [
-    features[start : start + _ROWS]
-    for start in range(0, len(features), _ROWS)
+    features[start : start + _ROWS] for start in range(0, len(features), _ROWS)
   ]
 
 

@@ -2,7 +2,7 @@
 
 The paper warns of the first two as measures of quality, since they prefer
 blurred outputs (Palette, section 4), and measures diversity by the third
-(section 5.6). All are of RGB, the mean over channels, with levels from 0 to 255.
+(section 5.6). All are of RGB, the mean over channels, of levels up to 255.
 
 Next: palette_jax/evaluation/diversity.py
 """
@@ -85,10 +85,11 @@ def ms_ssim(
 
 def _windows(a, b):
   """Likeness of means, and of contrast and structure, at every window."""
-  mean_a, mean_b = _blur(a), _blur(b)
-  # Variances are of a window's deviations from 0, the middle of all levels.
-  squares = _blur(a**2 + b**2) - mean_a**2 - mean_b**2
-  shared = _blur(a * b) - mean_a * mean_b
+  blurred = _blur(jnp.concatenate([a, b, a**2 + b**2, a * b], axis=3))
+  mean_a, mean_b, squares, products = jnp.split(blurred, 4, axis=3)
+  # Both are small beside what they are differences of: hence levels around 0.
+  squares -= mean_a**2 + mean_b**2
+  shared = products - mean_a * mean_b
   mean_a, mean_b = mean_a + 127.5, mean_b + 127.5
   likeness = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
   return likeness, (2 * shared + _C2) / (squares + _C2)
@@ -121,6 +122,6 @@ def _centred(image_u8):
 def _check_sides(shape):
   if min(shape[1:3]) < _SIDE:
     raise ValueError(
-      f'Images of {shape[1]}x{shape[2]} are too small for SSIM, whose window is '
-      f'{_SIDE}x{_SIDE} pixels.'
+      f'Images of {shape[1]}x{shape[2]} are too small for SSIM, whose window '
+      f'is {_SIDE}x{_SIDE} pixels.'
     )
