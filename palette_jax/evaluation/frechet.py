@@ -156,7 +156,7 @@ def estimate(
 
 
 def difference(
-  a: Float[np.ndarray, 'n d'], b: Float[np.ndarray, 'n d'], reference: Moments
+  a: Float[np.ndarray, 'n d'], b: Float[np.ndarray, 'm d'], reference: Moments
 ) -> intervals.Estimate:
   """How much farther a is than b; row i of both was made from the same input.
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 
 LEAST = 20  # images, below which no interval would keep its promise
 GROUPS = 20
@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
   method: str
 
 
-def mean(values: Float[np.ndarray, ' n'], seed: int = 0) -> Estimate:
+def mean(values: Num[np.ndarray, ' n'], seed: int = 0) -> Estimate:
   """The mean over images, by a percentile bootstrap.
 
   Args:
@@ -75,7 +75,7 @@ def mean(values: Float[np.ndarray, ' n'], seed: int = 0) -> Estimate:
 
 
 def paired(
-  a: Float[np.ndarray, ' n'], b: Float[np.ndarray, ' n'], seed: int = 0
+  a: Num[np.ndarray, ' n'], b: Num[np.ndarray, ' m'], seed: int = 0
 ) -> Estimate:
   """The mean of a - b over images that both models had, by a paired bootstrap.
 

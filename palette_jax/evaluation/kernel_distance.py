@@ -20,7 +20,7 @@ _ROWS = 2048  # a block of the kernel's matrix is 16 MB
 
 
 def estimate(
-  features: Float[np.ndarray, 'n d'], reference: Float[np.ndarray, 'm d']
+  features: Float[np.ndarray, 'n d'], reference: Float[np.ndarray, 'm e']
 ) -> intervals.Estimate:
   """The distance, its interval with the reference held fixed.
 

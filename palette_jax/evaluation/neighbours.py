@@ -23,7 +23,7 @@ _ROWS = 2048  # a block of distances is 16 MB
 
 def estimate(
   features: Float[np.ndarray, 'n d'],
-  reference: Float[np.ndarray, 'm d'],
+  reference: Float[np.ndarray, 'm e'],
   k: int = 3,
   seed: int = 0,
 ) -> tuple[intervals.Estimate, intervals.Estimate]:
