@@ -1,0 +1,85 @@
+"""How different are a model's answers to the same input? (Palette, section 5.6)
+
+The paper draws several samples of each input and compares the first with all
+others by MS-SSIM (its Figure 8), and each with the next by LPIPS. Neither says
+whether the answers are good: noise is diverse. The paper does not state how
+many samples it drew.
+
+Next: palette_jax/evaluation/faithfulness.py
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from palette_jax.evaluation import similarity
+
+# Of the histograms; the paper does not state its bins.
+EDGES = np.linspace(0, 1, 21)
+_ms_ssim = jax.jit(similarity.ms_ssim)
+
+
+def to_first(
+  samples_u8: UInt8[np.ndarray, 'k n h w 3'],
+) -> Float[np.ndarray, 'pairs n']:
+  """MS-SSIM of each input's first sample with each of the others.
+
+  The paper's figure is the mean of all: `intervals.mean(found.mean(axis=0))`
+  has its interval over inputs, since samples of one input are no new inputs.
+
+  Args:
+    samples_u8: k samples of each of n inputs.
+
+  Returns:
+    float64 [k - 1 n]: 1 where two samples are the same, lower where they
+    differ.
+
+  Raises:
+    ValueError: of fewer than two samples, or sides below 11 pixels.
+  """
+  _check_samples(samples_u8)
+  return _stacked(_ms_ssim, [(samples_u8[0], x) for x in samples_u8[1:]])
+
+
+def between_consecutive(
+  samples_u8: UInt8[np.ndarray, 'k n h w 3'], distance: Callable
+) -> Float[np.ndarray, 'pairs n']:
+  """A distance, the paper's is LPIPS, between each sample and the next.
+
+  Args:
+    samples_u8: k samples of each of n inputs.
+    distance: (uint8 [n h w 3], uint8 [n h w 3]) -> [n], such as LPIPS with its
+      parameters bound. It may get all n at once: give few where memory is.
+
+  Returns:
+    float64 [k - 1 n]: 0 where two samples are the same.
+
+  Raises:
+    ValueError: of fewer than two samples.
+  """
+  _check_samples(samples_u8)
+  return _stacked(distance, zip(samples_u8, samples_u8[1:]))
+
+
+def histogram(values: Float[np.ndarray, '...']) -> Int[np.ndarray, ' bins']:
+  """How many pairs fall between neighbours of `EDGES` (Figure 8).
+
+  A bin has its lower edge. What lies outside counts in the first or last: LPIPS
+  may exceed 1.
+  """
+  inner = np.searchsorted(EDGES[1:-1], np.ravel(values), side='right')
+  return np.bincount(inner, minlength=len(EDGES) - 1)
+
+
+def _stacked(distance, pairs):
+  return np.stack([np.asarray(distance(a, b), np.float64) for a, b in pairs])
+
+
+def _check_samples(samples_u8):
+  if len(samples_u8) < 2:
+    raise ValueError(
+      f'Diversity needs 2 samples of each input, not {len(samples_u8)}: draw '
+      'more with other seeds.'
+    )
