@@ -4,6 +4,7 @@
   palette export runs/colorize colorize.safetensors
   palette inspect --config=configs/inpaint.py:tiny inpaint.png
   palette plan --config=configs/colorize.py --topology=v5e:16x16
+  palette evaluate --outputs made --originals photos
 
 Each subcommand calls one function elsewhere.
 
@@ -19,12 +20,13 @@ from absl import flags, logging
 from etils import epath
 
 from palette_jax import console, settings
+from palette_jax.evaluation import arguments
 
 
 def main(argv: Sequence[str] | None = None) -> None:
   """Does what the command line says; whatever is wrong is one sentence."""
   argv, config = list(sys.argv[1:] if argv is None else argv), None
-  if argv[:1] in (['inspect'], ['plan']):
+  if argv[:1] in (['evaluate'], ['inspect'], ['plan']):
     config, argv = settings.take(argv)
   args = parser().parse_args(argv, argparse.Namespace(config=config))
   flags.FLAGS.mark_as_parsed()  # by argparse; absl's logging asks for it
@@ -99,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
   command.set_defaults(run=inspect_data)
 
   _add_plan(commands)
+  arguments.evaluate(commands)
   return palette
 
 

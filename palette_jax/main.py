@@ -33,8 +33,8 @@ _MODE = flags.DEFINE_enum(
   'mode',
   'train',
   ['train', 'sample', 'evaluate'],
-  'train: until the last step, then the two others. sample: draw held-out '
-  'photos. evaluate: their loss.',
+  'train: until the last step. sample: draw held-out photos. evaluate: their '
+  'loss, and the scores of what config.evaluation asks for.',
 )
 _UNTIL = flags.DEFINE_integer(
   'until',
@@ -137,7 +137,7 @@ def run(config: ml_collections.ConfigDict) -> None:
   train = functools.partial(
     loop.train, until=_UNTIL.value, profile=_PROFILE.value
   )
-  modes = dict(train=train, sample=loop.sample, evaluate=loop.evaluate)
+  modes = dict(train=train, sample=loop.sample, evaluate=_evaluate)
   try:
     modes[_MODE.value](config, workdir)
   except preemption.Preempted as notice:
@@ -145,6 +145,13 @@ def run(config: ml_collections.ConfigDict) -> None:
     sys.exit(preemption.EXIT_CODE)
   except step.NotFinite as error:
     sys.exit(f'\n{error}\n{how_to_repeat(error.step)}')
+
+
+def _evaluate(config, workdir):
+  """Other modes start without what only this one needs."""
+  from palette_jax.evaluation import command
+
+  command.of_run(config, workdir)
 
 
 def how_to_repeat(step: int) -> str:

@@ -4,6 +4,7 @@ Next: palette_jax/evaluation/protocol.py
 """
 
 import functools
+import posixpath
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -166,10 +167,11 @@ def _on_host(images, case):
 
 
 def _labels(labels, names):
-  missing = [name for name in names if name not in labels]
-  if missing:
+  """A list may name files alone, whatever folder they are in."""
+  found = [labels.get(n, labels.get(posixpath.basename(n))) for n in names]
+  if None in found:
     raise ValueError(
-      f'{len(missing)} of {len(names)} images have no label, such as '
-      f'{missing[0]}. A list has a name and a number a line.'
+      f'{found.count(None)} of {len(names)} images have no label, such as '
+      f'{names[found.index(None)]}. A list has a name and a number a line.'
     )
-  return np.array([labels[name] for name in names])
+  return np.array(found)

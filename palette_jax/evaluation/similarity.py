@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, UInt8
 
 # Wang et al. 2004: the constants, and a Gaussian window of 11x11.
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-_SIDE = 11
+SIDE = 11
 _WINDOW = np.exp(-(np.arange(-5.0, 6.0) ** 2) / (2 * 1.5**2))
 _WINDOW /= _WINDOW.sum()
 # Wang, Simoncelli and Bovik 2003: the scales' exponents, finest first.
@@ -55,7 +55,7 @@ def scales(height: int, width: int) -> int:
     ValueError: if a side is below 11 pixels.
   """
   _check_sides((1, height, width, 3))
-  count = (min(height, width) // _SIDE).bit_length()
+  count = (min(height, width) // SIDE).bit_length()
   return min(count, len(_EXPONENTS))
 
 
@@ -98,7 +98,7 @@ def _windows(a, b):
 def _blur(image):
   """Means weighted by the window: sums, which no device does in bf16."""
   for axis in (1, 2):
-    length = image.shape[axis] - _SIDE + 1
+    length = image.shape[axis] - SIDE + 1
     image = sum(
       float(weight) * jax.lax.slice_in_dim(image, i, i + length, axis=axis)
       for i, weight in enumerate(_WINDOW)
@@ -120,8 +120,8 @@ def _centred(image_u8):
 
 
 def _check_sides(shape):
-  if min(shape[1:3]) < _SIDE:
+  if min(shape[1:3]) < SIDE:
     raise ValueError(
       f'Images of {shape[1]}x{shape[2]} are too small for SSIM, whose window '
-      f'is {_SIDE}x{_SIDE} pixels.'
+      f'is {SIDE}x{SIDE} pixels.'
     )

@@ -1,0 +1,73 @@
+"""Command lines of the evaluation, apart so that `palette --help` is quick.
+
+Next: palette_jax/evaluation/command.py
+"""
+
+import argparse
+
+from palette_jax.evaluation import cases
+
+
+def evaluate(commands: argparse._SubParsersAction) -> None:
+  """The command line of `palette evaluate`."""
+  command = commands.add_parser(
+    'evaluate',
+    usage='palette evaluate --outputs [NAME=]DIR [--outputs ...] --originals '
+    'DIR [--inputs DIR] [--holes DIR] [--labels FILE] [--case CASE]\n'
+    '       palette evaluate --config=configs/NAME.py[:VARIANT] --workdir DIR',
+    help="any model's outputs, or a run's, by the paper's protocol",
+  )
+  command.add_argument(
+    '--outputs',
+    action='append',
+    metavar='[NAME=]DIR[,DIR]',
+    help='what a model made; several for a table, the first is compared with; '
+    'after commas, further samples of the same inputs',
+  )
+  command.add_argument('--originals', metavar='DIR')
+  command.add_argument(
+    '--inputs', metavar='DIR', help='what the models were given'
+  )
+  command.add_argument(
+    '--holes', metavar='DIR', help='masks, white where the models painted'
+  )
+  command.add_argument(
+    '--labels', metavar='FILE', help='a name and a class number a line'
+  )
+  command.add_argument(
+    '--case',
+    default='',
+    help="what was done, for the paper's rows and for faithfulness: "
+    f'{", ".join(case for of in cases.OF_TASK.values() for case in of)}, ...',
+  )
+  command.add_argument(
+    '--reference',
+    default='',
+    metavar='DIR',
+    help="of Frechet distances: a folder or source (the paper's is ImageNet's "
+    'whole validation set), or statistics.npz; the originals by default',
+  )
+  command.add_argument(
+    '--metrics',
+    metavar='NAME,...',
+    help='as they are called in results.json; all that can be had by default',
+  )
+  command.add_argument(
+    '--dialect',
+    choices=['tf1', 'torch', 'clean'],
+    default='tf1',
+    help="of FID's resizing",
+  )
+  command.add_argument('--batch', type=int, default=16, help='images at a time')
+  command.add_argument(
+    '--folder', metavar='DIR', help='of the results; evaluation by default'
+  )
+  command.add_argument('--workdir', metavar='DIR', help='of a run')
+  command.set_defaults(run=run_evaluate)
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+  """palette evaluate."""
+  from palette_jax.evaluation import command
+
+  command.run(args)

@@ -1,0 +1,357 @@
+"""Folders of outputs in, scores out."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from palette_jax import cli, images
+from palette_jax.data import sources
+from palette_jax.evaluation import (
+  folders,
+  observations,
+  paper,
+  protocol,
+  references,
+  report,
+  scores,
+)
+from palette_jax.evaluation import networks as nets
+
+COUNT, SIDE = 24, 48
+
+
+def a_network(key, name, features=6, classes=5):
+  """Means of random convolutions: small, and anything but degenerate."""
+  draw = np.random.default_rng(key)
+  params = {
+    'kernel': draw.normal(0, 0.1, [5, 5, 3, features]).astype(np.float32),
+    'head': draw.normal(0, 1, [features, classes]).astype(np.float32),
+  }
+  params['head'] -= params['head'].mean(axis=0)
+
+  def apply(params, images_u8):
+    x = images_u8.astype(jnp.float32) / 127.5 - 1
+    x = jax.lax.conv_general_dilated(
+      x,
+      params['kernel'],
+      (2, 2),
+      'VALID',
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    found = jnp.mean(jnp.abs(x), axis=(1, 2))
+    return dict(features=found, logits=20 * found @ params['head'])
+
+  return nets.Network(name, 'f' * 64, 'x / 127.5 - 1', params, apply)
+
+
+def a_distance(params, a_u8, b_u8):
+  apart = a_u8.astype(jnp.float32) - b_u8.astype(jnp.float32)
+  return params * jnp.mean(jnp.abs(apart), axis=(1, 2, 3)) / 255
+
+
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch, tmp_path):
+  """Stand-ins for all networks, and a cache of this test's own."""
+
+  def missing():
+    raise FileNotFoundError('resnet50-0676ba61.pth is missing.')
+
+  loaders = {
+    'inception': lambda: a_network(0, 'inception'),
+    'efficientnet': lambda: a_network(1, 'efficientnet'),
+    'lpips_alex': lambda: nets.Network(
+      'lpips-alex', 'a' * 64, '', jnp.float32(1), a_distance
+    ),
+    'resnet': missing,
+  }
+  monkeypatch.setattr(protocol, 'loaders', lambda dialect: loaders)
+  monkeypatch.setattr(references, 'CACHE', tmp_path / 'references')
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+  """Originals, and their JPEGs of three qualities, as PNG."""
+  root = tmp_path_factory.mktemp('photos')
+  rng = np.random.default_rng(0)
+  names = sorted(sources.PHOTOS.glob('*.jpg'))
+  for i in range(COUNT):
+    with Image.open(names[i % len(names)]) as photo:
+      left, top = rng.integers(0, 150, 2)
+      box = (left, top, left + 96, top + 96)
+      image = photo.convert('RGB').crop(box).resize((SIDE, SIDE))
+    for kind, quality in dict(originals=0, q5=5, q10=10, q20=20).items():
+      file = root / kind / f'{"ab"[i % 2]}/{i:02}.png'
+      file.parent.mkdir(parents=True, exist_ok=True)
+      if quality:
+        image.save(root / 'temporary.jpg', quality=quality)
+        Image.open(root / 'temporary.jpg').save(file)
+      else:
+        image.save(file)
+  labels = [f'{i:02}.png {i % 5}' for i in range(COUNT)]
+  (root / 'labels.txt').write_text('\n'.join(labels))
+  return root
+
+
+def subject(photos, *rows, **more):
+  return observations.Subject(
+    {row: [str(photos / row)] for row in rows},
+    str(photos / 'originals'),
+    **more,
+  )
+
+
+@pytest.fixture(scope='module')
+def judged(photos):
+  with pytest.MonkeyPatch.context() as patch:
+    loaders = {
+      'inception': lambda: a_network(0, 'inception'),
+      'lpips_alex': lambda: nets.Network(
+        'lpips-alex', 'a' * 64, '', jnp.float32(1), a_distance
+      ),
+    }
+    patch.setattr(protocol, 'loaders', lambda dialect: loaders)
+    return protocol.judge(subject(photos, 'q5', 'q10', 'q20'))
+
+
+def test_every_metric_orders_three_qualities(judged):
+  """But for those of 24 images' diversity of classes."""
+  for name, metric in scores.METRICS.items():
+    if name in judged.rows['q5'] and metric.better and name != 'is':
+      values = [judged.rows[row][name].value for row in ('q5', 'q10', 'q20')]
+      if name not in ('precision', 'recall', 'kid'):
+        assert values == sorted(values, reverse=metric.better == 'lower'), name
+  assert {'fid', 'kid', 'pd', 'lpips_alex', 'psnr', 'ssim', 'precision'} <= set(
+    judged.rows['q5']
+  )
+
+
+def test_differences_are_to_the_first_and_narrower(judged):
+  """The same images: what they have in common cancels."""
+  assert set(judged.differences) == {'q10', 'q20'}
+  for name in ('fid', 'pd', 'psnr', 'lpips_alex'):
+    first, row = (judged.rows[r][name] for r in ('q5', 'q20'))
+    apart = judged.differences['q20'][name]
+    assert apart.value == pytest.approx(row.value - first.value, abs=1e-6)
+    assert apart.low < apart.value < apart.high
+    assert apart.low * apart.high > 0 or name == 'fid'  # of 24 images
+    if name == 'psnr':
+      assert apart.high - apart.low < row.high - row.low
+
+
+def test_originals_are_at_no_distance_from_themselves(photos):
+  results = protocol.judge(
+    subject(photos, 'originals')._replace(
+      rows={'copy': [str(photos / 'originals')]}
+    )
+  )
+  found = {k: v.value for k, v in results.rows['copy'].items()}
+  assert found['fid'] == pytest.approx(0, abs=1e-8)
+  assert found['pd'] == found['lpips_alex'] == found['mean_red'] == 0
+  assert found['ssim'] == pytest.approx(1, abs=1e-6)
+  assert found['precision'] == found['recall'] == 1
+  assert np.isinf(found['psnr'])
+  text = json.dumps(report.as_json(results, {}), allow_nan=False)
+  assert json.loads(text)['rows']['copy']['psnr']['value'] == 'inf'
+
+
+def test_batches_change_nothing(photos, judged):
+  again = protocol.judge(subject(photos, 'q5'), batch=8)
+  for name, found in again.rows['q5'].items():
+    if name in judged.rows['q5']:
+      before = judged.rows['q5'][name].value
+      assert found.value == pytest.approx(before, rel=1e-5, abs=1e-7), name
+
+
+def test_missing_partners_are_listed(photos, tmp_path):
+  outputs = tmp_path / 'outputs'
+  outputs.mkdir()
+  for name in 'xyz':
+    Image.new('RGB', (SIDE, SIDE)).save(outputs / f'{name}.png')
+  wrong = subject(photos, 'q5')._replace(rows={'new': [str(outputs)]})
+  with pytest.raises(ValueError, match='3 of 3 images.*no original.*\n  x\n'):
+    protocol.judge(wrong)
+
+
+def test_another_size_is_named(photos, tmp_path):
+  outputs = tmp_path / 'outputs'
+  for i in range(COUNT):
+    file = outputs / f'{"ab"[i % 2]}/{i:02}.png'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', (SIDE, SIDE + (i == 7))).save(file)
+  wrong = subject(photos, 'q5')._replace(rows={'new': [str(outputs)]})
+  with pytest.raises(ValueError, match='b/07.png is 49x48.*are judged at one'):
+    protocol.judge(wrong)
+
+
+def test_what_cannot_be_had_is_said_or_refused(photos):
+  asked = subject(photos, 'q5', case='jpeg:5')
+  results = protocol.judge(asked)
+  assert 'resnet50-0676ba61.pth' in results.absent['ca']
+  assert '--labels' in results.absent['ca_efficientnet']
+  assert 'ca' not in results.rows['q5']
+  with pytest.raises(FileNotFoundError, match='resnet50'):
+    protocol.judge(asked, ['ca'])
+  for metric, reason in [
+    ('ca_efficientnet', '--labels'),
+    ('known_changed', '--holes'),
+    ('luma_error', 'colorization'),
+    ('jpeg_consistency', '--inputs'),
+    ('diversity_ms_ssim', 'more than one sample'),
+  ]:
+    with pytest.raises(ValueError, match=reason):
+      protocol.judge(asked, [metric])
+
+
+def few(photos, tmp_path, count):
+  """Folders of the first images only."""
+  for kind in ('q5', 'originals'):
+    for i in range(count):
+      name = f'{"ab"[i % 2]}/{i:02}.png'
+      file = tmp_path / kind / name
+      file.parent.mkdir(parents=True, exist_ok=True)
+      file.write_bytes((photos / kind / name).read_bytes())
+  return subject(tmp_path, 'q5')
+
+
+def test_too_few_images_are_an_error_with_the_number(photos, tmp_path):
+  asked = few(photos, tmp_path, 3)
+  with pytest.raises(ValueError, match='IS needs 10 images, not 3'):
+    protocol.judge(asked, ['is'])
+  results = protocol.judge(asked)
+  assert 'needs 10 images' in results.absent['is']
+  assert results.rows['q5']['psnr'].low is None
+
+
+def test_nan_stops(photos, monkeypatch):
+  network = a_network(0, 'inception')
+  broken = jax.tree.map(lambda x: x * np.nan, network.params)
+  loaders = {'inception': lambda: network._replace(params=broken)}
+  monkeypatch.setattr(protocol, 'loaders', lambda dialect: loaders)
+  with pytest.raises(ValueError, match='NaN'):
+    protocol.judge(subject(photos, 'q5'))
+
+
+def test_known_pixels_that_changed_are_counted(photos, tmp_path):
+  holes = tmp_path / 'holes'
+  for i in range(COUNT):
+    file = holes / f'{"ab"[i % 2]}/{i:02}.png'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    hole = np.zeros([SIDE, SIDE, 3], np.uint8)
+    hole[8:24] = 255
+    Image.fromarray(hole).save(file)
+  asked = subject(photos, 'q20', holes=str(holes), case='inpainting:centre')
+  found = protocol.judge(asked, ['known_changed']).rows['q20']['known_changed']
+  apart = 0
+  for name, file in folders.by_name(str(photos / 'q20')).items():
+    a, b = (folders.read(str(photos / k / file)) for k in ('q20', 'originals'))
+    changed = (a != b).any(-1)
+    apart += changed.sum() - changed[8:24].sum()
+    assert name
+  assert found.value == pytest.approx(apart / COUNT) and apart
+
+
+def test_classes_are_found_by_file_names(photos):
+  labels = {f'{i:02}': i % 5 for i in range(COUNT)}
+  results = protocol.judge(subject(photos, 'q5', labels=labels))
+  hits = results.rows['originals']['ca_efficientnet']
+  network = a_network(1, 'efficientnet')
+  names = folders.by_name(str(photos / 'originals'))
+  pixels = np.stack(
+    [folders.read(str(photos / 'originals' / names[n])) for n in sorted(names)]
+  )
+  logits = network.apply(network.params, pixels)['logits']
+  top = np.argmax(np.asarray(logits), -1)
+  truth = [labels[name[-2:]] for name in sorted(names)]
+  assert hits.value == np.mean(top == truth) and len(set(top)) > 1
+  with pytest.raises(ValueError, match='1 of 24 images have no label'):
+    del labels['03']
+    protocol.judge(subject(photos, 'q5', labels=labels))
+
+
+def test_a_reference_is_computed_once_and_not_for_another(photos, monkeypatch):
+  asked = subject(photos, 'q5')
+  reference = str(photos / 'originals')
+  first = protocol.judge(asked, ['fid'], reference=reference)
+  assert '24 images' in first.reference and 'fid' in first.rows['originals']
+  own = protocol.judge(asked, ['fid'])
+  assert first.rows['q5']['fid'].value == pytest.approx(
+    own.rows['q5']['fid'].value, rel=1e-6
+  )
+
+  def never(*args):
+    raise AssertionError('computed again')
+
+  monkeypatch.setattr(references, '_compute', never)
+  again = protocol.judge(asked, ['fid'], reference=reference)
+  assert again.rows['q5']['fid'] == first.rows['q5']['fid']
+  with pytest.raises(AssertionError, match='computed again'):
+    protocol.judge(asked, ['fid'], reference=str(photos / 'q10'))
+  (kept,) = references.CACHE.glob('*.npz')
+  described = kept.with_suffix('.json')
+  about = json.loads(described.read_text()) | {'preparation': 'another'}
+  described.write_text(json.dumps(about))
+  with pytest.raises(ValueError, match="preparation = 'another'"):
+    protocol.judge(asked, ['fid'], reference=str(kept))
+
+
+def test_the_report_stands_beside_the_paper_s_rows(photos, judged):
+  results = judged._replace(subject=judged.subject._replace(case='jpeg:5'))
+  text = report.markdown(results, {'command': 'palette evaluate'})
+  assert "paper's Palette" in text and '| 8.3 |' in text
+  assert f'{results.rows["q5"]["fid"].value:.2f} [' in text
+  encoded = report.as_json(results, {})
+  fid = encoded['rows']['q5']['fid']
+  assert fid['n'] == COUNT and fid['low'] < fid['value'] < fid['high']
+  assert {'network', 'weights', 'preparation', 'reference', 'method'} <= set(
+    fid
+  )
+  assert all('source' in row for row in encoded['paper'])
+
+
+def test_the_paper_s_tables_are_whole():
+  tables = {row.table for row in paper.rows()}
+  assert tables == set(range(1, 12))
+  (palette,) = [r for r in paper.of_table(1) if r.model == 'Palette']
+  assert palette.values['fid'] == 15.78 and palette.values['fool_rate'] == 47.8
+  of_nine = {(r.case, r.model, r.images): r.values for r in paper.of_table(9)}
+  for row in paper.of_table(2):  # its rows are Table 9's
+    assert of_nine[row.case, row.model, row.images] == row.values
+  assert len(paper.of_case('jpeg:5')) == 5  # Table 7's are Table 4's, and one
+
+
+def test_the_command_writes_what_it_prints(photos, tmp_path, capsys):
+  arguments = ['--outputs', f'five={photos / "q5"}', '--originals']
+  arguments += [str(photos / 'originals'), '--folder', str(tmp_path / 'out')]
+  arguments += ['--labels', str(photos / 'labels.txt'), '--case', 'jpeg:5']
+  cli.main(['evaluate', *arguments])
+  printed = capsys.readouterr().out
+  assert (tmp_path / 'out/results.md').read_text().strip() in printed
+  found = report.read(tmp_path / 'out/results.json')
+  assert found['images'] == COUNT and 'ca_efficientnet' in found['rows']['five']
+  for name in ('metrics', 'per_image', 'examples-five'):
+    with Image.open(tmp_path / 'out' / f'{name}.png') as picture:
+      assert np.std(np.asarray(picture)) > 0
+  with pytest.raises(SystemExit, match='What shall be judged'):
+    cli.main(['evaluate'])
+  with pytest.raises(SystemExit, match="no metric 'fld'"):
+    cli.main(['evaluate', *arguments, '--metrics', 'fld'])
+
+
+def test_transparent_and_deep_files(tmp_path):
+  clear = Image.new('RGBA', (4, 4), (10, 20, 30, 0))
+  clear.save(tmp_path / 'clear.png')
+  assert (folders.read(str(tmp_path / 'clear.png')) == 255).all()
+  Image.fromarray(np.full([4, 4], 40_000, np.uint16)).save(
+    tmp_path / 'deep.png'
+  )
+  with pytest.raises(ValueError, match='more than 8 bits'):
+    folders.read(str(tmp_path / 'deep.png'))
+  (tmp_path / 'text.png').write_text('no image')
+  with pytest.raises(ValueError, match='text.png cannot be judged'):
+    folders.read(str(tmp_path / 'text.png'))
+  images.write_png(tmp_path / 'u8.png', np.full([4, 4, 3], 7, np.uint8))
+  assert (folders.read(str(tmp_path / 'u8.png')) == 7).all()
