@@ -102,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
 
   _add_plan(commands)
   arguments.evaluate(commands)
+  arguments.reproduce(commands)
   return palette
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -11,13 +12,21 @@ import threading
 
 import jax
 import numpy as np
+import protocol_test
 import pytest
 import tensorflow as tf
 from configs_test import load
 from conftest import ROOT, micro
 from main_test import SMALL, command, environment
 
-from palette_jax import hosts
+from palette_jax import hosts, sharding
+from palette_jax.evaluation import (
+  folders,
+  protocol,
+  references,
+  report,
+  samples,
+)
 from palette_jax.training import checkpoint, run, state
 
 CONFIG = 'inpaint.py:tiny,steps=6'
@@ -335,3 +344,61 @@ def test_two_processes_train_as_one_does(tmp_path):
   assert np.array_equal(*(jax.random.key_data(x.key) for x in (a, b)))
   for name in ('params', 'ema_params', 'opt_state'):
     assert difference(getattr(a, name), getattr(b, name)) < 1e-3, name
+
+
+EVALUATE = """
+import sys
+sys.path[:0] = ['.', 'tests']
+from palette_jax import hosts
+hosts.join()
+import jax
+import hosts_test
+results = hosts_test.evaluate(sys.argv[1])
+if jax.process_index() == 0:
+  hosts_test.report.write(results, sys.argv[1], {})
+"""
+
+
+def evaluate(folder):
+  """Draws twelve photos with weights of nobody, and judges them."""
+  networks = {'inception': lambda: protocol_test.a_network(0, 'inception')}
+  protocol.loaders = lambda dialect: networks
+  references.CACHE = pathlib.Path(folder, 'references')
+  config = micro(load('inpaint'), 'photos')
+  config.evaluation.update(
+    source='photos',
+    cases=('inpainting:centre',),
+    samples=2,
+    batch=8,
+  )
+  made = run.build(config)
+  params = state.create_sharded(made.mesh, *made.recipe).params
+  (request,) = samples.requests(config, made, 0, folder)
+  samples.draw(request, made, params)
+  return protocol.judge(
+    samples.subject({'nobody': request}), reference='photos', batch=4
+  )
+
+
+@pytest.mark.slow
+def test_two_processes_judge_as_one_does(tmp_path, monkeypatch):
+  """Which rows a host draws and looks at makes no difference."""
+  two, one = tmp_path / 'two', tmp_path / 'one'
+  on_hosts(2, [sys.executable, '-c', EVALUATE, str(two)], devices=1)
+  monkeypatch.setattr(protocol, 'loaders', None)
+  monkeypatch.setattr(references, 'CACHE', None)
+  mesh = sharding.make_mesh(devices=jax.devices()[:2])
+  monkeypatch.setattr(sharding, 'make_mesh', lambda fsdp=1, devices=None: mesh)
+  alone = evaluate(str(one))
+  found = report.read(two / 'results.json')
+  names = sorted(p.relative_to(one) for p in one.glob('**/*.png'))
+  assert len(names) == 15 * 5
+  for name in names:
+    a, b = (folders.read(str(root / name)).astype(int) for root in (one, two))
+    assert np.abs(a - b).max() <= 1, name  # sums are rounded in another order
+  assert found['images'] == 15
+  for row, figures in alone.rows.items():
+    for metric, estimate in figures.items():
+      there = found['rows'][row][metric]
+      assert there['n'] == estimate.n
+      assert there['value'] == pytest.approx(estimate.value, rel=1e-2, abs=1e-6)

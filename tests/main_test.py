@@ -149,7 +149,12 @@ def test_every_config_trains_and_samples(config, tmp_path):
   assert sampled.returncode == 0, sampled.stderr
   assert picture.exists()
   judged = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=evaluate')
-  assert 'this model' in judged.stdout
+  assert judged.returncode == 0, judged.stderr
+  assert 'this model' in judged.stdout and '## All figures' in judged.stdout
+  for file in (tmp_path / 'evaluation/6').glob('*/results.json'):
+    found = json.loads(file.read_text())
+    assert found['images'] == 3 and 'ssim' in found['rows'][tmp_path.name]
+  assert list((tmp_path / 'evaluation/6').glob('*/examples-*.png'))
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 0
 
 

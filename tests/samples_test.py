@@ -61,6 +61,16 @@ def test_so_many_of_each_class():
     lists.pin(source_of(['a.png', 'b.png']), 'per_class:1')
 
 
+def test_categories_are_folders(tmp_path):
+  (tmp_path / 'scenery.txt').write_text('airfield\n/b/beach\n')
+  names = ['a/airfield/1.jpg', 'b/beach/1.jpg', 'c/beach/2.jpg', 'a/x/3.jpg']
+  pinned = lists.pin(source_of(names), f'categories:{tmp_path}/scenery.txt')
+  assert pinned.names == ['a/airfield/1', 'b/beach/1']
+  (tmp_path / 'scenery.txt').write_text('field')
+  with pytest.raises(ValueError, match='category field'):
+    lists.pin(source_of(names), f'categories:{tmp_path}/scenery.txt')
+
+
 def test_folders_of_imagenet_are_classes():
   names = [f'n{i:08}/{k}_{i}.JPEG' for i in range(1000) for k in 'ab']
   pinned = lists.pin(source_of(names), '')

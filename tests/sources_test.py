@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from palette_jax.data import listing, sources
+from palette_jax.evaluation import lists
 
 
 def read(source, i, image='image'):
@@ -228,7 +229,15 @@ def tfds_build(tmp_path, monkeypatch, request):
   def numbers(count):
     shape = lambda i: [4 + i, 5, 3]  # noqa: E731
     return [
-      (i, {'image': np.full(shape(i), i, np.uint8)}) for i in range(count)
+      (
+        i,
+        {
+          'image': np.full(shape(i), i, np.uint8),
+          'file_name': f'val_{i:03}.JPEG',
+          'label': i % 3,
+        },
+      )
+      for i in range(count)
     ]
 
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
@@ -236,7 +245,11 @@ def tfds_build(tmp_path, monkeypatch, request):
     name='squares',
     version='1.0.0',
     features=tfds.features.FeaturesDict(
-      {'image': tfds.features.Image(shape=(None, None, 3))}
+      {
+        'image': tfds.features.Image(shape=(None, None, 3)),
+        'file_name': tfds.features.Text(),
+        'label': tfds.features.ClassLabel(num_classes=3),
+      }
     ),
     split_datasets={'train': numbers(20), 'validation': numbers(5)},
     data_dir=str(tmp_path),
@@ -265,6 +278,20 @@ def test_a_tfds_build_is_entered_at_any_record(
   if not source.fetch:
     assert len(list((tmp_path / 'cache').iterdir())) == 1
   assert len(sources.open_source(f'tfds:{tfds_build}', 'held_out')) == 5
+
+
+@pytest.mark.filterwarnings('ignore')  # of TFDS, about itself
+def test_a_tfds_build_knows_its_files_and_classes(tfds_build, tmp_path):
+  """A pinned list finds them, wherever the build's shuffle has put them."""
+  source = sources.open_source(f'tfds:{tfds_build}', 'all')
+  names, labels = source.catalogue()
+  for i, (name, label) in enumerate(zip(names, labels)):
+    number = int(tf.io.decode_image(read(source, i)).numpy()[0, 0, 0])
+    assert name == f'val_{number:03}.JPEG' and label == number % 3
+  (tmp_path / 'list.txt').write_text('/n1/val_004.JPEG 1\n/n0/val_001.JPEG 1')
+  pinned = lists.pin(source, f'list:{tmp_path}/list.txt')
+  assert [names[i] for i in pinned.records] == ['val_004.JPEG', 'val_001.JPEG']
+  assert lists.pin(source, 'first:2').names == ['val_000', 'val_001']
 
 
 def test_a_truncated_tfrecord_is_named(tmp_path, monkeypatch):

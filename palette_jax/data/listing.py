@@ -1,6 +1,6 @@
 """Files on a disk or in a bucket: folders, lists, pairs of folders.
 
-Next: palette_jax/data/tfrecord.py
+Next: palette_jax/data/prepared.py
 """
 
 import hashlib
@@ -135,18 +135,8 @@ def text(path: str) -> tuple[list[str], list[int | None]]:
     FileNotFoundError: if there is no such file.
     ValueError: if it is empty or is not text.
   """
+  rows = [_row(line) for line in lines(path)]
   file = epath.Path(path).expanduser()
-  if not file.exists():
-    raise FileNotFoundError(f'There is no list {path}.')
-  try:
-    lines = file.read_text().splitlines()
-  except UnicodeDecodeError as error:
-    raise ValueError(
-      f'{path} is not text; it takes one path a line.'
-    ) from error
-  rows = [_row(line) for line in lines if line.strip()]
-  if not rows:
-    raise ValueError(f'{path} is empty; it takes one path a line.')
   names, labels = map(list, zip(*rows))
   # Published lists of a data set write /class/file for what is below its root.
   first = names[0]
@@ -157,6 +147,28 @@ def text(path: str) -> tuple[list[str], list[int | None]]:
     for n in names
   ]
   return absolute, labels
+
+
+def lines(path: str) -> list[str]:
+  """The lines of a list that are not empty.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it is empty or is not text.
+  """
+  file = epath.Path(path).expanduser()
+  if not file.exists():
+    raise FileNotFoundError(f'There is no list {path}.')
+  try:
+    found = file.read_text().splitlines()
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f'{path} is not text; it takes one path a line.'
+    ) from error
+  found = [line for line in found if line.strip()]
+  if not found:
+    raise ValueError(f'{path} is empty; it takes one path a line.')
+  return found
 
 
 def _row(line: str) -> tuple[str, int | None]:

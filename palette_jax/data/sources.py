@@ -24,10 +24,9 @@ import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from absl import logging
 from etils import epy
 
-from palette_jax.data import listing, order, tfrecord
+from palette_jax.data import listing, order, prepared
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -61,6 +60,8 @@ class Source:
       `read` needs no help.
     images: names of a record's images: 'image', and of pairs 'source', too.
     labels: class of each record, -1 if unknown; None if no record has one.
+    catalogue: () -> file names and labels of all records, where these are
+      inside the records, and finding them takes a look at all.
     lengths: how many records each part of a mixture has.
     places: of order.PERIOD, those of each part.
   """
@@ -70,6 +71,7 @@ class Source:
   fetch: Callable[[np.ndarray], list[bytes]] | None = None
   images: tuple[str, ...] = ('image',)
   labels: np.ndarray | None = None
+  catalogue: Callable[[], tuple[list[str], np.ndarray | None]] | None = None
   lengths: tuple[int, ...] = ()
   places: tuple[int, ...] = (order.PERIOD,)
 
@@ -179,7 +181,7 @@ def mix(mixed: Sequence[tuple[float, Source]]) -> Source:
 def _open(name: str, split: str) -> Source:
   kind, _, rest = name.partition(':')
   if kind == 'tfds':
-    return _open_tfds(rest, split)
+    return Source(**prepared.open_build(rest, split))
   files = _files(name)
   if name == 'photos':
     held_out = set(PHOTOS_HELD_OUT)
@@ -281,62 +283,3 @@ def _check_tfds(name: str) -> None:
     f"tfds.builder('{name}').download_and_prepare()\"\n"
     f'or train on something else:\n{HELP}'
   )
-
-
-def _open_tfds(name: str, split: str) -> Source:
-  import tensorflow_datasets as tfds  # slow to import, seldom needed
-
-  builder = tfds.builder(name, data_dir=os.environ.get('TFDS_DATA_DIR'))
-  splits = builder.info.splits
-  held_out = [s for s in ('validation', 'test') if s in splits]
-  if 'train' not in splits or not held_out:
-    raise ValueError(
-      f'{name} has the splits {sorted(splits)}; it takes train, and '
-      'validation or test.'
-    )
-  if 'image' not in builder.info.features:
-    raise ValueError(
-      f'{name} has no feature "image"; it has {sorted(builder.info.features)}.'
-    )
-  chosen = splits['train' if split == 'train' else held_out[0]]
-  paths = [str(path) for path in chosen.filepaths]
-  names = [f'{name}/{chosen.name}/{i}' for i in range(chosen.num_examples)]
-  feature = {'image': tf.io.FixedLenFeature([], tf.string)}
-
-  def image_of(example):
-    return dict(tf.io.parse_single_example(example, feature))
-
-  written_as = builder.info.file_format.value
-  if written_as == 'array_record':
-    return Source(
-      names, lambda _, fetched: image_of(fetched), fetch=_array_record(paths)
-    )
-  if written_as != 'tfrecord':
-    raise ValueError(
-      f'{name} was prepared as {written_as}; it takes tfrecord, which is the '
-      'default of download_and_prepare, or array_record.'
-    )
-  index = tfrecord.index(paths)
-  return Source(names, lambda i, _: image_of(tfrecord.read(index, i)))
-
-
-def _array_record(paths: Sequence[str]) -> Callable[[np.ndarray], list[bytes]]:
-  """Reads ArrayRecord files, for which TensorFlow has no operation."""
-  from array_record.python import array_record_data_source
-
-  data = array_record_data_source.ArrayRecordDataSource(paths)
-
-  def one(i):
-    try:
-      return data[i]
-    except Exception as error:  # the reader has no errors of its own
-      logging.warning('Record %d of %s: %s', i, paths[0], error)
-      return b''
-
-  def fetch(index):
-    try:
-      return list(data.__getitems__(index.tolist()))
-    except Exception:  # then all but the broken ones
-      return [one(int(i)) for i in index]
-
-  return fetch

@@ -71,3 +71,46 @@ def run_evaluate(args: argparse.Namespace) -> None:
   from palette_jax.evaluation import command
 
   command.run(args)
+
+
+def reproduce(commands: argparse._SubParsersAction) -> None:
+  """The command line of `palette reproduce`."""
+  command = commands.add_parser(
+    'reproduce', help="a table of the paper, ours beside the paper's"
+  )
+  command.add_argument(
+    '--table', type=int, required=True, choices=range(1, 12), metavar='1..11'
+  )
+  command.add_argument(
+    '--scale',
+    choices=['tiny', 'paper'],
+    required=True,
+    help='tiny: trains for minutes on photos inside the package, to show that '
+    'it works; paper: runs that have been trained',
+  )
+  command.add_argument(
+    '--runs', default='runs', metavar='DIR', help='one folder for each model'
+  )
+  command.add_argument(
+    '--source',
+    default='',
+    help="of the images: paper, tfds:imagenet2012; tiny, the package's",
+  )
+  command.add_argument(
+    '--records', default='', help='which of them: first:5000, list:FILE, ...'
+  )
+  command.add_argument(
+    '--reference', default='', help="of Frechet distances; the source's images"
+  )
+  command.set_defaults(run=run_reproduce)
+
+
+def run_reproduce(args: argparse.Namespace) -> None:
+  """palette reproduce."""
+  from palette_jax.evaluation import reproduction
+
+  scale = reproduction.Scale(
+    args.scale, args.runs, args.source, args.records, args.reference
+  )
+  folder = reproduction.reproduce(args.table, scale)
+  print(f'Table {args.table} is in {folder}.')

@@ -37,39 +37,13 @@ def of_run(config: ml_collections.ConfigDict, workdir: str) -> None:
     ValueError: for what does not fit.
   """
   run, step, params = loop.evaluate(config, workdir)
+  name = posixpath.basename(workdir.rstrip('/'))
   for request in samples.requests(config, run, step, workdir):
     samples.draw(request, run, params)
-    judge_request(request, config, posixpath.basename(workdir.rstrip('/')))
-
-
-def judge_request(
-  request: samples.Request, config: ml_collections.ConfigDict, name: str
-) -> protocol.Results:
-  """Scores what `samples.draw` has drawn, and writes the scores beside it.
-
-  Args:
-    request: of which all files are there.
-    config: of configs/.
-    name: of the model, in the tables.
-  """
-  pinned, folder = request.pinned, request.folder
-  labels = None
-  if pinned.labels is not None:
-    labels = dict(zip(pinned.names, pinned.labels.tolist()))
-  drawn = [
-    str(samples.outputs(folder, sample)) for sample in range(request.samples)
-  ]
-  subject = observations.Subject(
-    rows={name: drawn},
-    originals=str(folder / 'originals'),
-    inputs=str(folder / 'inputs'),
-    holes=str(folder / 'holes') if request.case.hole else None,
-    labels=labels,
-    case=request.case.name,
-  )
-  results = protocol.judge(subject, reference=config.evaluation.reference)
-  publish(results, folder, request.meta)
-  return results
+    results = protocol.judge(
+      samples.subject({name: request}), reference=config.evaluation.reference
+    )
+    publish(results, request.folder, request.meta)
 
 
 def publish(

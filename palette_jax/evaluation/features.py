@@ -1,6 +1,6 @@
 """Images -> what networks and formulas say of them, in batches, on all devices.
 
-Next: palette_jax/evaluation/references.py
+Next: palette_jax/evaluation/networks/__init__.py
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -7,6 +7,7 @@
                          (Larsson et al. 2016), 10,000 of that set
   per_class:30           so many of each class, first by name: places10k is 30
                          of each of 365; which 30 the paper took is not known
+  categories:/path.txt   those in the folders that the file names, one a line
 
 Next: palette_jax/evaluation/samples.py
 """
@@ -58,20 +59,25 @@ def pin(source: sources.Source, rule: str) -> Pinned:
     FileNotFoundError: if there is no such list.
   """
   kind, _, argument = rule.partition(':')
-  names = stems(source.names)
-  labels = _labels(source)
+  if source.catalogue is None:
+    listed, labels = source.names, _labels(source)
+  else:
+    listed, labels = source.catalogue()
+  names = stems(listed)
   if not rule:
     chosen = np.arange(len(source))
   elif kind == 'first' and argument.isdecimal():
     chosen = _first(names, int(argument))
   elif kind == 'per_class' and argument.isdecimal():
     chosen = _per_class(names, labels, int(argument))
+  elif kind == 'categories' and argument:
+    chosen = _in_categories(listed, argument)
   elif kind == 'list' and argument:
     chosen, labels = _listed(names, labels, argument)
   else:
     raise ValueError(
-      f'evaluation.records={rule!r}: write first:N, per_class:N or list:FILE, '
-      'or nothing for all images.'
+      f'evaluation.records={rule!r}: write first:N, per_class:N, list:FILE or '
+      'categories:FILE, or nothing for all images.'
     )
   chosen = np.asarray(chosen, np.int64)
   return Pinned(
@@ -140,6 +146,22 @@ def _per_class(names, labels, count):
       )
     chosen += sorted(own, key=lambda i: names[i])[:count]
   return chosen
+
+
+def _in_categories(names, path):
+  """Places2 has folders such as a/airfield; 'airfield' finds it, too."""
+  wanted = [line.strip().strip('/') for line in listing.lines(path)]
+  inside = {name: f'/{posixpath.dirname(name)}/' for name in names}
+  for category in wanted:
+    if not any(f'/{category}/' in folder for folder in inside.values()):
+      raise ValueError(
+        f'{path} names the category {category}; the source has no such folder.'
+      )
+  return [
+    i
+    for i, name in enumerate(names)
+    if any(f'/{category}/' in inside[name] for category in wanted)
+  ]
 
 
 def _listed(names, labels, path):

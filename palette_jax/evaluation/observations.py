@@ -1,6 +1,6 @@
 """What is seen of each image: by networks and formulas, in one look.
 
-Next: palette_jax/evaluation/protocol.py
+Next: palette_jax/evaluation/scores.py
 """
 
 import functools

@@ -2,7 +2,7 @@
 
 They take matplotlib, which is in the `evaluation` extra.
 
-Next: palette_jax/evaluation/reproduction.py
+Next: palette_jax/evaluation/arguments.py
 """
 
 import numpy as np

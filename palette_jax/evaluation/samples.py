@@ -16,6 +16,7 @@ Next: palette_jax/evaluation/folders.py
 import concurrent.futures
 import json
 import posixpath
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +29,7 @@ from jax.experimental import multihost_utils
 from palette_jax import arrays, givens, images, sharding
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import process
-from palette_jax.evaluation import cases, lists
+from palette_jax.evaluation import cases, lists, observations
 from palette_jax.training import run as runs
 
 with epy.lazy_imports():
@@ -144,6 +145,32 @@ def draw(request: Request, run: runs.Run, params: arrays.Params) -> None:
 def outputs(folder: epath.Path, sample: int) -> epath.Path:
   """Where the first, second, ... sample of each image is."""
   return folder / (f'outputs-{sample + 1}' if sample else 'outputs')
+
+
+def subject(drawn: Mapping[str, Request]) -> observations.Subject:
+  """What was drawn, to be judged.
+
+  Args:
+    drawn: by the names of rows; of the same images and the same case.
+  """
+  first = next(iter(drawn.values()))
+  labels = None
+  if first.pinned.labels is not None:
+    labels = dict(zip(first.pinned.names, first.pinned.labels.tolist()))
+  return observations.Subject(
+    rows={
+      row: [
+        str(outputs(request.folder, sample))
+        for sample in range(request.samples)
+      ]
+      for row, request in drawn.items()
+    },
+    originals=str(first.folder / 'originals'),
+    inputs=str(first.folder / 'inputs'),
+    holes=str(first.folder / 'holes') if first.case.hole else None,
+    labels=labels,
+    case=first.case.name,
+  )
 
 
 def _claim(request):
