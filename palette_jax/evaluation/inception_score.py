@@ -30,7 +30,7 @@ def estimate(
   """
   scores, influence = _compare(logits, splits, seed)
   found = intervals.linear(float(scores.mean()), influence)
-  return intervals.within(found, 1.0, logits.shape[1])
+  return intervals.within(found, 1.0, float(logits.shape[1]))
 
 
 def of_splits(
