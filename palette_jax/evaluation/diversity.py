@@ -18,6 +18,7 @@ from palette_jax.evaluation import similarity
 
 # Of the histograms; the paper does not state its bins.
 EDGES = np.linspace(0, 1, 21)
+_AT_ONCE = 16  # pairs: MS-SSIM of 256x256 takes 10 MB of each
 _ms_ssim = jax.jit(similarity.ms_ssim)
 
 
@@ -50,8 +51,8 @@ def between_consecutive(
 
   Args:
     samples_u8: k samples of each of n inputs.
-    distance: (uint8 [n h w 3], uint8 [n h w 3]) -> [n], such as LPIPS with its
-      parameters bound. It may get all n at once: give few where memory is.
+    distance: (uint8 [b h w 3], uint8 [b h w 3]) -> [b], such as LPIPS with its
+      parameters bound; it gets 16 pairs at a time, or what is left.
 
   Returns:
     float64 [k - 1 n]: 0 where two samples are the same.
@@ -74,7 +75,17 @@ def histogram(values: Float[np.ndarray, '...']) -> Int[np.ndarray, ' bins']:
 
 
 def _stacked(distance, pairs):
-  return np.stack([np.asarray(distance(a, b), np.float64) for a, b in pairs])
+  return np.stack(
+    [
+      np.concatenate(
+        [
+          np.asarray(distance(a[i : i + _AT_ONCE], b[i : i + _AT_ONCE]))
+          for i in range(0, len(a), _AT_ONCE)
+        ]
+      )
+      for a, b in pairs
+    ]
+  ).astype(np.float64)
 
 
 def _check_samples(samples_u8):
