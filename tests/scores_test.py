@@ -87,18 +87,38 @@ def test_images_that_come_by_class_lose_nothing():
 
 
 def test_its_interval_is_the_jackknife_s():
-  logits = 2 * normal(300, 6)
-  found = inception_score.estimate(logits, splits=1)
-  brute = jackknifed(
-    lambda kept: inception_score.of_splits(logits[kept], splits=1)[0], 300
-  )
-  np.testing.assert_allclose(found.high - found.value, brute, rtol=0.03)
+  """Also of fewer images than classes."""
+  for n, classes in [(200, 6), (50, 80)]:
+    logits = 2 * normal(n, classes)
+    found = inception_score.estimate(logits, splits=1)
+    brute = jackknifed(
+      lambda kept, x=logits: inception_score.of_splits(x[kept], splits=1)[0], n
+    )
+    half = found.high - found.value
+    np.testing.assert_allclose(half, brute, rtol=1e-3)
+    assert found.method == 'jackknife over images'
+
+
+def test_splits_make_the_interval_of_their_mean():
+  """Each split's own jackknife, brute force, and their mean's variance."""
+  logits = 2 * normal(120, 6)
+  order, halves = np.random.default_rng(0).permutation(120), []
+  for part in np.array_split(logits[order], 3):
+    halves.append(
+      jackknifed(
+        lambda kept, x=part: inception_score.of_splits(x[kept], splits=1)[0], 40
+      )
+    )
+  found = inception_score.estimate(logits, splits=3)
+  expected = np.sqrt(np.sum(np.square(halves))) / 3
+  np.testing.assert_allclose(found.high - found.value, expected, rtol=0.02)
 
 
 def test_more_splits_than_images_are_refused():
   with pytest.raises(ValueError, match='10 splits needs 10 .*, not 9'):
     inception_score.estimate(normal(9, 4))
-  assert inception_score.estimate(normal(10, 4)).low is None
+  few = inception_score.estimate(normal(10, 4))
+  assert few.low is None and few.method.startswith('none: 10 images')
   broken = normal(30, 4)
   broken[4] = np.nan
   with pytest.raises(ValueError, match='image 4'):
