@@ -56,11 +56,13 @@ def test_more_spread_is_more_diverse():
 
 def test_the_interval_is_over_inputs():
   """Twice the samples of the same inputs are not twice the inputs."""
-  drawn = samples(30.0, n=25, side=12)
-  found = diversity.to_first(drawn)
-  estimate = intervals.mean(found.mean(axis=0))
+  found = diversity.to_first(samples(30.0, n=25, side=12))
+  estimate = diversity.estimate(found)
   assert estimate.n == 25
   np.testing.assert_allclose(estimate.value, found.mean())
+  assert estimate == intervals.mean(found.mean(axis=0))
+  again = diversity.estimate(np.concatenate([found, found]))
+  np.testing.assert_allclose(again[:3], estimate[:3])
 
 
 def test_the_histogram_counts_every_pair_once():

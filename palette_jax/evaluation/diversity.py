@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from palette_jax.evaluation import similarity
+from palette_jax.evaluation import intervals, similarity
 
 # Of the histograms; the paper does not state its bins.
 EDGES = np.linspace(0, 1, 21)
@@ -26,9 +26,6 @@ def to_first(
   samples_u8: UInt8[np.ndarray, 'k n h w 3'],
 ) -> Float[np.ndarray, 'pairs n']:
   """MS-SSIM of each input's first sample with each of the others.
-
-  The paper's figure is the mean of all: `intervals.mean(found.mean(axis=0))`
-  has its interval over inputs, since samples of one input are no new inputs.
 
   Args:
     samples_u8: k samples of each of n inputs.
@@ -62,6 +59,20 @@ def between_consecutive(
   """
   _check_samples(samples_u8)
   return _stacked(distance, zip(samples_u8, samples_u8[1:]))
+
+
+def estimate(
+  pairs: Float[np.ndarray, 'pairs n'], seed: int = 0
+) -> intervals.Estimate:
+  """The mean over outputs and inputs, its interval over inputs.
+
+  More samples of an input are no new inputs.
+
+  Args:
+    pairs: by `to_first` or `between_consecutive`.
+    seed: of the resamples.
+  """
+  return intervals.mean(pairs.mean(axis=0), seed)
 
 
 def histogram(values: Float[np.ndarray, '...']) -> Int[np.ndarray, ' bins']:
