@@ -1,6 +1,5 @@
-"""Beside pytorch-fid's and torch-fidelity's arithmetic, on the same features."""
+"""Beside the arithmetic of pytorch-fid and torch-fidelity, on same features."""
 
-import contextlib
 import sys
 import types
 import warnings
@@ -40,8 +39,7 @@ def without_torchvision(monkeypatch):
       raise AttributeError(name)
     return Class(name, (), {})
 
-  with contextlib.ExitStack() as stack:
-    stack.enter_context(warnings.catch_warnings())
+  with warnings.catch_warnings():
     # Not ours: what their imports say, and SciPy 1.17 of sqrtm(disp=...).
     warnings.simplefilter('ignore', DeprecationWarning)
     whole = Anything('torchvision')
