@@ -14,10 +14,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from palette_jax.evaluation import similarity
+from palette_jax.evaluation import intervals, similarity
 
 # Of the histograms; the paper does not state its bins.
 EDGES = np.linspace(0, 1, 21)
+_AT_ONCE = 16  # pairs: MS-SSIM of 256x256 takes 10 MB of each
 _ms_ssim = jax.jit(similarity.ms_ssim)
 
 
@@ -25,9 +26,6 @@ def to_first(
   samples_u8: UInt8[np.ndarray, 'k n h w 3'],
 ) -> Float[np.ndarray, 'pairs n']:
   """MS-SSIM of each input's first sample with each of the others.
-
-  The paper's figure is the mean of all: `intervals.mean(found.mean(axis=0))`
-  has its interval over inputs, since samples of one input are no new inputs.
 
   Args:
     samples_u8: k samples of each of n inputs.
@@ -50,8 +48,8 @@ def between_consecutive(
 
   Args:
     samples_u8: k samples of each of n inputs.
-    distance: (uint8 [n h w 3], uint8 [n h w 3]) -> [n], such as LPIPS with its
-      parameters bound. It may get all n at once: give few where memory is.
+    distance: (uint8 [b h w 3], uint8 [b h w 3]) -> [b], such as LPIPS with its
+      parameters bound; it gets 16 pairs at a time, or what is left.
 
   Returns:
     float64 [k - 1 n]: 0 where two samples are the same.
@@ -61,6 +59,20 @@ def between_consecutive(
   """
   _check_samples(samples_u8)
   return _stacked(distance, zip(samples_u8, samples_u8[1:]))
+
+
+def estimate(
+  pairs: Float[np.ndarray, 'pairs n'], seed: int = 0
+) -> intervals.Estimate:
+  """The mean over outputs and inputs, its interval over inputs.
+
+  More samples of an input are no new inputs.
+
+  Args:
+    pairs: by `to_first` or `between_consecutive`.
+    seed: of the resamples.
+  """
+  return intervals.mean(pairs.mean(axis=0), seed)
 
 
 def histogram(values: Float[np.ndarray, '...']) -> Int[np.ndarray, ' bins']:
@@ -74,7 +86,17 @@ def histogram(values: Float[np.ndarray, '...']) -> Int[np.ndarray, ' bins']:
 
 
 def _stacked(distance, pairs):
-  return np.stack([np.asarray(distance(a, b), np.float64) for a, b in pairs])
+  return np.stack(
+    [
+      np.concatenate(
+        [
+          np.asarray(distance(a[i : i + _AT_ONCE], b[i : i + _AT_ONCE]))
+          for i in range(0, len(a), _AT_ONCE)
+        ]
+      )
+      for a, b in pairs
+    ]
+  ).astype(np.float64)
 
 
 def _check_samples(samples_u8):

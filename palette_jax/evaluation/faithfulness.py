@@ -66,7 +66,12 @@ def compressed(
   Args:
     outputs_u8: images.
     quality: the factor Q, 1 to 100, by which inputs were compressed.
+
+  Raises:
+    ValueError: of another quality.
   """
+  if not 1 <= quality <= 100:
+    raise ValueError(f'A JPEG has a quality from 1 to 100, not {quality}.')
   seed = tf.zeros([2], tf.int32)  # one quality: there is nothing to draw
   made = [
     jpeg.corrupt({'image': tf.constant(x)}, seed, (quality, quality))[1]

@@ -109,19 +109,23 @@ def share(hits: Bool[np.ndarray, ' n']) -> Estimate:
   return Estimate(value, float(low), float(high), n, 'Wilson score interval')
 
 
-def linear(value: float, influence: Float[np.ndarray, ' n']) -> Estimate:
+def linear(
+  value: float,
+  influence: Float[np.ndarray, ' n'],
+  method: str = 'infinitesimal jackknife over images',
+) -> Estimate:
   """Any smooth figure, by the infinitesimal jackknife (Jaeckel 1972).
 
   Args:
     value: the figure.
     influence: how fast it changes, an image, with that image's weight: for a
       mean the image's value. A constant in all of them changes nothing.
+    method: how the influences were found, where it was in another way.
   """
   n = len(influence)
   if n < LEAST:
     return _without(value, n)
   half = float(_NORMAL * np.std(influence, ddof=1) / np.sqrt(n))
-  method = 'infinitesimal jackknife over images'
   return Estimate(value, value - half, value + half, n, method)
 
 

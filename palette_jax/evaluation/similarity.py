@@ -16,7 +16,10 @@ from jaxtyping import Array, Float, UInt8
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SIDE = 11
 _WINDOW = np.exp(-(np.arange(-5.0, 6.0) ** 2) / (2 * 1.5**2))
-_WINDOW /= _WINDOW.sum()
+# Numbers of float32 whose sum is 1 to the last bit: what it is short of, a flat
+# image would have as its variance.
+_WINDOW = np.round(_WINDOW / _WINDOW.sum() * 2**24) / 2**24
+_WINDOW[5] += 1 - _WINDOW.sum()
 # Wang, Simoncelli and Bovik 2003: the scales' exponents, finest first.
 _EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -84,15 +87,19 @@ def ms_ssim(
 
 
 def _windows(a, b):
-  """Likeness of means, and of contrast and structure, at every window."""
-  blurred = _blur(jnp.concatenate([a, b, a**2 + b**2, a * b], axis=3))
-  mean_a, mean_b, squares, products = jnp.split(blurred, 4, axis=3)
-  # Both are small beside what they are differences of: hence levels around 0.
-  squares -= mean_a**2 + mean_b**2
-  shared = products - mean_a * mean_b
-  mean_a, mean_b = mean_a + 127.5, mean_b + 127.5
-  likeness = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
-  return likeness, (2 * shared + _C2) / (squares + _C2)
+  """Likeness of means, and of contrast and structure, at every window.
+
+  Both as 1 less a share, of the difference d and the sum s of the two images:
+  2 cov(a, b) = var a + var b - var d. What is nearly 1 is then right to the
+  last bits, where covariances of bright regions would have lost them.
+  """
+  d, s = a - b, a + b
+  blurred = _blur(jnp.concatenate([d, s, d**2, s**2], axis=3))
+  mean_d, mean_s, square_d, square_s = jnp.split(blurred, 4, axis=3)
+  var_d, var_s = square_d - mean_d**2, square_s - mean_s**2
+  contrast = 1 - var_d / ((var_d + var_s) / 2 + _C2)
+  mean_s += 255  # which made squares small
+  return 1 - mean_d**2 / ((mean_d**2 + mean_s**2) / 2 + _C1), contrast
 
 
 def _blur(image):

@@ -1,0 +1,85 @@
+"""How different samples of an input are."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from palette_jax.evaluation import diversity, intervals
+
+
+def samples(spread, k=4, n=3, side=44):
+  """k pictures of each of n inputs: the input, and noise of some spread."""
+  draw = np.random.default_rng(0)
+  inputs = draw.uniform(40, 215, [1, n, 4, 4, 3]).repeat(side // 4, 2)
+  inputs = inputs.repeat(side // 4, 3)
+  noise = spread * draw.standard_normal([k, n, side, side, 3])
+  return np.clip(inputs + noise, 0, 255).astype(np.uint8)
+
+
+def apart(a_u8, b_u8):
+  return np.abs(a_u8.astype(np.float32) - b_u8).mean(axis=(1, 2, 3)) / 255
+
+
+def test_every_sample_is_compared_with_the_first():
+  drawn = samples(30.0)
+  found = diversity.to_first(drawn)
+  assert found.shape == (3, 3)
+  exponents = np.array([0.0448, 0.2856, 0.3001])
+  for i in range(3):
+    expected = tf.image.ssim_multiscale(
+      drawn[0], drawn[i + 1], 255, exponents / exponents.sum()
+    )
+    np.testing.assert_allclose(found[i], expected, atol=2e-5)
+
+
+def test_consecutive_samples_are_compared():
+  drawn = samples(30.0)
+  found = diversity.between_consecutive(drawn, apart)
+  assert found.shape == (3, 3)
+  for i in range(3):
+    np.testing.assert_allclose(found[i], apart(drawn[i], drawn[i + 1]))
+
+
+def test_a_model_with_one_answer_is_not_diverse():
+  same = samples(0.0)
+  np.testing.assert_allclose(diversity.to_first(same), 1, atol=1e-6)
+  assert not diversity.between_consecutive(same, apart).any()
+
+
+def test_more_spread_is_more_diverse():
+  found = [samples(spread) for spread in (1, 10, 40)]
+  likeness = [diversity.to_first(x).mean() for x in found]
+  assert likeness[0] > likeness[1] > likeness[2]
+  distance = [diversity.between_consecutive(x, apart).mean() for x in found]
+  assert distance[0] < distance[1] < distance[2]
+
+
+def test_the_interval_is_over_inputs():
+  """Twice the samples of the same inputs are not twice the inputs."""
+  found = diversity.to_first(samples(30.0, n=25, side=12))
+  estimate = diversity.estimate(found)
+  assert estimate.n == 25
+  np.testing.assert_allclose(estimate.value, found.mean())
+  assert estimate == intervals.mean(found.mean(axis=0))
+  again = diversity.estimate(np.concatenate([found, found]))
+  np.testing.assert_allclose(again[:3], estimate[:3])
+
+
+def test_the_histogram_counts_every_pair_once():
+  values = np.array([[0.0, 0.049, 0.05], [0.5, 0.999, 1.0], [-0.1, 1.7, 0.26]])
+  counts = diversity.histogram(values)
+  assert counts.sum() == 9 and len(counts) == 20
+  assert counts[0] == 3 and counts[1] == 1 and counts[5] == 1
+  assert counts[10] == 1 and counts[19] == 3
+  inside = np.random.default_rng(0).uniform(size=1000)
+  expected, _ = np.histogram(inside, diversity.EDGES)
+  assert np.array_equal(diversity.histogram(inside), expected)
+
+
+def test_one_sample_has_no_diversity():
+  for call in (
+    lambda: diversity.to_first(samples(1.0, k=1)),
+    lambda: diversity.between_consecutive(samples(1.0, k=1), apart),
+  ):
+    with pytest.raises(ValueError, match='2 samples of each input, not 1'):
+      call()
