@@ -381,10 +381,10 @@ PREPARATIONS = {
 def golden():
   """Names, and outputs by name, of golden/networks.py."""
   for module, names in PREPARATIONS.items():
-    network, _ = twin(module)
+    network = twin(module)[0].double()
     images = cases.images(module.NAME)
     for name in names:
-      out = network(prepared(name, images))
+      out = network(prepared(name, images).double())
       yield f'{module.NAME}/{name}', {k: v.numpy() for k, v in out.items()}
   for trunk in lpips.TRUNKS:
     shapes = dict(lpips.places(trunk).values())
