@@ -28,7 +28,7 @@ def read(path: epath.PathLike) -> np.ndarray:
       image.load()
       if image.mode in _MODES:
         return np.array(image.convert('RGB'))
-      found = f'its pixels are of Pillow\'s mode {image.mode}, not of 8 bits'
+      found = f"its pixels are of Pillow's mode {image.mode}, not of 8 bits"
   except (OSError, SyntaxError, Image.DecompressionBombError) as error:
     raise ValueError(f'{path} cannot be read as an image: {error}') from error
   raise ValueError(f'{path} cannot be shown: {found}.')
@@ -53,7 +53,9 @@ def spoil(image_u8: np.ndarray) -> np.ndarray:
   height, width = image_u8.shape[:2]
   tile = max(1, max(height, width) // _TILES)
   rows, columns = -(-height // tile), -(-width // tile)
-  small = Image.fromarray(image_u8).resize((columns, rows), Image.Resampling.BOX)
+  small = Image.fromarray(image_u8).resize(
+    (columns, rows), Image.Resampling.BOX
+  )
   turns = np.indices((rows, columns)).sum(0) % 2 * 2 - 1
   tiles = np.array(small) + _CONTRAST * turns[..., None]
   tiles = tiles.clip(0, 255).astype(np.uint8)

@@ -19,7 +19,7 @@ import numpy as np
 # Seven of eight right are luck in 3.5% of cases: the fewest catch trials that
 # forgive a slip and still tell a rater from chance (report.py has the rule).
 CATCHES = 8
-# SR3, section 4.1, by the same group: 50 subjects, 50 of 100 images each.
+# As in SR3, by the same group: 50 subjects saw 50 of 100 images each.
 TRIALS = 50
 
 

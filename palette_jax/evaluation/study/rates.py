@@ -13,7 +13,7 @@ Next: palette_jax/evaluation/study/report.py
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 RESAMPLES = 4000
 _BLOCK = 4_000_000  # weights at once: 32 MB
@@ -101,7 +101,9 @@ def difference(
 
 def _estimate(hits, raters, images, kind, kinds, seed):
   sign = np.array([1.0, -1.0])[:kinds]
-  raters, images = (np.unique(x, return_inverse=True)[1] for x in (raters, images))
+  raters, images = (
+    np.unique(x, return_inverse=True)[1] for x in (raters, images)
+  )
   counts = np.bincount(kind, minlength=kinds)
   shares = np.bincount(kind, hits, kinds) / counts
   value = float(sign @ shares)
@@ -183,7 +185,9 @@ def components(
     groups = np.unique(groups, return_inverse=True)[1]
     size = np.bincount(groups)
     counts.append(size)
-    within.append(np.sum((y - np.bincount(groups, y)[groups] / size[groups]) ** 2))
+    within.append(
+      np.sum((y - np.bincount(groups, y)[groups] / size[groups]) ** 2)
+    )
   of_rater, of_image = (np.sum(size.astype(float) ** 2) for size in counts[:2])
   equations = np.array(
     [

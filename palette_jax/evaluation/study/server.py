@@ -1,8 +1,8 @@
 """What a browser can ask for: the page, the trial that is due, its pictures.
 
-Nothing that leaves here tells an original from an output but its pixels: both are
-encoded alike, their addresses are random, are a rater's own, and end when the
-pair is shown. So a page that is loaded anew gets no second look.
+Nothing that leaves here tells an original from an output but its pixels: both
+are encoded alike, and their addresses are random, a rater's own, and dead when
+the pair has been shown. So a page that is loaded anew gets no second look.
 
   GET  /               the page, and its style and program
   GET  /trial          the trial at which this rater is, by the cookie
@@ -138,9 +138,7 @@ class Application:
     due = {'state': 'trial', **common, 'number': current.number + 1}
     due.update(trial=current.token, shown=current.shown)
     if not current.shown:
-      due.update(
-        left=f'image/{current.left}', right=f'image/{current.right}'
-      )
+      due.update(left=f'image/{current.left}', right=f'image/{current.right}')
     return due
 
   def _image(self, request, token):

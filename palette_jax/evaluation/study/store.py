@@ -1,8 +1,8 @@
 """What raters were shown and what they answered: one SQLite file.
 
 Every change is on the disk before anybody hears of it, and the file is whole
-after a kill or a power cut at any time. A trial passes through three states, and
-never back: dealt, shown, answered.
+after a kill or a power cut at any time. A trial passes through three states and
+never goes back: dealt, shown, answered.
 
 Next: palette_jax/evaluation/study/server.py
 """
@@ -18,7 +18,9 @@ from typing import NamedTuple
 
 from palette_jax.evaluation.study import plan
 
-_APPLICATION = 0x50414C32  # in the file's header: an answers file of this format
+_APPLICATION = (
+  0x50414C32  # in the file's header: an answers file of this format
+)
 _TABLES = """
 CREATE TABLE study (description TEXT NOT NULL);
 CREATE TABLE raters (
@@ -274,10 +276,19 @@ def load(path: str) -> tuple[plan.Study, int, list[Row]]:
       'SELECT rater, image, model, fake_left, chose_left, milliseconds '
       'FROM trials WHERE shown IS NOT NULL ORDER BY rater, number'
     )
-    return study, raters, [
-      Row(*row[:3], bool(row[3]), None if row[4] is None else bool(row[4]), row[5])
-      for row in rows
-    ]
+    return (
+      study,
+      raters,
+      [
+        Row(
+          *row[:3],
+          bool(row[3]),
+          None if row[4] is None else bool(row[4]),
+          row[5],
+        )
+        for row in rows
+      ],
+    )
 
 
 def _connect(path, mode):
@@ -289,8 +300,8 @@ def _connect(path, mode):
       isolation_level=None,
       check_same_thread=False,
     )
-    # Not in WAL mode: one file, which can be copied, and after each commit in it.
-    # EXTRA also syncs the folder when the journal goes.
+    # No WAL: all is in one file, which may be copied, after each commit. EXTRA
+    # also syncs the folder when the journal goes.
     file.execute('PRAGMA synchronous = EXTRA')
   except sqlite3.Error as error:
     raise ValueError(f'{path} cannot be opened: {error}') from error
