@@ -119,7 +119,11 @@ def prepare(args: argparse.Namespace) -> server.serving.BaseWSGIServer:
   )
   answers = store.Store(args.answers, study)
   application = server.Application(study, answers, files)
-  return server.listen(application, args.host, args.port)
+  try:
+    return server.listen(application, args.host, args.port)
+  except ValueError:
+    application.close()
+    raise
 
 
 def _pair(

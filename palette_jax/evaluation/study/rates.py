@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 RESAMPLES = 4000
-_BLOCK = 4_000_000  # weights at once: 32 MB
+_BLOCK = 4_000_000  # numbers at once: 32 MB
 
 
 class Share(NamedTuple):
@@ -133,18 +133,33 @@ def _draws(hits, raters, images, kind, kinds, sign, seed):
   """[RESAMPLES] of the value, with raters and images drawn with replacement."""
   draw = np.random.default_rng(seed)
   several, many = int(raters.max()) + 1, int(images.max()) + 1
+
+  def table(which):  # [raters, images] how many such answers there are
+    cells = raters[which] * many + images[which]
+    return np.bincount(cells, minlength=several * many).reshape(several, many)
+
+  tables = [
+    (table(hits & (kind == k)).astype(float), table(kind == k).astype(float))
+    for k in range(kinds)
+  ]
   values = []
   while len(values) < RESAMPLES:
-    block = max(1, min(RESAMPLES - len(values), _BLOCK // len(hits)))
-    people = draw.multinomial(several, np.ones(several) / several, block)
-    photos = draw.multinomial(many, np.ones(many) / many, block)
-    weights = people[:, raters] * photos[:, images]
-    total = [weights[:, kind == k].sum(1) for k in range(kinds)]
-    right = [weights[:, hits & (kind == k)].sum(1) for k in range(kinds)]
-    total, right = np.stack(total, 1), np.stack(right, 1)
+    block = max(1, min(RESAMPLES - len(values), _BLOCK // many))
+    people, photos = _drawn(draw, several, block), _drawn(draw, many, block)
+    right, total = (
+      np.stack([((people @ t[of]) * photos).sum(1) for t in tables], 1)
+      for of in (0, 1)
+    )
     full = (total > 0).all(1)  # a draw may miss all answers of a kind
     values.extend((right[full] / total[full]) @ sign)
   return np.array(values)
+
+
+def _drawn(draw, count, block):
+  """[block, count]: how often each was drawn, of as many draws."""
+  drawn = draw.integers(0, count, [block, count])
+  drawn += count * np.arange(block)[:, None]
+  return np.bincount(drawn.ravel(), minlength=block * count).reshape(-1, count)
 
 
 def _deviation(parts, raters, images):
@@ -202,7 +217,7 @@ def components(
 
 
 def raters_needed(
-  parts: Components, precision: float, trials: float, images: int
+  parts: Components, precision: float, trials: int | float, images: int
 ) -> int | None:
   """How many raters an interval of value +- precision takes.
 

@@ -318,7 +318,7 @@ def _sides_and_times(report):
 
 def _paper_table(report):
   rows = [
-    [one['task'], one['model'], f'{one["fool_rate"]:.1%}']
+    [one['task'], one['model'], f'{100 * one["fool_rate"]:.4g}%']
     for one in report['paper']
   ]
   return (

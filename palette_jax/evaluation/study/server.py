@@ -17,8 +17,7 @@ Next: palette_jax/evaluation/study/rates.py
 import json
 import pathlib
 import socket
-import wsgiref.types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from absl import logging
 from etils import epath
@@ -90,15 +89,11 @@ class Application:
       redirect_defaults=False,
     )
 
-  def __call__(
-    self,
-    environ: wsgiref.types.WSGIEnvironment,
-    start_response: wsgiref.types.StartResponse,
-  ) -> Iterable[bytes]:
+  @_Request.application
+  def __call__(self, request: _Request) -> wrappers.Response:
     """Answers one request."""
-    request = _Request(environ)
     try:
-      endpoint, values = self._map.bind_to_environ(environ).match()
+      endpoint, values = self._map.bind_to_environ(request.environ).match()
       response = endpoint(request, **values)
     except routing.RequestRedirect:
       response = _json({'error': 'There is nothing here.'}, 404)
@@ -110,7 +105,11 @@ class Application:
       logging.exception('A request failed.')
       response = _json({'error': 'The server failed; try again.'}, 500)
     response.headers.extend(_HEADERS)
-    return response(environ, start_response)
+    return response
+
+  def close(self) -> None:
+    """Lets go of the answers file."""
+    self._store.close()
 
   def _page(self, request, name):
     content, kind = self._pages[name]

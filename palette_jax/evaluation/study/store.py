@@ -114,18 +114,26 @@ class Store:
     self._study = study
     self._lock = threading.Lock()
     self._file = _connect(path, 'rwc')
-    description = json.dumps(study._asdict())
+    try:
+      self._make(path)
+    except ValueError:
+      self.close()
+      raise
+
+  def _make(self, path):
     with self._change(path) as file:
       if not file.execute('PRAGMA schema_version').fetchone()[0]:
         for statement in _TABLES.split(';'):
           file.execute(statement)
         file.execute(f'PRAGMA application_id = {_APPLICATION}')
+        description = json.dumps(self._study._asdict())
         file.execute('INSERT INTO study VALUES (?)', [description])
     found = _study(self._file, path)
-    if found != study:
+    if found != self._study:
       raise ValueError(
-        f'{path} has answers of another study: {_difference(found, study)}. '
-        'Name another file with --answers, or start what it was made by.'
+        f'{path} has answers of another study: '
+        f'{_difference(found, self._study)}. Name another file with --answers, '
+        'or start what it was made by.'
       )
 
   def close(self) -> None:
