@@ -16,7 +16,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 RESAMPLES = 4000
-_BLOCK = 4_000_000  # numbers at once: 32 MB
+# Products at once: so few that BLAS takes one thread, since two that wait for
+# each other on a busy machine take a hundred times as long.
+_BLOCK = 200_000
 
 
 class Share(NamedTuple):
@@ -144,7 +146,7 @@ def _draws(hits, raters, images, kind, kinds, sign, seed):
   ]
   values = []
   while len(values) < RESAMPLES:
-    block = max(1, min(RESAMPLES - len(values), _BLOCK // many))
+    block = max(16, _BLOCK // (several * many))
     people, photos = _drawn(draw, several, block), _drawn(draw, many, block)
     right, total = (
       np.stack([((people @ t[of]) * photos).sum(1) for t in tables], 1)
@@ -152,7 +154,7 @@ def _draws(hits, raters, images, kind, kinds, sign, seed):
     )
     full = (total > 0).all(1)  # a draw may miss all answers of a kind
     values.extend((right[full] / total[full]) @ sign)
-  return np.array(values)
+  return np.array(values[:RESAMPLES])
 
 
 def _drawn(draw, count, block):
