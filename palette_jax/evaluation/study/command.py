@@ -82,12 +82,16 @@ def run(args: argparse.Namespace) -> None:
     return
   logging.set_verbosity(logging.INFO)
   serving = prepare(args)
-  name = f'[{args.host}]' if ':' in args.host else args.host
-  print(f'The study is at http://{name}:{serving.port}/', flush=True)
-  print(f'Answers go to {args.answers}; Ctrl-C stops, and the same command ')
-  print('goes on. What they say:')
-  print(f'  palette study --report --answers {args.answers}', flush=True)
-  serving.serve_forever()
+  print(f'The study is at {server.address(serving)}')
+  print(
+    f'Answers go to {args.answers}. Ctrl-C stops; the same command goes on.\n'
+    f'What they say:\n  palette study --report --answers {args.answers}',
+    flush=True,
+  )
+  try:
+    serving.serve_forever()
+  finally:
+    serving.app.close()
 
 
 def prepare(args: argparse.Namespace) -> server.serving.BaseWSGIServer:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from etils import epath
+from jaxtyping import UInt8
 from PIL import Image
 
 # Of a catch trial's fake: tiles on the longer side, and how much brighter or
@@ -17,8 +18,8 @@ _TILES, _CONTRAST = 12, 36
 _MODES = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
 
 
-def read(path: epath.PathLike) -> np.ndarray:
-  """An image as people will see it: uint8 [h w 3], without its metadata.
+def read(path: epath.PathLike) -> UInt8[np.ndarray, 'h w 3']:
+  """An image as people will see it: pixels, as they are stored.
 
   Raises:
     ValueError: if it cannot be read, or has more than 8 bits.
@@ -34,22 +35,17 @@ def read(path: epath.PathLike) -> np.ndarray:
   raise ValueError(f'{path} cannot be shown: {found}.')
 
 
-def png(image_u8: np.ndarray) -> bytes:
-  """uint8 [h w 3] to a file of pixels and nothing else."""
+def png(image_u8: UInt8[np.ndarray, 'h w 3']) -> bytes:
+  """A file of pixels and nothing else."""
   file = io.BytesIO()
   Image.fromarray(image_u8).save(file, 'PNG', compress_level=6)
   return file.getvalue()
 
 
-def spoil(image_u8: np.ndarray) -> np.ndarray:
-  """What nobody takes for a photo: a mosaic of tiles, light and dark by turns.
-
-  Args:
-    image_u8: uint8 [h w 3].
-
-  Returns:
-    uint8 [h w 3].
-  """
+def spoil(
+  image_u8: UInt8[np.ndarray, 'h w 3'],
+) -> UInt8[np.ndarray, 'h w 3']:
+  """What nobody takes for a photo: tiles, light and dark by turns."""
   height, width = image_u8.shape[:2]
   tile = max(1, max(height, width) // _TILES)
   rows, columns = -(-height // tile), -(-width // tile)

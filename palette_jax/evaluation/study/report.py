@@ -330,4 +330,5 @@ def _paper_table(report):
 
 def _table(head, rows):
   lines = [head, ['---', *['---:'] * (len(head) - 1)], *rows]
-  return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)
+  cells = ([str(x).replace('|', '\\|') for x in line] for line in lines)
+  return '\n'.join(f'| {" | ".join(line)} |' for line in cells)

@@ -243,3 +243,11 @@ def listen(
       request_handler=_Handler,
       fd=taken.fileno(),
     )
+
+
+def address(listening: serving.BaseWSGIServer) -> str:
+  """Where a browser finds the study; on another device, if it may."""
+  host = listening.host
+  if host in ('0.0.0.0', '::'):
+    host = serving.get_interface_ip(listening.address_family)
+  return f'http://{f"[{host}]" if ":" in host else host}:{listening.port}/'
