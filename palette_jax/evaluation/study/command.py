@@ -82,14 +82,16 @@ def run(args: argparse.Namespace) -> None:
     return
   logging.set_verbosity(logging.INFO)
   serving = prepare(args)
-  print(f'The study is at {server.address(serving)}')
-  print(
-    f'Answers go to {args.answers}. Ctrl-C stops; the same command goes on.\n'
-    f'What they say:\n  palette study --report --answers {args.answers}',
-    flush=True,
-  )
   try:
+    print(
+      f'The study is at {server.address(serving)}\n'
+      f'Answers go to {args.answers}. Ctrl-C stops; the same command goes on.\n'
+      f'What they say:\n  palette study --report --answers {args.answers}',
+      flush=True,
+    )
     serving.serve_forever()
+  except KeyboardInterrupt:
+    pass  # how it is meant to end
   finally:
     serving.app.close()
 
