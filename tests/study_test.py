@@ -602,6 +602,20 @@ def test_an_interval_keeps_to_what_can_be():
   assert (one.answers, one.raters, one.images) == (40, 8, 5)
 
 
+def test_raters_and_images_without_any_difference():
+  """Half of each rater's answers and half of each image's are hits."""
+  rater, image = np.divmod(np.arange(36), 6)
+  share = rates.share((rater + image) % 2 == 0, rater, image)
+  half = 1.96 * np.sqrt(0.25 / 36)
+  assert share.high - 0.5 == pytest.approx(half, rel=0.15)
+  assert 0.5 - share.low == pytest.approx(half, rel=0.15)
+
+
+def test_one_rater_has_an_interval():
+  share = rates.share(np.arange(40) % 4 == 0, np.zeros(40, int), np.arange(40))
+  assert share.low < 0.25 < share.high and share.raters == 1
+
+
 def test_names_of_raters_and_images_do_not_matter():
   draw = np.random.default_rng(0)
   once, rater, image, _ = simulate(draw, 8, 40, 0.5, 0.5)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 RESAMPLES = 4000
+_Z = 1.96  # 95% of a normal distribution, in standard deviations
 # Products at once: so few that BLAS takes one thread, since two that wait for
 # each other on a busy machine take a hundred times as long.
 _BLOCK = 200_000
@@ -165,16 +166,27 @@ def _drawn(draw, count, block):
 
 
 def _deviation(parts, raters, images):
-  """The standard deviation of a sum of parts that go by raters and images."""
+  """The standard deviation of a sum of parts that go by raters and images.
+
+  Wider by as much as Student's t is wider than the normal distribution, with
+  Satterthwaite's degrees of freedom.
+  """
 
   def clustered(groups):
     sums = np.bincount(groups, parts)
-    return len(sums) / max(1, len(sums) - 1) * np.sum(sums**2)
+    free = max(1, len(sums) - 1)
+    return (free + 1) / free * np.sum(sums**2), free
 
-  single = clustered(np.arange(len(parts)))
+  (by_rater, people), (by_image, photos), (single, _) = map(
+    clustered, (raters, images, np.arange(len(parts)))
+  )
   # The difference can be too small, by chance, but not than without clusters.
-  both = clustered(raters) + clustered(images) - single
-  return float(np.sqrt(max(both, single)))
+  both = max(by_rater + by_image - single, single)
+  of_groups = by_rater**2 / people + by_image**2 / photos
+  free = both**2 / max(of_groups, np.finfo(float).tiny)
+  z2 = _Z**2  # the expansion of Student's quantile for many degrees of freedom
+  wider = 1 + (z2 + 1) / (4 * free) + (5 * z2**2 + 16 * z2 + 3) / (96 * free**2)
+  return float(np.sqrt(both) * wider)
 
 
 def components(
@@ -232,7 +244,7 @@ def raters_needed(
   Returns:
     Raters; None if no number is enough with so few images.
   """
-  left = (precision / 1.96) ** 2 - parts.image / images
+  left = (precision / _Z) ** 2 - parts.image / images
   if left <= 0:
     return None
   return max(2, int(np.ceil((parts.rater + parts.answer / trials) / left)))
@@ -245,4 +257,4 @@ def images_needed(parts: Components, precision: float) -> int:
     parts: of the model's answers.
     precision: half the width of the 95% interval, as a share.
   """
-  return max(1, int(np.ceil(2 * parts.image / (precision / 1.96) ** 2)))
+  return max(1, int(np.ceil(2 * parts.image / (precision / _Z) ** 2)))

@@ -212,23 +212,29 @@ function intro(due) {
   byId('go').textContent = resumed
     ? `Continue with pair ${due.number} of ${due.of}`
     : 'Start';
+  byId('go').disabled = false;
   enter('intro');
   open('intro');
   byId('go').focus({ preventScroll: true });
 }
 
 async function begin() {
+  byId('go').disabled = true; // a second click would be a second rater
   await ask('begin', {});
   const { content } = await ask('trial');
   byId('cookies').hidden = content.state !== 'new';
   await run(content);
 }
 
-byId('go').addEventListener('click', begin);
-byId('next').addEventListener('click', async () => {
+async function next() {
+  byId('next').disabled = true;
   const { content } = await ask('begin', {});
-  intro({ ...content, number: 1, state: 'new' });
-});
+  byId('next').disabled = false;
+  intro({ ...content, state: 'new' });
+}
+
+byId('go').addEventListener('click', begin);
+byId('next').addEventListener('click', next);
 
 ask('trial').then(({ content }) =>
   content.state === 'done' ? run(content) : intro(content),
