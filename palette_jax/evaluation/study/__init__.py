@@ -1,0 +1,1 @@
+"""Which image was taken by a camera? A study with people, and its report."""
