@@ -1,6 +1,7 @@
 """Networks: the twins' numbers, layer by layer, and the published weights'."""
 
 import functools
+import hashlib
 from importlib import metadata
 
 import jax
@@ -29,6 +30,7 @@ CLASSES = {
 }
 # What both make of weights, and of a batch: of a tap's standard deviation.
 TOLERANCE = 1e-4
+COLLECTIVES = 'all-gather', 'all-reduce', 'all-to-all', 'collective-permute'
 
 
 @functools.cache
@@ -232,6 +234,34 @@ def prepared_for(module):
   return efficientnet.prepare(images)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('name', ['inception-2015-12-05', 'resnet50-v1'])
+def test_a_file_as_published_becomes_a_network(name, zipped, tmp_path):
+  """Saved by PyTorch; its hash, alone, is not the real one's."""
+  import torch
+  import torch_networks
+
+  module, path = MODULES[name], tmp_path / 'published.pth'
+  network, tensors = torch_networks.twin(module)
+  state = network.state_dict()
+  torch.save(state, path, _use_new_zipfile_serialization=zipped)
+  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+  which = dict(inception='INCEPTION', resnet='RESNET50')
+  which = which[module.__name__.rpartition('.')[2]]
+  description = getattr(weights, which)
+  with pytest.raises(ValueError, match=f'{digest}.*{description.sha256}'):
+    module.load(path=str(path))
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv(weights.FOLDER, str(tmp_path))
+    patch.setattr(weights, which, description._replace(sha256=digest[:8]))
+    for _ in range(2):  # the file, and what is kept of it
+      found = module.load(path=str(path))
+      assert found.weights == digest
+      wanted = module.convert('', tensors)
+      assert jax.tree.all(jax.tree.map(np.array_equal, found.params, wanted))
+
+
 # LPIPS.
 
 
@@ -280,8 +310,6 @@ def test_lpips_is_a_distance(trunk):
   assert np.array_equal(apply(a, a), [0, 0])
   assert np.allclose(apply(a, b), apply(b, a), rtol=1e-5)
   assert (apply(a, b) > 0.1).all()
-  with pytest.raises(ValueError, match='Images of 30x33 are too small .* 31'):
-    jax.eval_shape(network.apply, network.params, a[:, :30], a[:, :30])
 
 
 @needs_lpips
@@ -370,6 +398,56 @@ def test_unknown_choices_are_refused_with_those_there_are():
     resnet.build({}, '', 'left')
   with pytest.raises(ValueError, match="'squeeze' is not one of alex, vgg"):
     lpips.load('squeeze')
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_images_that_are_no_bytes_are_refused(name):
+  network = MODULES[name].build(params_of(name), '')
+  for images in np.zeros([1, 64, 64, 3], 'f4'), np.zeros([64, 64, 3], 'u1'):
+    with pytest.raises(ValueError, match='networks take uint8'):
+      jax.eval_shape(network.apply, network.params, images)
+
+
+def test_pairs_that_lpips_cannot_compare_are_refused():
+  network, _ = lpips_of('alex')
+  large, small = (np.zeros([1, n, n, 3], np.uint8) for n in (40, 30))
+  for a, b, message in (
+    (large, small, 'cannot be compared with'),
+    (small, small, 'Images of 30x30 are too small for LPIPS of alex.* 31'),
+    (large, large.astype('f4'), 'networks take uint8'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      jax.eval_shape(network.apply, network.params, a, b)
+
+
+def test_the_smallest_images_that_lpips_takes_have_pixels_everywhere():
+  for trunk, size in lpips.SMALLEST.items():
+    network, _ = lpips_of(trunk)
+    images = cases.images('small', (size, size))
+    found = run(network.apply, network.params, images, images[::-1])
+    assert (np.asarray(found) > 0).all()  # a mean of no pixels is NaN
+    layers = lpips.TRUNKS[trunk]
+    smaller = np.zeros([1, size - 1, size - 1, 3], np.float32)
+    taps = jax.eval_shape(
+      lambda params, x, layers=layers: lpips.Trunk(layers).apply(
+        {'params': params}, x
+      ),
+      network.params['trunk'],
+      smaller,
+    )
+    assert min(min(tap.shape) for tap in taps) == 0
+
+
+def test_rows_of_a_pair_stay_on_their_devices():
+  network, _ = lpips_of('alex')
+  mesh = sharding.make_mesh()
+  pair = [sharding.put_same(mesh, cases.images(n, (40, 40), 8)) for n in 'ab']
+  options = sharding.compiler_options()
+  apply = jax.jit(network.apply, compiler_options=options)
+  params = jax.device_put(network.params, sharding.replicated(mesh))
+  program = apply.lower(params, *pair).compile().as_text()
+  assert not [word for word in COLLECTIVES if word in program]
+  assert len(apply(params, *pair).sharding.device_set) == 8
 
 
 def test_the_layers_are_as_many_as_published():

@@ -1,0 +1,228 @@
+"""LPIPS: how far apart two images look, by a network's layers.
+
+Zhang et al. 2018, version 0.1: each pixel's features, made a unit vector, are
+subtracted and squared, channels weighted by a head that people's judgements
+trained, and the means over pixels added up over five layers. Palette takes it
+between samples of one input, to measure diversity (section 5.6).
+
+Next: palette_jax/interop/torch_file.py
+"""
+
+import functools
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jaxtyping import Array, Float
+
+from palette_jax import arrays
+from palette_jax.evaluation import networks
+from palette_jax.evaluation.networks import converter, numpy_file, weights
+
+PREPARATION = 'LPIPS 0.1, as large as it is, x / 127.5 - 1'
+SHIFT = (-0.030, -0.088, -0.188)
+SCALE = (0.458, 0.448, 0.450)
+
+
+class Layer(NamedTuple):
+  """A convolution with ReLU.
+
+  Attributes:
+    features: channels out.
+    tap: whether LPIPS looks at it.
+    pool: the side of the maximum before it, if there is one.
+    size: of the kernel.
+    stride: pixels from one application to the next.
+    pad: pixels around the image.
+  """
+
+  features: int
+  tap: bool
+  pool: int = 0
+  size: int = 3
+  stride: int = 1
+  pad: int = 1
+
+
+# Krizhevsky 2014, and Simonyan and Zisserman 2014 with 16 layers, as
+# torchvision has them, up to the last convolution.
+TRUNKS = {
+  'alex': (
+    Layer(64, True, size=11, stride=4, pad=2),
+    Layer(192, True, pool=3, size=5, pad=2),
+    Layer(384, True, pool=3),
+    Layer(256, True),
+    Layer(256, True),
+  ),
+  'vgg': (
+    Layer(64, False),
+    Layer(64, True),
+    Layer(128, False, pool=2),
+    Layer(128, True),
+    Layer(256, False, pool=2),
+    Layer(256, False),
+    Layer(256, True),
+    Layer(512, False, pool=2),
+    Layer(512, False),
+    Layer(512, True),
+    Layer(512, False, pool=2),
+    Layer(512, False),
+    Layer(512, True),
+  ),
+}
+SMALLEST = {'alex': 31, 'vgg': 16}  # pixels; below, a layer has none
+PUBLISHED = {'alex': weights.LPIPS_ALEX, 'vgg': weights.LPIPS_VGG}
+_TRUNK_THERE = {'alex': 'AlexNet_0', 'vgg': 'VGG16_0'}
+
+
+class Trunk(nn.Module):
+  """Normalised images -> the layers that LPIPS looks at."""
+
+  layers: tuple[Layer, ...]
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, 'b h w 3']
+  ) -> list[Float[Array, 'b _ _ _']]:
+    taps = []
+    for i, layer in enumerate(self.layers):
+      if layer.pool:
+        x = nn.max_pool(x, (layer.pool, layer.pool), (2, 2))
+      conv = nn.Conv(
+        layer.features,
+        (layer.size, layer.size),
+        layer.stride,
+        [(layer.pad, layer.pad)] * 2,
+        precision='highest',
+        name=f'conv_{i}',
+      )
+      x = nn.relu(conv(x))
+      if layer.tap:
+        taps.append(x)
+    return taps
+
+
+class Lpips(nn.Module):
+  """Two images in [-1, 1] -> their distance."""
+
+  trunk: str
+
+  @nn.compact
+  def __call__(
+    self, a: Float[Array, 'b h w 3'], b: Float[Array, 'b h w 3']
+  ) -> Float[Array, ' b']:
+    trunk = Trunk(TRUNKS[self.trunk], name='trunk')
+    shift, scale = (jnp.array(x)[None, None, None] for x in (SHIFT, SCALE))
+    # One after the other: side by side, devices would have to swap rows.
+    taps = zip(trunk((a - shift) / scale), trunk((b - shift) / scale))
+    total = jnp.zeros(a.shape[0])
+    for i, (left, right) in enumerate(taps):
+      shape = [left.shape[-1]]
+      head = self.param(f'head_{i}', nn.initializers.ones, shape)
+      square = (_unit(left) - _unit(right)) ** 2
+      weighted = jnp.sum(square * head[None, None, None], axis=-1)
+      total = total + jnp.mean(weighted, axis=(1, 2))
+    return total
+
+
+def _unit(x):
+  """Of length one, each pixel's features."""
+  length = jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True))
+  return x / (length + 1e-10)
+
+
+@functools.cache
+def shapes(trunk: str) -> arrays.Params:
+  """Of the weights."""
+  image = jax.ShapeDtypeStruct([1, 64, 64, 3], jnp.float32)
+  init = Lpips(trunk).init
+  return jax.eval_shape(init, jax.random.key(0), image, image)['params']
+
+
+def places(trunk: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+  """Where the published file has each of our arrays, and its shape there."""
+  found = {}
+  leaves = traverse_util.flatten_dict(shapes(trunk), sep='/')
+  for name, leaf in leaves.items():  # 'trunk/conv_3/bias', 'head_2'
+    if name.startswith('head'):
+      theirs = name.replace('head', 'NetLinLayer') + '/Conv_0/kernel'
+      found[name] = theirs, (1, 1, *leaf.shape, 1)
+    else:
+      theirs = name.replace('trunk/conv', f'{_TRUNK_THERE[trunk]}/Conv')
+      found[name] = theirs, leaf.shape
+  return found
+
+
+def convert(path: str, tensors: dict, trunk: str) -> arrays.Params:
+  """The published file's arrays, which are in Flax's layout -> weights.
+
+  Raises:
+    ValueError: naming the first array that does not fit.
+  """
+  given = traverse_util.flatten_dict(tensors, sep='/')
+  found = places(trunk)
+  converter.check(path, given, dict(found.values()))
+  params = {}
+  for name, (theirs, _) in found.items():
+    array = np.asarray(given[theirs], np.float32)
+    params[name] = array.reshape(-1) if name.startswith('head') else array
+  return traverse_util.unflatten_dict(params, sep='/')
+
+
+def build(params: arrays.Params, sha256: str, trunk: str) -> networks.Network:
+  """The network of these weights.
+
+  Raises:
+    ValueError: if there is no such trunk, and by `apply`, if the images differ
+      in size or are too small.
+  """
+  if trunk not in TRUNKS:
+    raise ValueError(f'{trunk!r} is not one of {", ".join(TRUNKS)}.')
+
+  def apply(params, a_u8, b_u8):
+    _check(a_u8, b_u8, trunk)
+    a, b = (x.astype(jnp.float32) / 127.5 - 1.0 for x in (a_u8, b_u8))
+    return Lpips(trunk).apply({'params': params}, a, b)
+
+  return networks.Network(f'lpips-{trunk}', sha256, PREPARATION, params, apply)
+
+
+def _check(a, b, trunk):
+  """Of what `apply` is given."""
+  networks.check_images(a)
+  networks.check_images(b)
+  if a.shape != b.shape:
+    raise ValueError(f'Images of {a.shape} cannot be compared with {b.shape}.')
+  if min(a.shape[1:3]) < SMALLEST[trunk]:
+    raise ValueError(
+      f'Images of {a.shape[1]}x{a.shape[2]} are too small for LPIPS of '
+      f'{trunk}, which needs {SMALLEST[trunk]} pixels each way.'
+    )
+
+
+def load(trunk: str = 'alex', path: str | None = None) -> networks.Network:
+  """LPIPS, with the published weights.
+
+  Args:
+    trunk: 'alex', which its authors advise for comparing, or 'vgg'.
+    path: of the published file, if it is not where weights.py looks.
+
+  Returns:
+    apply: two arrays uint8 [b h w 3], of one size, -> distances [b].
+
+  Raises:
+    FileNotFoundError: saying which package brings it.
+    ValueError: if the file is another one, or if there is no such trunk.
+  """
+  if trunk not in TRUNKS:
+    raise ValueError(f'{trunk!r} is not one of {", ".join(TRUNKS)}.')
+
+  def read(file):
+    return convert(file, numpy_file.read(file), trunk)
+
+  name, published = f'lpips-{trunk}', PUBLISHED[trunk]
+  params, sha256 = weights.load(published, name, shapes(trunk), read, path)
+  return build(params, sha256, trunk)

@@ -1,0 +1,100 @@
+"""A pickle of NumPy arrays -> the arrays, executing nothing.
+
+For what palette_jax/interop/torch_file.py is to PyTorch's files: a pickle may
+call anything, and this reader knows arrays of numbers, inside dicts, alone.
+
+Next: palette_jax/evaluation/networks/resize.py
+"""
+
+import math
+import pathlib
+import pickle
+
+import numpy as np
+
+_TYPES = ('b1', 'f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4')
+
+
+class _Type:
+  """What a file says of a dtype: its code, and its order of bytes."""
+
+  def __init__(self, code, *rest):
+    del rest  # whether to align, and copy
+    if code not in _TYPES:
+      raise ValueError(f'it has an array of {code!r}, which is no number')
+    self.dtype = np.dtype(code)
+
+  def __setstate__(self, state):
+    if state[1] not in '<|':
+      raise ValueError('its numbers are big-endian')
+
+
+class _Array:
+  """What a file says of an array: its shape, its type, its bytes."""
+
+  def __init__(self, *empty):
+    del empty  # what NumPy makes before it is told the shape
+    self.array = None
+
+  def __setstate__(self, state):
+    _, shape, kind, by_columns, raw = state
+    if not isinstance(kind, _Type) or not isinstance(raw, bytes):
+      raise ValueError('it has an array that is no numbers')
+    if any(not isinstance(size, int) or size < 0 for size in shape):
+      raise ValueError(f'it has an array of shape {shape}')
+    wanted = math.prod(shape) * kind.dtype.itemsize
+    if len(raw) != wanted:
+      raise ValueError(f'an array has {len(raw)} bytes instead of {wanted}')
+    flat = np.frombuffer(raw, kind.dtype)
+    self.array = flat.reshape(shape, order='F' if by_columns else 'C')
+
+
+_KNOWN = {
+  ('numpy', 'dtype'): _Type,
+  ('numpy', 'ndarray'): _Array,
+  # The module has another name since NumPy 2.
+  ('numpy.core.multiarray', '_reconstruct'): _Array,
+  ('numpy._core.multiarray', '_reconstruct'): _Array,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+  """Finds nothing but what is in _KNOWN."""
+
+  def find_class(self, module, name):
+    if (module, name) not in _KNOWN:
+      raise ValueError(
+        f'it asks for {module}.{name}, which is no array and could do harm'
+      )
+    return _KNOWN[module, name]
+
+
+def read(path: str) -> dict:
+  """Arrays by name, in as many dicts inside each other as the file has.
+
+  Raises:
+    ValueError: if it is no such file, is incomplete, or asks for anything that
+      is not needed to describe arrays of numbers.
+    FileNotFoundError: if there is no such file.
+  """
+  try:
+    with pathlib.Path(path).open('rb') as file:
+      found = _Unpickler(file).load()
+    if not isinstance(found, dict):
+      raise ValueError(f'it holds {type(found).__name__}, not arrays by name')
+    return _arrays(found)
+  except FileNotFoundError:
+    raise FileNotFoundError(f'There is no file {path}.') from None
+  except Exception as error:  # a broken pickle can raise anything
+    reason = str(error) or type(error).__name__
+    raise ValueError(
+      f'{path} cannot be read as a pickle of arrays: {reason}.'
+    ) from error
+
+
+def _arrays(value):
+  if isinstance(value, dict):
+    return {name: _arrays(inner) for name, inner in value.items()}
+  if not isinstance(value, _Array) or value.array is None:
+    raise ValueError(f'it holds {type(value).__name__}, not an array')
+  return value.array
