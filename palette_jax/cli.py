@@ -103,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
   _add_plan(commands)
   arguments.evaluate(commands)
   arguments.reproduce(commands)
+  arguments.study(commands)
   return palette
 
 

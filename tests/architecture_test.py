@@ -18,7 +18,11 @@ FORBIDDEN = {
   'models': {'tensorflow', 'palette_jax.diffusion', 'palette_jax.training'},
   'diffusion': {'flax', 'tensorflow', 'palette_jax.models', 'palette_jax.data'},
   'training': {'palette_jax.main', 'palette_jax.interop'},
-  'evaluation': {'palette_jax.main', 'palette_jax.interop'},
+  'evaluation': {
+    'palette_jax.main',
+    'palette_jax.interop.importer',
+    'palette_jax.interop.exporter',
+  },
   'interop': {'tensorflow', 'palette_jax.data', 'palette_jax.main'},
   'cli': {'tensorflow', 'palette_jax.main'},
 }

@@ -11,6 +11,10 @@ from conftest import ROOT, micro
 from palette_jax import sharding
 from palette_jax.evaluation import cases, paper, protocol, reproduction
 
+pytestmark = pytest.mark.filterwarnings(
+  'ignore:the load_module:DeprecationWarning'  # ml_collections
+)
+
 
 @pytest.fixture
 def quick(monkeypatch):

@@ -24,14 +24,6 @@ FLAGS = (
   '--no-first-run --disable-background-networking --disable-component-update '
   '--disable-sync'
 ).split()
-SERVE = """
-import argparse, sys
-from palette_jax.evaluation.study import command
-parser = argparse.ArgumentParser()
-command.add(parser.add_subparsers())
-args = parser.parse_args(sys.argv[1:])
-args.run(args)
-"""
 COLOURS = {
   'originals': (190, 120, 60),
   'blue': (40, 90, 200),
@@ -73,7 +65,7 @@ class Served:
   def start(self):
     words = [*self._words, '--answers', self.answers, '--trials', 4]
     self._process = subprocess.Popen(
-      [sys.executable, '-c', SERVE, 'study', *map(str, words)]
+      [sys.executable, '-m', 'palette_jax.cli', 'study', *map(str, words)]
       + ['--port', str(self.port)],
       cwd=ROOT,
       stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ Next: palette_jax/evaluation/command.py
 import argparse
 
 from palette_jax.evaluation import cases
+from palette_jax.evaluation.study import plan
 
 
 def evaluate(commands: argparse._SubParsersAction) -> None:
@@ -114,3 +115,65 @@ def run_reproduce(args: argparse.Namespace) -> None:
   )
   folder = reproduction.reproduce(args.table, scale)
   print(f'Table {args.table} is in {folder}.')
+
+
+def study(commands: argparse._SubParsersAction) -> None:
+  """The command line of `palette study`."""
+  command = commands.add_parser(
+    'study',
+    usage='palette study --outputs MODEL DIR [--outputs MODEL DIR ...] '
+    '--originals DIR [--answers FILE] [--seconds 3|5] [--trials N] [--seed N] '
+    '[--host HOST] [--port N]\n'
+    '       palette study --report --answers FILE [--seed N]',
+    help='asks people which image is from a camera; reports fool rates',
+  )
+  command.add_argument(
+    '--outputs',
+    nargs=2,
+    action='append',
+    metavar=('MODEL', 'DIR'),
+    default=[],
+    help='a name for the report, and a folder of images',
+  )
+  command.add_argument(
+    '--originals',
+    metavar='DIR',
+    help='photos, named as the outputs but for the extension',
+  )
+  command.add_argument(
+    '--answers', default='study.sqlite', help='the file of all answers'
+  )
+  command.add_argument(
+    '--seconds',
+    type=int,
+    choices=[3, 5],
+    default=3,
+    help='for which a pair is shown, as in the paper (3 by default)',
+  )
+  command.add_argument(
+    '--trials',
+    type=int,
+    metavar='N',
+    help=f'of each rater, beside {plan.CATCHES} catch trials ({plan.TRIALS} by '
+    'default, or as many as there are originals for)',
+  )
+  command.add_argument('--seed', type=int, default=0)
+  command.add_argument(
+    '--host',
+    default='127.0.0.1',
+    help='0.0.0.0: whoever can reach this machine may take part',
+  )
+  command.add_argument('--port', type=int, default=8000)
+  command.add_argument(
+    '--report',
+    action='store_true',
+    help='says what the answers say, and writes it beside them',
+  )
+  command.set_defaults(run=run_study)
+
+
+def run_study(args: argparse.Namespace) -> None:
+  """palette study."""
+  from palette_jax.evaluation.study import command
+
+  command.run(args)

@@ -6,7 +6,7 @@ input, and does an output, compressed again, become the JPEG that was given? And
 for all tasks: have colours drifted from the originals'? The paper looks at none
 of these.
 
-Next: palette_jax/interop/torch_file.py
+Next: palette_jax/evaluation/references.py
 """
 
 from typing import NamedTuple

@@ -143,15 +143,7 @@ def judge(
 
   only = folders.Matched(names, {'original': matched[first].files['original']})
   originals = observations.of_row(look, only, subject, ORIGINAL)
-  if reference:
-    against = _reference(reference, size, networks, look.batch)
-  else:
-    own = {
-      key: frechet.Moments().add(originals[f'{key}/features'])
-      for key in _with_features(networks)
-    }
-    against = references.Reference(f'the {len(names):,} originals', own)
-
+  against = _reference(reference, size, networks, look.batch, originals)
   rows = {
     ORIGINAL: scores.of_originals(
       originals, against.moments if reference else None, metrics
@@ -256,8 +248,14 @@ def _with_features(networks):
   return [key for key in networks if key in ('inception', 'efficientnet')]
 
 
-def _reference(name, size, networks, batch):
+def _reference(name, size, networks, batch, originals):
+  """What Frechet distances are measured against."""
   chosen = {key: networks[key] for key in _with_features(networks)}
   if name.endswith('.npz'):
     return references.of_file(name, chosen)
-  return references.of_source(name, size, chosen, batch)
+  if name:
+    return references.of_source(name, size, chosen, batch)
+  moments = {
+    key: frechet.Moments().add(originals[f'{key}/features']) for key in chosen
+  }
+  return references.Reference('the originals', moments)

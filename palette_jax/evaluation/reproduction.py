@@ -4,7 +4,7 @@ At the scale `paper` the models are runs that have been trained, each in its own
 folder; at `tiny` they are trained here, for minutes, on the photos inside the
 package: that shows that everything works, and nothing about the paper.
 
-Next: palette_jax/interop/torch_file.py
+Next: palette_jax/evaluation/study/plan.py
 """
 
 from typing import NamedTuple
