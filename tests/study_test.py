@@ -573,8 +573,7 @@ def simulate(draw, raters, images, sd_raters, sd_images, mean=-0.1):
 def test_the_interval_covers(monkeypatch, raters, sd_raters, sd_images):
   """As often as it says, whichever of the two varies: in 400 simulated studies.
 
-  By chance alone, 95% would come out between 92% and 98%. With 12 or 20 of what
-  varies most, intervals are known to be a little narrow.
+  By chance alone, 95% would come out between 92% and 98%.
   """
   monkeypatch.setattr(rates, 'RESAMPLES', 400)
   draw = np.random.default_rng(0)
@@ -585,7 +584,7 @@ def test_the_interval_covers(monkeypatch, raters, sd_raters, sd_images):
     covered += share.low <= truth <= share.high
     p = hits.mean()
     independent += abs(p - truth) < 1.96 * np.sqrt(p * (1 - p) / len(hits))
-  assert 0.91 <= covered / 400 <= 0.98
+  assert 0.92 <= covered / 400 <= 0.98
   if max(sd_raters, sd_images) > 0.5:
     assert independent / 400 < 0.85
 
