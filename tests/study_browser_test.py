@@ -313,8 +313,9 @@ def test_two_windows_show_a_pair_once(visit, served):
 
 def test_the_page_outlives_its_server(visit, served):
   page = visit()
-  page.click('#go')
+  page.dblclick('#go')  # and yet one rater
   await_pair(page, 1)
+  assert store.load(str(served.answers))[1] == 1
   served.stop(signal.SIGKILL)
   page.keyboard.press('ArrowLeft')
   page.wait_for_selector('#trouble', state='visible')

@@ -183,7 +183,7 @@ def _deviation(parts, raters, images):
   # The difference can be too small, by chance, but not than without clusters.
   both = max(by_rater + by_image - single, single)
   of_groups = by_rater**2 / people + by_image**2 / photos
-  free = both**2 / max(of_groups, np.finfo(float).tiny)
+  free = both**2 / max(of_groups, both**2 / len(parts))
   z2 = _Z**2  # the expansion of Student's quantile for many degrees of freedom
   wider = 1 + (z2 + 1) / (4 * free) + (5 * z2**2 + 16 * z2 + 3) / (96 * free**2)
   return float(np.sqrt(both) * wider)
