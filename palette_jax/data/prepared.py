@@ -80,7 +80,10 @@ def _catalogue(features, record_of, fetch, count):
     if fetch is None:
       fetched = tf.fill(tf.shape(index), '')
     else:
-      fetched = tf.numpy_function(fetch, [index], tf.string)
+      fetched = tf.numpy_function(
+        lambda i: np.array(fetch(i), object), [index], tf.string
+      )
+      fetched = tf.ensure_shape(fetched, [None])
     records = tf.map_fn(
       lambda one: record_of(*one),
       (index, fetched),

@@ -209,7 +209,10 @@ def _digest(source):
     if source.fetch is None:
       fetched = tf.fill(tf.shape(index), '')
     else:
-      fetched = tf.numpy_function(source.fetch, [index], tf.string)
+      fetched = tf.numpy_function(
+        lambda i: np.array(source.fetch(i), object), [index], tf.string
+      )
+      fetched = tf.ensure_shape(fetched, [None])
     return tf.map_fn(
       lambda one: source.read(*one)['image'],
       (index, fetched),
