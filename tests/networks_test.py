@@ -2,6 +2,9 @@
 
 import functools
 import hashlib
+import re
+import subprocess
+import sys
 from importlib import metadata
 
 import jax
@@ -375,6 +378,28 @@ def test_photos_are_what_they_show():
   logits = run(network.apply, network.params, np.stack(photos))['logits']
   for classes, row in zip(shown.values(), np.asarray(logits)):
     assert row.argmax() in classes
+
+
+@pytest.mark.slow
+def test_the_benchmark_prints_a_share_and_its_interval(tmp_path):
+  """Three photos of three, which says as much as 44% of any."""
+  classes = dict(chelsea=285, coffee=967, flower=985)
+  rows = [f'{name}.jpg {number}' for name, number in classes.items()]
+  for name in classes:
+    photo = ROOT / f'palette_jax/data/photos/{name}.jpg'
+    (tmp_path / photo.name).write_bytes(photo.read_bytes())
+  (tmp_path / 'labels.txt').write_text('\n'.join(rows))
+  command = [sys.executable, '-m', 'benchmarks.classifier']
+  command += [f'--folder={tmp_path}', '--batch=2']
+  done = subprocess.run(
+    command, check=True, cwd=ROOT, capture_output=True, text=True
+  )
+  assert weights.EFFICIENTNET_LITE0.sha256 in done.stdout
+  found = re.search(r'top-1 (.*)% of 3 .*: (.*) to (.*)\), (.) ', done.stdout)
+  right = int(found[4])
+  assert right >= 2 and float(found[1]) == round(100 * right / 3, 1)
+  interval = {3: ('43.8', '100.0'), 2: ('20.8', '93.9')}[right]
+  assert (found[2], found[3]) == interval
 
 
 # What is refused.

@@ -1,8 +1,8 @@
 """The classifier of the paper's classification accuracy: ResNet-50.
 
 He et al. 2015, with the stride on the 3x3 (v1.5) and PyTorch's padding, as
-torchvision trained it: 76.1% top-1 on ImageNet's validation images, which is
-what the paper's own originals have (Palette, section 4, Tables 2 to 4).
+torchvision trained it: 76.1% top-1 on ImageNet's validation images. The paper
+(section 4) names the network and not its weights, and has 76.0% for originals.
 
 Next: palette_jax/evaluation/networks/efficientnet.py
 """
