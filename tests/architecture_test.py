@@ -109,7 +109,9 @@ def test_every_public_function_is_documented_and_typed():
         assert not untyped, f'{path}: {node.name}({untyped})'
 
 
-@pytest.mark.parametrize('page', ['README.md', 'docs/from_laptop_to_pod.md'])
+@pytest.mark.parametrize(
+  'page', ['README.md', 'docs/from_laptop_to_pod.md', 'docs/human_study.md']
+)
 def test_the_pages_files_and_configs_exist(page):
   text = (ROOT / page).read_text()
   paths = re.findall(
