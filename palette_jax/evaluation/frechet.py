@@ -146,7 +146,8 @@ def estimate(
   """The distance to a reference, its interval with the reference held fixed.
 
   The interval is of the distance of as many images, not of infinitely many. Two
-  eigendecompositions in all: some twenty seconds for 2,048 features on a core.
+  eigendecompositions in all: of 2,048 features, 17 s of a core for 500 images
+  and 43 s for 10,000.
 
   Raises:
     ValueError: of fewer than two images, NaN, or other features.

@@ -5,8 +5,8 @@ drawn; the reference that they are compared with stays as it is. Means are
 resampled. The Frechet distance, the Inception Score and the kernel distance are
 not: images that come twice make a set look less varied, so that resampled
 distances lie above the true one (benchmarks/intervals.py has the coverage of
-what was tried). There each image's influence on the figure is computed, which
-is exact to first order, and the spread of the influences is the variance.
+what was tried). There the spread of what each image does to the figure is its
+variance: by the derivative, or by leaving the image out.
 
 Next: palette_jax/evaluation/frechet.py
 """
