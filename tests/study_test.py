@@ -15,6 +15,7 @@ from hypothesis import strategies
 from PIL import Image
 from werkzeug import test
 
+from palette_jax.evaluation import arguments as cli_arguments
 from palette_jax.evaluation.study import (
   command,
   pictures,
@@ -185,7 +186,7 @@ def make_folders(path, count=14, models=2, size=16):
 
 def parse(*words):
   parser = argparse.ArgumentParser()
-  command.add(parser.add_subparsers(required=True))
+  cli_arguments.study(parser.add_subparsers(required=True))
   return parser.parse_args(['study', *map(str, words)])
 
 
@@ -199,12 +200,16 @@ def arguments(path, *more):
 
 def test_missing_partners_are_listed(tmp_path):
   originals, output, _ = make_folders(tmp_path)
+  photo = (originals / 'secret-03.jpg').read_bytes()
   (originals / 'secret-03.jpg').unlink()
+  with pytest.raises(ValueError, match=r'(?s)1 of .* no original.*-03'):
+    command.prepare(arguments(tmp_path))
+  (originals / 'secret-03.jpg').write_bytes(photo)
   (output / 'secret-05.png').unlink()
-  with pytest.raises(ValueError, match=r'(?s)2 have none.*-03.*-05'):
+  with pytest.raises(ValueError, match=r'(?s)1 of .* no output.*-05'):
     command.prepare(arguments(tmp_path))
   (output / 'secret-03.jpg').write_bytes(b'')
-  with pytest.raises(ValueError, match='secret-03.*same name'):
+  with pytest.raises(ValueError, match='secret-03.*which is meant'):
     command.prepare(arguments(tmp_path))
 
 
