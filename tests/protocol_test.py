@@ -226,6 +226,29 @@ def test_too_few_images_are_an_error_with_the_number(photos, tmp_path):
   assert results.rows['q5']['psnr'].low is None
 
 
+def test_samples_of_one_input_are_compared(photos):
+  """Two of three are the same: the third alone makes the difference."""
+  samples = [str(photos / kind) for kind in ('q5', 'q5', 'q20')]
+  asked = subject(photos, 'q5')._replace(rows={'model': samples})
+  results = protocol.judge(asked)
+  pairs = results.diversity['model']
+  assert pairs['ms_ssim'].shape == pairs['lpips_alex'].shape == (2, COUNT)
+  np.testing.assert_allclose(pairs['ms_ssim'][0], 1, atol=1e-6)
+  assert (pairs['ms_ssim'][1] < 1).all()
+  assert (pairs['lpips_alex'][0] == 0).all()
+  found = results.rows['model']['diversity_lpips_alex']
+  assert found.value == pytest.approx(pairs['lpips_alex'][1].mean() / 2)
+  encoded = report.as_json(results, {})['diversity']['model']['ms_ssim']
+  assert sum(encoded['counts']) == 2 * COUNT
+
+
+def test_what_takes_long_is_computed_on_demand(photos):
+  asked = subject(photos, 'q5')
+  assert 'fid_infinity' not in protocol.judge(asked).rows['q5']
+  with pytest.raises(ValueError, match='needs 30 images, not 24'):
+    protocol.judge(asked, ['fid_infinity'])
+
+
 def test_nan_stops(photos, monkeypatch):
   network = a_network(0, 'inception')
   broken = jax.tree.map(lambda x: x * np.nan, network.params)

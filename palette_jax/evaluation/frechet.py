@@ -24,6 +24,7 @@ from jaxtyping import Float
 
 from palette_jax.evaluation import intervals
 
+SIZES = 15  # subsets for `at_infinity`
 _ROWS = 2048  # images mapped together: 32 MB of 2,048 features
 
 
@@ -179,7 +180,7 @@ def at_infinity(
   features: Float[np.ndarray, 'n d'],
   reference: Moments,
   seed: int = 0,
-  sizes: int = 15,
+  sizes: int = SIZES,
 ) -> intervals.Estimate:
   """What the distance would be of infinitely many images.
 

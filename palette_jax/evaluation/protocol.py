@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from palette_jax.evaluation import (
+  diversity,
   folders,
   frechet,
   intervals,
@@ -165,7 +166,7 @@ def judge(
         subject.rows[name], names, networks, batch
       )
       rows[name] |= {
-        f'diversity_{key}': intervals.mean(pairs.mean(axis=0))
+        f'diversity_{key}': diversity.estimate(pairs)
         for key, pairs in drawn[name].items()
         if f'diversity_{key}' in metrics
       }
@@ -199,7 +200,8 @@ def _check_same(matched):
 def _metrics(wanted, missing, count, size, subject):
   """Which metrics there will be, and why others will not."""
   metrics, absent = set(), {}
-  for name in scores.METRICS if wanted is None else wanted:
+  usual = [k for k, metric in scores.METRICS.items() if not metric.on_demand]
+  for name in usual if wanted is None else wanted:
     metric = scores.METRICS[name]
     if metric.network in missing:
       reason = missing[metric.network]

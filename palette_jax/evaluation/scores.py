@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from palette_jax.evaluation import (
+  faithfulness,
   frechet,
   inception_score,
   intervals,
@@ -39,6 +40,7 @@ class Metric(NamedTuple):
     least: images, below which there is no figure.
     scale: of what is written: 100 for per cent.
     side: pixels, below which there is none either.
+    on_demand: whether it is computed only if it is asked for by name.
   """
 
   title: str
@@ -48,6 +50,7 @@ class Metric(NamedTuple):
   least: int = 1
   scale: float = 1.0
   side: int = 1
+  on_demand: bool = False
 
 
 def _of_features(network, suffix, frechet_name, kernel_name):
@@ -60,6 +63,14 @@ def _of_features(network, suffix, frechet_name, kernel_name):
     ),
     kernel_name.lower() + ending: Metric(
       f'{kernel_name}{words} x 1000', 'lower', 2, network, 2, 1000.0
+    ),
+    f'{frechet_name.lower()}_infinity{ending}': Metric(
+      f'{frechet_name}{words}, infinitely many images',
+      'lower',
+      2,
+      network,
+      2 * frechet.SIZES,
+      on_demand=True,
     ),
     f'is{ending}': Metric(f'IS{words}', 'higher', 1, network, SPLITS),
     f'precision{ending}': Metric(
@@ -113,10 +124,14 @@ METRICS = {
   ),
 }
 _SUFFIX = {'inception': '', 'efficientnet': '_efficientnet'}
-FRECHET = 'fid', 'fd_efficientnet'
+FRECHET = 'fid', 'fid_infinity', 'fd_efficientnet', 'fd_infinity_efficientnet'
 _DISTANCE = {
-  'inception': ('fid', 'kid'),
-  'efficientnet': ('fd_efficientnet', 'kd_efficientnet'),
+  'inception': ('fid', 'fid_infinity', 'kid'),
+  'efficientnet': (
+    'fd_efficientnet',
+    'fd_infinity_efficientnet',
+    'kd_efficientnet',
+  ),
 }
 
 
@@ -184,7 +199,7 @@ def of_differences(
 ) -> dict[str, intervals.Estimate]:
   """How much more one set of outputs scores than another, image by image."""
   found = {}
-  for network, (name, _) in _DISTANCE.items():
+  for network, (name, *_) in _DISTANCE.items():
     key = f'{network}/features'
     if name in wanted and key in values:
       found[name] = frechet.difference(
@@ -211,20 +226,27 @@ def per_image(values: Values, originals: Values) -> dict[str, np.ndarray]:
       found[f'pd_squared{suffix}'] = squares
   for name, hits in _hits(values):
     found[name] = hits.astype(np.float64)
-  for moment in 'mean', 'variance':
-    drift = values[moment] - originals[moment]
-    for i, channel in enumerate(CHANNELS):
-      found[f'{moment}_{channel}'] = drift[:, i].astype(np.float64)
+  drift = faithfulness.colour_drift(
+    *(
+      faithfulness.Colours(v['mean'], v['variance'])
+      for v in (values, originals)
+    )
+  )
+  for i, channel in enumerate(CHANNELS):
+    found[f'mean_{channel}'] = drift.mean[:, i]
+    found[f'variance_{channel}'] = drift.variance[:, i]
   return found
 
 
 def _of_network(network, values, originals, moments, wanted):
   """What its features and logits give, but for means over images."""
   key, suffix = f'{network}/features', _SUFFIX[network]
-  distance, kernel = _DISTANCE[network]
+  distance, at_infinity, kernel = _DISTANCE[network]
   found = {}
   if distance in wanted:
     found[distance] = frechet.estimate(values[key], moments[network])
+  if at_infinity in wanted:
+    found[at_infinity] = frechet.at_infinity(values[key], moments[network])
   if kernel in wanted:
     found[kernel] = kernel_distance.estimate(values[key], originals[key])
   pair = f'precision{suffix}', f'recall{suffix}'
