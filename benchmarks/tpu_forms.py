@@ -4,12 +4,14 @@
 
 The block as it is beside forms that compute the same: group normalisation by
 sums (ours), in two passes or Flax's; attention with heads in the middle (JAX's)
-or first, its products rounded before the softmax, or its weights computed
-again; and maps given as [h, w, images, channels], as XLA lays them out inside.
+or first, with queries scaled or their products with keys, with these rounded,
+or the weights computed again; and maps given as [h, w, images, channels], as
+XLA lays them out inside.
 Cycles are XLA's estimates (palette_jax/planning/program.py).
 """
 
 import argparse
+import functools
 from unittest import mock
 
 import flax.linen as nn
@@ -53,27 +55,46 @@ def _modulate(x, factor, summand):
   return x * factor + summand
 
 
-def heads_first(query, key, value, kept=jnp.float32):
-  """Attention over [b heads t d], transposed before and after."""
-  query, key, value = (jnp.moveaxis(x, 2, 1) for x in (query, key, value))
-  query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
-  logits = jnp.einsum(
-    'bhtd,bhsd->bhts', query, key, preferred_element_type=jnp.float32
+def attend(query, key, value, first=True, before=True, kept=jnp.float32):
+  """Attention written out.
+
+  Args:
+    query: of [b t heads d], as `key` and `value`.
+    key: see there.
+    value: see there.
+    first: heads come before t, transposed before and after.
+    before: it is the queries that are scaled, not their products with keys.
+    kept: in what the products are rounded before the softmax.
+  """
+  order = 'bhtd' if first else 'bthd'
+  if first:
+    query, key, value = (jnp.moveaxis(x, 2, 1) for x in (query, key, value))
+  scale = query.shape[-1] ** -0.5
+  query = query * jnp.asarray(scale if before else 1, query.dtype)
+  products = jnp.einsum(
+    f'{order},{order.replace("t", "s")}->bhts',
+    query,
+    key,
+    preferred_element_type=jnp.float32,
   )
-  weights = jax.nn.softmax(logits.astype(kept).astype(jnp.float32))
-  out = jnp.einsum('bhts,bhsd->bhtd', weights.astype(value.dtype), value)
-  return jnp.moveaxis(out, 1, 2)
+  products = products if before else products * scale
+  weights = jax.nn.softmax(products.astype(kept).astype(jnp.float32))
+  out = jnp.einsum(
+    f'bhts,{order.replace("t", "s")}->{order}',
+    weights.astype(value.dtype),
+    value,
+  )
+  return jnp.moveaxis(out, 1, 2) if first else out
 
 
-def rounded(query, key, value):
-  """The products of queries and keys are kept in bf16."""
-  return heads_first(query, key, value, jnp.bfloat16)
-
-
-NORMS = {'two passes': TwoPasses, "Flax's": Flax}
+NORMS = {'variance in a second pass': TwoPasses, "Flax's norm": Flax}
 ATTENTIONS = {
-  'heads first': heads_first,
-  'products in bf16': rounded,
+  'heads first, queries scaled': attend,
+  'heads first, products scaled': functools.partial(attend, before=False),
+  'queries scaled': functools.partial(attend, first=False),
+  'heads first, queries scaled, products in bf16': functools.partial(
+    attend, kept=jnp.bfloat16
+  ),
   'weights computed again': jax.checkpoint(jax.nn.dot_product_attention),
 }
 
