@@ -66,8 +66,11 @@ def main():
     )
 
 
-def compile_one(chain, images, size, place):
-  """Cycles, model FLOPs and memory of a chain and its gradient."""
+def compile_one(chain, images, size, place, by_rows=False):
+  """Cycles, model FLOPs and memory of a chain and its gradient.
+
+  With `by_rows` maps come and go as [h, w, images, channels].
+  """
   where = jax.sharding.SingleDeviceSharding(place.devices[0])
 
   def shaped(tree):
@@ -75,15 +78,25 @@ def compile_one(chain, images, size, place):
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree
     )
 
-  x = jax.ShapeDtypeStruct([images, size, size, chain.features], chain.dtype)
+  sizes = [images, size, size, chain.features]
+  x = jax.ShapeDtypeStruct(sizes, chain.dtype)
   emb = jax.ShapeDtypeStruct([images, 1024], jnp.float32)
   params = jax.eval_shape(chain.init, jax.random.key(0), x, emb)
 
+  def apply(params, x, emb):
+    if not by_rows:
+      return chain.apply(params, x, emb)
+    y = chain.apply(params, jnp.moveaxis(x, 2, 0), emb)
+    return jnp.moveaxis(y, 0, 2)
+
   def step(params, x, emb, gradient):
-    y, backward = jax.vjp(chain.apply, params, x, emb)
+    y, backward = jax.vjp(apply, params, x, emb)
     return y, backward(gradient)
 
   work = flops.count(jax.make_jaxpr(chain.apply)(params, x, emb).jaxpr)
+  if by_rows:
+    sizes = [size, size, images, chain.features]
+    x = jax.ShapeDtypeStruct(sizes, chain.dtype)
   arguments = shaped((params, x, emb, x))
   compiled = jax.jit(step).lower(*arguments).compile()
   cycles = program.read(compiled.as_text(), 1).cycles

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -67,12 +68,17 @@ def make_mesh(
     raise ValueError(
       f'mesh.fsdp={fsdp} does not divide the {count} devices that are here.'
     )
-  return jax.make_mesh(
-    (count // fsdp, fsdp),
-    ('data', 'fsdp'),
-    axis_types=(AxisType.Auto, AxisType.Auto),
-    devices=devices,
-  )
+  shape, names = (count // fsdp, fsdp), ('data', 'fsdp')
+  kinds = AxisType.Auto, AxisType.Auto
+  try:
+    return jax.make_mesh(shape, names, kinds, devices=devices)
+  except NotImplementedError:
+    # JAX cuts no axis of a torus, but on v5e: 16 chips of a v6e:8x8 are two of
+    # its rows.
+    placed = mesh_utils.create_device_mesh(
+      shape, devices, allow_split_physical_axes=True
+    )
+    return Mesh(placed, names, axis_types=kinds)
 
 
 def check_batch(

@@ -179,11 +179,26 @@ def test_remedies_are_tried_from_the_cheapest(monkeypatch):
   config = config_of(remat=False)
   config.train.batch = 64
   tried = list(plan.remedies(config, 'v5e:4x4', 'train'))
-  assert tried[0] == {'mesh.fsdp': 16}
-  assert tried[1] == {'mesh.fsdp': 16, 'model.remat': True}
+  assert tried[0] == {'mesh.fsdp': 8}  # 16 would be summed, not scattered
+  assert tried[1] == {'mesh.fsdp': 8, 'model.remat': True}
   assert [t.get('train.accumulation') for t in tried] == [None, None, 2, 4]
   sampled = list(plan.remedies(config, 'v5e:4x4', 'sample'))
   assert sampled == [{'train.batch': 32}, {'train.batch': 16}]
+
+
+@pytest.mark.parametrize(
+  ('generation', 'sides', 'shares'),
+  [('v5e', (2, 4), 8), ('v5e', (4, 8), 16), ('v5p', (2, 2, 2), 8)],
+)
+def test_the_state_lies_over_16_devices_or_all(
+  monkeypatch, generation, sides, shares
+):
+  place = slice_of(generation, *sides)
+  monkeypatch.setattr(topology, 'describe', lambda name: place)
+  config = config_of()
+  config.train.batch = place.chips
+  first = next(plan.remedies(config, place.name, 'train'))
+  assert first == {'mesh.fsdp': shares}
 
 
 @pytest.mark.parametrize(
@@ -312,3 +327,59 @@ def test_the_training_step_is_compiled_for_a_tpu_that_is_not_here():
   assert seen['reduce-scatter', 'f32', 2] > 0
   reduced = {d for k, d, _ in seen if k in ('all-reduce', 'reduce-scatter')}
   assert reduced == {'f32'}
+
+
+SCATTERED = """
+import json
+from benchmarks import tpu_scatter
+from palette_jax import sharding
+from palette_jax.planning import program, topology
+
+found = []
+for name, chips, shape, axis in tpu_scatter.CASES:
+  place = topology.describe(name)
+  mesh = sharding.make_mesh(chips, place.devices)
+  text = tpu_scatter.compile_one(mesh, (16 * chips, 1024), 0).as_text()
+  kinds = [one.kind for one in program.read(text, mesh.size).collectives]
+  found.append((name, chips, kinds, topology.scatters(place, chips)))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_sums_are_scattered_where_it_is_said():
+  """By the compiler: all of a square or a cube sum the whole, others parts."""
+  done = subprocess.run(
+    [sys.executable, '-c', SCATTERED],
+    cwd=ROOT,
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  found = json.loads(done.stdout.splitlines()[-1])
+  for name, chips_, kinds, said in found:
+    wanted = 'reduce-scatter' if said else 'all-reduce'
+    assert wanted in kinds and len(kinds) == 1, (name, chips_, kinds)
+  assert {said for *_, said in found} == {True, False}
+
+
+MESHES = """
+import math
+from palette_jax import sharding
+from palette_jax.planning import topology
+
+for name in 'v6e:4x4', 'v6e:8x8', 'v4:4x4x4', 'v5p:2x2x4':
+  place = topology.describe(name)
+  for power in range(int(math.log2(len(place.devices))) + 1):
+    mesh = sharding.make_mesh(2**power, place.devices)
+    assert mesh.shape['fsdp'] == 2**power
+    assert set(mesh.devices.flat) == set(place.devices)
+    sides = [{d.coords[i] for d in mesh.devices[0]} for i in range(3)]
+    assert math.prod(map(len, sides)) == 2**power, (name, sides)  # a box
+"""
+
+
+@pytest.mark.slow
+def test_every_slice_has_a_mesh_for_every_share():
+  """Also where a share is not a whole side of the slice, and always a box."""
+  subprocess.run([sys.executable, '-c', MESHES], cwd=ROOT, check=True)

@@ -233,15 +233,19 @@ def remedies(
   First what costs least: the state over SHARES devices, then remat, then ever
   smaller micro-batches; of sampling, ever smaller batches.
   """
-  devices = len(topologies.describe(name).devices)
-  changes = {}
+  topology = topologies.describe(name)
+  devices, changes = len(topology.devices), {}
   if mode == 'sample':
     batch = config.train.batch
     while batch % (2 * devices) == 0:
       batch //= 2
       yield {'train.batch': batch}
     return
-  if config.mesh.fsdp < (shares := math.gcd(SHARES, devices)):
+  shares = math.gcd(SHARES, devices)
+  # In a plane half of the chips have as many links, in a cube they have fewer.
+  if topology.chip.axes == 2 and not topologies.scatters(topology, shares):
+    shares //= 2
+  if config.mesh.fsdp < shares:
     changes['mesh.fsdp'] = shares
     yield dict(changes)
   if not config.model.remat:

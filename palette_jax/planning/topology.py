@@ -118,3 +118,15 @@ def links(topology: Topology, group: Sequence[int]) -> int:
     ring = spanned == side and side % topology.chip.ring == 0
     total += 0 if spanned == 1 else 2 if ring else 1
   return total
+
+
+def scatters(topology: Topology, count: int) -> bool:
+  """Whether XLA lets so many chips keep a part each of a sum.
+
+  What all chips of a square or a cube sum it sums over all its axes at a time,
+  to the whole on every chip, of which each then takes its part: twice the
+  bytes. Seen by compiling (benchmarks/tpu_scatter.py).
+  """
+  sides = [side for side in topology.sides if side > 1]
+  square = len(sides) == 2 and sides[0] == sides[1] > 2
+  return count < topology.chips or not (square or len(sides) == 3)
