@@ -360,16 +360,17 @@ if jax.process_index() == 0:
 
 
 def evaluate(folder):
-  """Draws twelve photos with weights of nobody, and judges them."""
+  """Draws fifteen photos with weights of nobody, and judges them."""
   networks = {'inception': lambda: protocol_test.a_network(0, 'inception')}
   protocol.loaders = lambda dialect: networks
   references.CACHE = pathlib.Path(folder, 'references')
   config = micro(load('inpaint'), 'photos')
+  config.train.batch = config.held_out.examples = 16  # one for each device
   config.evaluation.update(
     source='photos',
     cases=('inpainting:centre',),
     samples=2,
-    batch=8,
+    batch=16,
   )
   made = run.build(config)
   params = state.create_sharded(made.mesh, *made.recipe).params
@@ -384,7 +385,7 @@ def evaluate(folder):
 def test_two_processes_judge_as_one_does(tmp_path, monkeypatch):
   """Which rows a host draws and looks at makes no difference."""
   two, one = tmp_path / 'two', tmp_path / 'one'
-  on_hosts(2, [sys.executable, '-c', EVALUATE, str(two)], devices=1)
+  on_hosts(2, [sys.executable, '-c', EVALUATE, str(two)], devices=8)
   monkeypatch.setattr(protocol, 'loaders', None)
   monkeypatch.setattr(references, 'CACHE', None)
   mesh = sharding.make_mesh(devices=jax.devices()[:2])
