@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from etils import epath
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from palette_jax.data import listing
 
@@ -109,8 +109,42 @@ def read(path: str) -> np.ndarray:
 
 
 def size(matched: Matched) -> tuple[int, int]:
-  """Height and width of the first image; all others must have the same."""
-  return read(next(iter(matched.files.values()))[0]).shape[:2]
+  """Height and width of all images, by their headers.
+
+  Raises:
+    ValueError: naming the images that have another size, or are none.
+  """
+  paths = [path for files in matched.files.values() for path in files]
+  with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    sizes = list(pool.map(_upright_size, paths))
+  expected = max(set(sizes), key=sizes.count)
+  others = [i for i, found in enumerate(sizes) if found != expected]
+  if others:
+    listed = '\n'.join(
+      f'  {paths[i]}: {_sides(sizes[i])}' for i in others[:_SHOWN]
+    )
+    more = len(others) - _SHOWN
+    raise ValueError(
+      f'{len(others)} of {len(paths)} files are not {_sides(expected)} (height '
+      f'x width), as the others are:\n{listed}'
+      + (f'\n  and {more} more' if more > 0 else '')
+      + '\nOutputs and originals are judged at one size (the paper: 256x256).'
+    )
+  return expected
+
+
+def _upright_size(path):
+  """Height and width, without decoding."""
+  try:
+    with epath.Path(path).open('rb') as file, Image.open(file) as image:
+      turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+      return image.size if turned else image.size[::-1]
+  except (OSError, ValueError, Image.DecompressionBombError) as error:
+    raise ValueError(f'{path} cannot be judged: {error}.') from error
+
+
+def _sides(shape):
+  return f'{shape[0]}x{shape[1]}'
 
 
 def batches(
@@ -123,13 +157,12 @@ def batches(
   Args:
     matched: the images.
     batch: how many at a time.
-    rows: int [n], which of them.
+    rows: int [n], which of them; all of one `size`.
 
   Raises:
-    ValueError: naming the first image of another size, or that is none.
+    ValueError: naming the first file that cannot be read.
   """
-  expected = size(matched)
-  load = functools.partial(_read_row, matched, expected)
+  load = functools.partial(_read_row, matched)
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
     ahead = []
     for start in range(0, len(rows), batch):
@@ -141,20 +174,8 @@ def batches(
       yield _stack(jobs, batch)
 
 
-def _read_row(matched, expected, row):
-  found = {kind: read(files[row]) for kind, files in matched.files.items()}
-  for kind, image in found.items():
-    if image.shape[:2] != expected:
-      raise ValueError(
-        f'{matched.files[kind][row]} is {_sides(image.shape)}, '
-        f'{next(iter(matched.files.values()))[0]} is {_sides(expected)}. All '
-        'outputs and originals are judged at one size (the paper: 256x256).'
-      )
-  return found
-
-
-def _sides(shape):
-  return f'{shape[0]}x{shape[1]} (height x width)'
+def _read_row(matched, row):
+  return {kind: read(files[row]) for kind, files in matched.files.items()}
 
 
 def _stack(jobs, batch):

@@ -135,8 +135,8 @@ def judge(
   """
   first = next(iter(subject.rows))
   matched = {name: observations.match(subject, name) for name in subject.rows}
-  names, size = matched[first].names, folders.size(matched[first])
   _check_same(matched)
+  names, size = matched[first].names, _size(matched)
   networks, missing = load_networks(wanted, dialect)
   metrics, absent = _metrics(wanted, missing, len(names), size, subject)
   networks = {k: networks[k] for k in networks if _is_used(k, metrics)}
@@ -195,6 +195,16 @@ def _check_same(matched):
         f'{first} and {name} are of other images: {len(apart)} are in one of '
         f'them only, such as {min(apart)}. Judge the same images of both.'
       )
+
+
+def _size(matched):
+  """Of all rows."""
+  sizes = {name: folders.size(one) for name, one in matched.items()}
+  size = next(iter(sizes.values()))
+  for name, other in sizes.items():
+    if other != size:
+      raise ValueError(f'{next(iter(sizes))} is of {size}, {name} of {other}.')
+  return size
 
 
 def _metrics(wanted, missing, count, size, subject):
