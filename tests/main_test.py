@@ -148,14 +148,36 @@ def test_every_config_trains_and_samples(config, tmp_path):
   sampled = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=sample')
   assert sampled.returncode == 0, sampled.stderr
   assert picture.exists()
-  judged = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=evaluate')
-  assert judged.returncode == 0, judged.stderr
-  assert 'this model' in judged.stdout and '## All figures' in judged.stdout
-  for file in (tmp_path / 'evaluation/6').glob('*/results.json'):
-    found = json.loads(file.read_text())
-    assert found['images'] == 3 and 'ssim' in found['rows'][tmp_path.name]
-  assert list((tmp_path / 'evaluation/6').glob('*/examples-*.png'))
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('config', 'cases'), [('multitask', 6), ('unconditional', 1)]
+)
+def test_a_run_is_judged_at_each_of_its_tasks(config, cases, tmp_path):
+  """Stopped and started again, it goes on; the scores are the same."""
+  trained = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL)
+  assert trained.returncode == 0, trained.stderr
+  found = []
+  for _ in range(2):
+    judged = run(
+      f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=evaluate'
+    )
+    assert judged.returncode == 0, judged.stderr
+    assert 'this model' in judged.stdout
+    assert judged.stdout.count('## All figures') == cases
+    files = sorted((tmp_path / 'evaluation/6').glob('*/results.json'))
+    assert len(files) == cases
+    found.append([json.loads(file.read_text()) for file in files])
+    assert len(list((tmp_path / 'evaluation/6').glob('*/examples-*.png'))) == (
+      cases
+    )
+    for lost in (tmp_path / 'evaluation/6').glob('*/outputs/china.png'):
+      lost.unlink()
+  assert found[0] == found[1]
+  for results in found[0]:
+    assert results['images'] == 3 and 'ssim' in results['rows'][tmp_path.name]
 
 
 @pytest.mark.slow

