@@ -61,7 +61,7 @@ def of_source(
     ValueError: if an image cannot be read.
     FileNotFoundError: if there is no such source.
   """
-  if ':' not in name and name != 'photos':
+  if name != 'photos' and not name.startswith(('folder:', 'list:', 'tfds:')):
     name = f'folder:{name}'
   source = sources.open_source(name, 'all')
   images = dict(
