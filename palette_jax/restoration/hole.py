@@ -80,7 +80,7 @@ def erased(photo: photos.Photo, invert: bool = False) -> Hole:
       'a picture that is white there and black elsewhere.'
     )
   hole = photo.alpha <= photos.white(photo) // 2
-  soft = _soft_note((photo.alpha / photos.white(photo)))
+  soft = _soft_note(photo.alpha / photos.white(photo))
   try:
     how = 'its transparent part is painted' + soft
     if invert:

@@ -7,9 +7,12 @@ with BT.601's luma Y: the same Y as makes a photo grey for the network
 (palette_jax/tasks/colorization.py), so that the result made grey is the photo.
 CIE Lab would keep another lightness, and leaves sRGB's gamut in more ways.
 
-Differences are brought to full size as local linear functions of luma (the
+Differences are enlarged bicubically. What luma has beyond its own enlargement
+then moves them along, by their slope over luma in a small window (as in the
 guided filter: He et al. 2013; fitted to the small picture: He and Sun 2015), so
-that a colour ends where the thing that has it ends.
+that a colour ends where the thing that has it ends. On the package's 15 photos,
+with the true colours at 128 pixels, that is 38.5 dB against 37.5 of bicubic
+enlargement alone and 36.4 of the guided filter alone; at 64, 35.7 against 34.8.
 
 Where a difference would leave the gamut it is scaled down, at the same luma and
 hue: grey of any luma lies in the gamut, so luma never gives way.
@@ -25,8 +28,8 @@ from PIL import Image
 
 from palette_jax import images
 
-RADIUS = 2  # pixels of the small picture, of the fit's window
-FLATNESS = 0.02**2  # a variance of luma in [0, 1] below which it says nothing
+RADIUS = 1  # pixels of the small picture, of the fit's window
+FLATNESS = 0.05**2  # a variance of luma in [0, 1] below which it says little
 _ROWS = 256  # of the large picture at a time: bounds the memory
 
 
@@ -77,13 +80,15 @@ def merge(
   """
   height, width, _ = luma.shape
   guide = resize(luma, *coloured.shape[:2])
-  slope, offset = _fit(guide, _differences(coloured))
+  differences = _differences(coloured)
+  small = np.concatenate([differences, guide, _slope(guide, differences)], -1)
   merged = np.empty([height, width, 3], np.float32)
   for first in range(0, height, _ROWS):
     rows = slice(first, min(first + _ROWS, height))
     y = luma[rows]
-    at = (rows, height, width)
-    difference = _enlarged(slope, *at) * y + _enlarged(offset, *at)
+    large = _enlarged(small, rows, height, width)
+    difference = large[..., :3] + large[..., 4:] * (y - large[..., 3:4])
+    difference -= _luma(difference)
     merged[rows] = 2 * (y + _fitting(y, difference)) - 1
   return merged
 
@@ -99,14 +104,12 @@ def _luma(levels):
   return levels @ weights[:, None]
 
 
-def _fit(guide, values):
-  """slope, offset [y x 3]: of values = slope * guide + offset, all around."""
+def _slope(guide, values):
+  """[y x 3]: how much values change with the guide, where it changes."""
   mean, means = _around(guide), _around(values)
   variance = np.maximum(_around(guide * guide) - mean * mean, 0)
   covariance = _around(guide * values) - mean * means
-  slope = covariance / (variance + np.float32(FLATNESS))
-  offset = means - slope * mean
-  return _around(slope), _around(offset)
+  return _around(covariance / (variance + np.float32(FLATNESS)))
 
 
 def _around(image):
@@ -122,20 +125,18 @@ def _around(image):
 
 
 def _enlarged(small, rows, height, width):
-  """Some rows of a small picture, enlarged bilinearly."""
-  strip = _between(small, np.arange(rows.start, rows.stop), height)
-  columns = _between(strip.swapaxes(0, 1), np.arange(width), width)
-  return columns.swapaxes(0, 1)
-
-
-def _between(small, places, length):
-  """Rows of a picture that is enlarged to `length` of them; [n, ...]."""
-  last = len(small) - 1
-  at = np.clip((places + 0.5) * (len(small) / length) - 0.5, 0, last)
-  above = at.astype(int)
-  below = np.minimum(above + 1, last)
-  share = (at - above).astype(np.float32)[:, None, None]
-  return small[above] * (1 - share) + small[below] * share
+  """Some rows of a small picture, enlarged bicubically."""
+  y, x, _ = small.shape
+  # Pixels beyond the box are seen as well: strips meet without a seam.
+  box = (0, rows.start * y / height, x, rows.stop * y / height)
+  size = (width, rows.stop - rows.start)
+  planes = [
+    Image.fromarray(np.ascontiguousarray(plane)).resize(
+      size, Image.Resampling.BICUBIC, box
+    )
+    for plane in np.moveaxis(small, -1, 0)
+  ]
+  return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 
 def _fitting(y, difference):

@@ -115,7 +115,8 @@ def _reason(encoded, error):
     return 'it says that it has more pixels than any camera makes'
   if isinstance(error, ValueError):
     return str(error).rstrip('.')
-  return f'it is cut off or damaged ({error or type(error).__name__})'
+  said = str(error)[:200] or type(error).__name__
+  return f'it is cut off or damaged ({said})'
 
 
 def _decode(encoded, most_pixels):

@@ -36,7 +36,7 @@ def _changes_nothing(profile):
   steps = np.linspace(0, 255, 6).round().astype(np.uint8)
   colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(6, 36, 3)
   moved = to_srgb(colours, profile).astype(int) - colours
-  return np.abs(moved).max() <= 1
+  return bool(np.abs(moved).max() <= 1)
 
 
 def space(profile: bytes) -> str:

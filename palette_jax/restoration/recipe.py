@@ -137,8 +137,8 @@ def read(path: epath.PathLike) -> Recipe:
     ) from error
   if line is None:
     raise ValueError(
-      f'{path} carries no recipe: it was not made by `palette`, or some program '
-      'has written it again without its text.'
+      f'{path} carries no recipe: it was not made by `palette`, or another '
+      'program has written it again without its text.'
     )
   try:
     return _parsed(line)
