@@ -53,6 +53,23 @@ def wide_gamut():
   return bytes(found)
 
 
+def gamma_grey(gamma):
+  """A grey ICC profile of one power."""
+  found = bytearray(
+    ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+  )
+  found[16:20] = b'GRAY'
+  count = struct.unpack('>I', found[128:132])[0]
+  for i in range(count):
+    entry = slice(132 + 12 * i, 136 + 12 * i)
+    if found[entry] == b'rTRC':
+      found[entry] = b'kTRC'
+      at = struct.unpack('>I', found[136 + 12 * i : 140 + 12 * i])[0]
+      assert found[at : at + 4] == b'para'
+      found[at + 8 : at + 16] = struct.pack('>HHi', 0, 0, int(gamma * 65536))
+  return bytes(found)
+
+
 def with_mask(height, width, seed=0):
   draw = np.random.default_rng(seed)
   return (draw.random([height, width, 1]) < 0.3).astype(np.float32)
@@ -272,6 +289,36 @@ def test_luma_is_that_of_the_networks_grey(tmp_path, deep, channels, seed):
   np.testing.assert_allclose(found, exact, atol=1e-4)
 
 
+@pytest.mark.parametrize('deep', [False, True])
+def test_a_grey_profile_is_followed(tmp_path, deep):
+  icc = gamma_grey(1.0)  # linear light
+  path = tmp_path / 'a.png'
+  if deep:
+    levels = np.linspace(0, 65535, 1000).astype(np.uint16)[None, :, None]
+    content = b'a\0\0' + zlib.compress(icc)
+    path.write_bytes(sixteen.encode_png(levels, [(b'iCCP', content)]))
+  else:
+    levels = np.arange(256, dtype=np.uint8)[None, :, None]
+    saved(path, levels, icc_profile=icc)
+  found = photo.read(path)
+  assert found.profile == icc and not found.notes
+  light = levels / np.iinfo(levels.dtype).max
+  curve = np.where(
+    light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+  )
+  apart = np.abs(photo.luma(found) - curve)
+  assert apart[light > 0.01].max() < 1 / 255
+  assert len(np.unique(photo.luma(found))) > (900 if deep else 180)
+  # Grey that the model paints is stored as light, too.
+  image = np.full([*levels.shape[:2], 3], 0.0, np.float32)
+  made = photo.paint(found, image, np.ones(levels.shape, np.float32))
+  again = photo.read(output.write(tmp_path / 'b.png', made)[0])
+  assert again.profile == icc and again.levels.dtype == levels.dtype
+  np.testing.assert_allclose(photo.luma(again), 0.5, atol=0.01)
+  coloured = photo.colour(found, image)
+  assert coloured.profile is None and coloured.levels.shape[-1] == 3
+
+
 def test_transparency_is_kept_and_not_shown(tmp_path):
   rgba = noise([8, 9, 4])
   rgba[2, 3, 3] = 0
@@ -345,6 +392,7 @@ def test_refusals_say_what_to_do(tmp_path):
   for content, reason in [
     (b'', 'empty'),
     (b'hello', 'no image of a known kind'),
+    (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n', 'known kind'),
     (b'\0\0\0\x18ftypheic\0\0\0\0mif1', 'JPEG or PNG first'),
   ]:
     (tmp_path / 'a').write_bytes(content)
@@ -427,6 +475,25 @@ def test_a_png_carries_all_that_belongs_to_it(tmp_path, dtype):
     assert folder[ExifTags.Base.ISOSpeedRatings] == 200
     assert np.allclose(image.info['dpi'], 300, atol=0.1)
   assert PngImagePlugin.MAX_TEXT_CHUNK > 100_000  # what a recipe may take
+
+
+@pytest.mark.parametrize('ending', ['jpg', 'webp', 'tif', 'png'])
+def test_other_formats_carry_profile_and_exif(tmp_path, ending):
+  exif = Image.Exif()
+  exif[ExifTags.Base.Artist] = 'somebody'
+  exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
+  exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = 'N'
+  icc = wide_gamut()
+  path = saved(tmp_path / 'a.jpg', smooth(), exif=exif, icc_profile=icc)
+  written, _ = output.write(tmp_path / f'b.{ending}', photo.read(path))
+  with Image.open(written) as image:
+    assert image.info['icc_profile'] == icc
+    found = image.getexif()
+    assert found[ExifTags.Base.Artist] == 'somebody'
+    inner = found.get_ifd(ExifTags.IFD.Exif)
+    assert inner[ExifTags.Base.ISOSpeedRatings] == 200
+    place = found.get_ifd(ExifTags.IFD.GPSInfo)
+    assert place[ExifTags.GPS.GPSLatitudeRef] == 'N'
 
 
 def test_thumbnails_do_not_show_the_old_picture(tmp_path):

@@ -174,7 +174,7 @@ def _other(photo, kind, notes):
       _drop_profile(belongings, notes, 'WebP has no grey')
     options = {'lossless': True, 'exact': True}
   elif kind == 'TIFF':
-    options = {'compression': 'tiff_adobe_deflate'}
+    options = {}  # libtiff, which compresses, writes no folders of EXIF
   else:
     notes.append(
       f'JPEG (quality {JPEG_QUALITY}): known pixels change a little; a PNG '

@@ -6,8 +6,9 @@ What it paints is brought back to the photo's kind, and all that it did not
 paint stays as it was, bit for bit.
 
   EXIF orientation   applied, and gone from what is written
-  ICC profile        kept, painted pixels are converted to it; only where colour
-                     comes to a grey photo is the result sRGB
+  other EXIF         kept, but for the thumbnail, which shows the old picture
+  ICC profile        kept, and painted pixels are converted to it; but for
+                     colorization, whose result is sRGB
   grey               stays grey, but in colorization
   transparency       put back; a hole that was itself transparent is opaque then
   CMYK               becomes sRGB, since a PNG cannot hold it
@@ -24,31 +25,18 @@ from typing import NamedTuple
 import numpy as np
 from etils import epath
 from jaxtyping import Float
-from PIL import ExifTags, Image
+from PIL import Image
 
 from palette_jax import images
-from palette_jax.restoration import profile, sixteen
+from palette_jax.restoration import exif, profile, sixteen
 
 MOST_PIXELS = 150_000_000  # the largest cameras have 102 million
+# Not all that Pillow knows: its EPS, for one, starts another program.
+_FORMATS = (
+  'JPEG', 'MPO', 'PNG', 'WEBP', 'TIFF', 'BMP', 'DIB', 'GIF', 'AVIF',
+  'JPEG2000', 'PPM', 'TGA', 'ICO',
+)  # fmt: skip
 _GREY = ('1', 'L', 'LA', 'La')
-# Of a file's EXIF, what is still true of another picture of the same scene: no
-# thumbnail, no sizes, no maker's note, no orientation.
-_KEPT = tuple(
-  ExifTags.Base[name].value
-  for name in (
-    'ImageDescription',
-    'Make',
-    'Model',
-    'DateTime',
-    'Artist',
-    'Copyright',
-  )
-)
-_KEPT_FOLDERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-_DROPPED = tuple(
-  ExifTags.Base[name].value
-  for name in ('MakerNote', 'ExifImageWidth', 'ExifImageHeight', 'ColorSpace')
-) + (ExifTags.IFD.Interop.value,)
 
 
 class Photo(NamedTuple):
@@ -76,7 +64,7 @@ class Photo(NamedTuple):
 
 
 def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
-  """Reads JPEG, PNG, WebP, TIFF, BMP, GIF and what else Pillow knows.
+  """Reads JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and a few more.
 
   Args:
     path: local or gs://.
@@ -110,7 +98,9 @@ def _reason(encoded, error):
   if not encoded:
     return 'it is empty'
   if isinstance(error, Image.UnidentifiedImageError):
-    return 'it is no image of a known kind (JPEG, PNG, WebP, TIFF, BMP, GIF)'
+    return (
+      'it is no image of a known kind (JPEG, PNG, WebP, TIFF, BMP, GIF, ...)'
+    )
   if isinstance(error, Image.DecompressionBombError):
     return 'it says that it has more pixels than any camera makes'
   if isinstance(error, ValueError):
@@ -120,7 +110,9 @@ def _reason(encoded, error):
 
 
 def _decode(encoded, most_pixels):
-  with Image.open(io.BytesIO(encoded)) as image:
+  Image.init()
+  formats = [name for name in _FORMATS if name in Image.OPEN]
+  with Image.open(io.BytesIO(encoded), formats=formats) as image:
     pixels = image.width * image.height
     if pixels > most_pixels:
       raise ValueError(
@@ -134,7 +126,7 @@ def _decode(encoded, most_pixels):
     is_deep = sixteen.is_deep(image)
     icc = image.info.get('icc_profile') or None
     image.load()
-    turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+    turn = exif.orientation(image)
     if is_deep:
       levels, alpha = _deep(encoded, image.info.get('transparency'))
     else:
@@ -142,10 +134,10 @@ def _decode(encoded, most_pixels):
     icc = _fitting(icc, levels.shape[-1], notes)
     dpi = image.info.get('dpi')
     return Photo(
-      levels=_turned(levels, turn),
-      alpha=None if alpha is None else _turned(alpha, turn),
+      levels=exif.upright(levels, turn),
+      alpha=None if alpha is None else exif.upright(alpha, turn),
       profile=icc,
-      exif=_kept_exif(image),
+      exif=exif.kept(image),
       dpi=tuple(map(float, dpi)) if dpi and min(dpi) > 0 else None,
       source='',
       sha256='',
@@ -200,40 +192,6 @@ def _fitting(icc, channels, notes):
     notes.append(f'Its numbers are taken to be sRGB: {error}.')
     return None
   return icc
-
-
-def _turned(array, orientation):
-  """As EXIF's orientation 1..8 says it must be seen."""
-  turned = {
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: x[::-1].swapaxes(0, 1),
-    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
-    8: lambda x: x[:, ::-1].swapaxes(0, 1),
-  }.get(orientation, lambda x: x)
-  return np.ascontiguousarray(turned(array))
-
-
-def _kept_exif(image):
-  try:
-    found, kept = image.getexif(), Image.Exif()
-    for tag in _KEPT:
-      if tag in found:
-        kept[tag] = found[tag]
-    for folder in _KEPT_FOLDERS:
-      values = {
-        tag: value
-        for tag, value in found.get_ifd(folder).items()
-        if tag not in _DROPPED
-      }
-      if values:
-        kept.get_ifd(folder).update(values)
-        kept[folder] = values
-    return kept.tobytes() if len(kept) else b''
-  except Exception:  # damaged EXIF is no reason not to look at the picture
-    return b''
 
 
 def white(photo: Photo) -> int:
@@ -313,8 +271,9 @@ def _levels(image, dtype):
   if dtype == np.uint8:
     return images.to_u8(image)
   top = np.iinfo(dtype).max
-  scaled = np.clip((np.float64(image) + 1) * (top / 2), 0, top)
-  return np.round(scaled).astype(dtype)
+  scaled = (image.astype(np.float32) + 1) * np.float32(top / 2)
+  np.clip(scaled, 0, top, out=scaled)
+  return np.rint(scaled, out=scaled).astype(dtype)
 
 
 def colour(photo: Photo, image: Float[np.ndarray, 'h w 3']) -> Photo:

@@ -1,6 +1,6 @@
 """ICC profiles: what a file's numbers look like, and sRGB, which the model saw.
 
-Next: palette_jax/restoration/photo.py
+Next: palette_jax/restoration/exif.py
 """
 
 import functools
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
-_PERCEPTION = ImageCms.Intent.RELATIVE_COLORIMETRIC  # with black point: below
+_INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
@@ -24,17 +24,24 @@ def name(profile: bytes) -> str:
 
 
 def is_srgb(profile: bytes | None) -> bool:
-  """Whether it is sRGB, as a file without one is taken to be."""
+  """Whether it is sRGB, as a file without one is taken to be.
+
+  Raises:
+    ValueError: if it is no profile, or cannot be used.
+  """
   return profile is None or _changes_nothing(profile)
 
 
 @functools.lru_cache(8)
 def _changes_nothing(profile):
   # Names differ among sRGB's many files; what they do to colours does not.
-  if space(profile) != 'RGB':
+  if space(profile) == 'GRAY':
+    colours = np.arange(256, dtype=np.uint8)[None, :, None]
+  elif space(profile) == 'RGB':
+    steps = np.linspace(0, 255, 6).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(6, 36, 3)
+  else:
     return False
-  steps = np.linspace(0, 255, 6).round().astype(np.uint8)
-  colours = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(6, 36, 3)
   moved = to_srgb(colours, profile).astype(int) - colours
   return bool(np.abs(moved).max() <= 1)
 
@@ -90,7 +97,7 @@ def from_srgb(
 def _transform(source, target, source_mode, target_mode):
   return ImageCms.buildTransform(
     _opened(source), _opened(target), source_mode, target_mode,
-    _PERCEPTION, _FLAGS,
+    _INTENT, _FLAGS,
   )  # fmt: skip
 
 
