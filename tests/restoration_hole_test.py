@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageDraw, ImageFilter
 
+from palette_jax import images
 from palette_jax.restoration import hole, photo
 
 SIZE = (60, 80)  # height, width
@@ -72,6 +73,16 @@ def test_a_brush_on_transparent_ground_is_painted(tmp_path):
     found = hole.read(written(tmp_path, levels), *SIZE)
     assert np.array_equal(found.mask[..., 0], disc())
     assert 'brush' in found.said
+
+
+def test_transparency_that_hides_nothing_does_not_matter(tmp_path):
+  levels = np.repeat(grey(disc())[..., None], 4, -1)
+  for alpha in (255, 100):
+    levels[..., 3] = alpha
+    levels[:3, :3, 3] += 0 if alpha == 255 else 20
+    found = hole.read(written(tmp_path, levels), *SIZE)
+    assert np.array_equal(found.mask[..., 0], disc())
+    assert 'white' in found.said
 
 
 def test_an_erased_part_is_painted(tmp_path):
@@ -169,3 +180,13 @@ def test_a_mask_drawn_by_hand_in_sixteen_bits_or_a_palette(tmp_path):
   page.convert('P').save(buffer, 'GIF')
   (tmp_path / 'mask.gif').write_bytes(buffer.getvalue())
   assert hole.read(tmp_path / 'mask.gif', *SIZE).mask.sum() == 200
+
+
+def test_an_overlay_shows_the_hole_in_red_and_nothing_else():
+  draw = np.random.default_rng(0)
+  levels = draw.integers(0, 256, [*SIZE, 3], np.uint8)
+  mask = disc()[..., None].astype(np.float32)
+  shown = hole.overlay(images.from_u8(levels), mask)
+  assert np.array_equal(shown[~disc()], levels[~disc()])
+  red, green, blue = np.moveaxis(shown[disc()].astype(int), -1, 0)
+  assert np.all(red > green + 50) and np.all(red > blue + 50)

@@ -166,31 +166,47 @@ def test_16_bits_are_encoded_as_the_standard_says(shape, seed):
     )
 
 
-@pytest.mark.parametrize('order', '<>')
-def test_16_bit_tiff(tmp_path, order):
+def tiff(levels, order, photometric, planes=1, bits=16):
   """A little file by hand: Pillow writes none with colour."""
-  levels = noise([5, 7, 3], np.uint16)
+  height, width, channels = levels.shape
   tags = [
-    (256, 3, 1, 7), (257, 3, 1, 5), (258, 3, 3, None), (259, 3, 1, 1),
-    (262, 3, 1, 2), (273, 4, 1, None), (277, 3, 1, 3), (278, 3, 1, 5),
-    (279, 4, 1, levels.nbytes), (284, 3, 1, 1),
+    (256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, bits),
+    (259, 3, 1, 1), (262, 3, 1, photometric), (273, 4, 1, None),
+    (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, levels.nbytes),
+    (284, 3, 1, planes),
   ]  # fmt: skip
   after = 8 + 2 + 12 * len(tags) + 4
   table = struct.pack(order + 'H', len(tags))
   for tag, kind, count, value in tags:
-    value = {258: after, 273: after + 6}.get(tag, value)
+    value = after + 6 if tag == 273 else value
+    value = after if tag == 258 and count > 1 else value
     form = 'HHIHxx' if kind == 3 and count == 1 else 'HHII'
     table += struct.pack(order + form, tag, kind, count, value)
   mark = b'II*\0' if order == '<' else b'MM\0*'
+  head = mark + struct.pack(order + 'I', 8) + table
+  head += struct.pack(order + 'I3H', 0, 16, 16, 16)
+  return head + levels.astype(order + 'u2').tobytes()
+
+
+@pytest.mark.parametrize('order', '<>')
+@pytest.mark.parametrize('channels', [1, 3])
+def test_16_bit_tiff(tmp_path, order, channels):
+  levels = noise([5, 7, channels], np.uint16)
   path = tmp_path / 'a.tif'
-  path.write_bytes(
-    mark
-    + struct.pack(order + 'I', 8)
-    + table
-    + struct.pack(order + 'I3H', 0, 16, 16, 16)
-    + levels.astype(order + 'u2').tobytes()
-  )
+  path.write_bytes(tiff(levels, order, 2 if channels == 3 else 1))
   assert np.array_equal(photo.read(path).levels, levels)
+
+
+def test_tiffs_that_pillow_shows_wrongly_are_refused(tmp_path):
+  path = tmp_path / 'a.tif'
+  path.write_bytes(tiff(noise([5, 7, 3], np.uint16), '<', 2, planes=2))
+  with pytest.raises(ValueError, match='separate planes'):
+    photo.read(path)
+  for photometric, bits in [(0, 16), (1, 12)]:
+    levels = noise([5, 8, 1], np.uint16)
+    path.write_bytes(tiff(levels, '<', photometric, bits=bits))
+    with pytest.raises(ValueError, match='save it as a PNG'):
+      photo.read(path)
 
 
 def test_16_bits_become_8_only_where_the_format_says_so(tmp_path):

@@ -25,6 +25,7 @@ from palette_jax.restoration import photo as photos
 _BRUSH_SHARE = 0.98  # of a brush's pixels that have its colour
 _SOFT = (0.1, 0.9)  # between black and white: neither
 _SOFT_SHARE = 0.25  # of the pixels; more are no mask
+_RED = (0.9, -0.8, -0.6)
 _LEAST_CONTRAST = 64  # levels between black and white of a lossy mask
 
 
@@ -90,16 +91,31 @@ def erased(photo: photos.Photo, invert: bool = False) -> Hole:
     raise ValueError(f'The transparency of {name} {error}') from None
 
 
+def overlay(
+  image: Float[np.ndarray, 'h w 3'], mask: Float[np.ndarray, 'h w 1']
+) -> UInt8[np.ndarray, 'h w 3']:
+  """The photo with what will be painted in red, to be looked at before.
+
+  Args:
+    image: sRGB in [-1, 1].
+    mask: 1 in the hole.
+  """
+  grey = image.mean(axis=-1, keepdims=True)
+  red = 0.5 * grey + 0.5 * np.array(_RED, np.float32)
+  return images.to_u8(np.where(mask > 0.5, red, image))
+
+
 def _detected(drawn) -> tuple[Bool[np.ndarray, 'h w 1'], str]:
   """The hole, and in words how it was told."""
   levels_u8 = images.to_u8(photos.rgb(drawn._replace(alpha=None)))
-  if drawn.alpha is not None and np.ptp(drawn.alpha):
+  if drawn.alpha is not None:
     opacity = drawn.alpha / photos.white(drawn)
-    soft = _soft_note(opacity)
     opaque = opacity >= 0.5
-    if _is_brush(levels_u8[opaque[..., 0]]):
-      return opaque, 'what the brush covers is painted' + soft
-    return ~opaque, 'its transparent part is painted' + soft
+    if opaque.any() and not opaque.all():
+      soft = _soft_note(opacity)
+      if _is_brush(levels_u8[opaque[..., 0]]):
+        return opaque, 'what the brush covers is painted' + soft
+      return ~opaque, 'its transparent part is painted' + soft
   grey = levels_u8.astype(np.int32) @ np.array(images.LUMA)
   low, high = grey.min(), grey.max()
   if high - low < _LEAST_CONTRAST * images.LUMA_UNIT:
@@ -120,8 +136,6 @@ def _detected(drawn) -> tuple[Bool[np.ndarray, 'h w 1'], str]:
 
 def _is_brush(colours_u8: UInt8[np.ndarray, 'n 3']) -> bool:
   """Whether nearly all of them are one colour."""
-  if not len(colours_u8):
-    return True
   middle = np.median(colours_u8, axis=0)
   near = np.abs(colours_u8 - middle).max(-1) <= 8
   return bool(near.mean() >= _BRUSH_SHARE)

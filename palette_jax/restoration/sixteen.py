@@ -23,6 +23,7 @@ _OTHER_ORDER = {
 }
 _PNG_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, LA, RGB, RGBA
 _SEPARATE_PLANES = 2
+_WHITE_IS_0 = 0
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -32,6 +33,12 @@ def is_deep(image: Image.Image) -> bool:
     ValueError: if it does in a way that Pillow decodes wrongly.
   """
   if image.mode.startswith('I;16'):
+    if image.format == 'TIFF' and (
+      image.tag_v2.get(258) != (16,) or image.tag_v2.get(262) == _WHITE_IS_0
+    ):
+      raise ValueError(
+        'its grey has 12 bits, or is stored as a negative; save it as a PNG'
+      )
     return True
   if image.format == 'PNG':
     return bool(image.tile) and '16B' in str(image.tile[0].args)
