@@ -124,7 +124,7 @@ def _detected(drawn) -> tuple[Bool[np.ndarray, 'h w 1'], str]:
       middle = 128 * images.LUMA_UNIT
       return (grey > middle)[..., None], 'white is painted'
   scaled = (grey - low) / (high - low)
-  soft = ((scaled > _SOFT[0]) & (scaled < _SOFT[1])).mean()
+  soft = _share_between(scaled)
   if soft > _SOFT_SHARE:
     raise ValueError(
       f'is no mask: {soft:.0%} of its pixels are neither black nor white. Make '
@@ -141,9 +141,13 @@ def _is_brush(colours_u8: UInt8[np.ndarray, 'n 3']) -> bool:
   return bool(near.mean() >= _BRUSH_SHARE)
 
 
+def _share_between(shares):
+  return ((shares > _SOFT[0]) & (shares < _SOFT[1])).mean()
+
+
 def _soft_note(shares):
   """'' or a remark on what is between, in [0, 1]."""
-  between = ((shares > 0) & (shares < 1)).mean()
+  between = _share_between(shares)
   if not between:
     return ''
   return f' (soft in {max(between, 1e-4):.2%} of it: half and more counts)'
