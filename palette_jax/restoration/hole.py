@@ -25,7 +25,7 @@ from palette_jax.restoration import photo as photos
 _BRUSH_SHARE = 0.98  # of a brush's pixels that have its colour
 _SOFT = (0.1, 0.9)  # between black and white: neither
 _SOFT_SHARE = 0.25  # of the pixels; more are no mask
-_RED = (0.9, -0.8, -0.6)
+_MAGENTA = (1, -1, 1)  # which photos rarely have
 _LEAST_CONTRAST = 64  # levels between black and white of a lossy mask
 
 
@@ -94,15 +94,15 @@ def erased(photo: photos.Photo, invert: bool = False) -> Hole:
 def overlay(
   image: Float[np.ndarray, 'h w 3'], mask: Float[np.ndarray, 'h w 1']
 ) -> UInt8[np.ndarray, 'h w 3']:
-  """The photo with what will be painted in red, to be looked at before.
+  """The photo with what will be painted in magenta, to be looked at before.
 
   Args:
     image: sRGB in [-1, 1].
     mask: 1 in the hole.
   """
   grey = image.mean(axis=-1, keepdims=True)
-  red = 0.5 * grey + 0.5 * np.array(_RED, np.float32)
-  return images.to_u8(np.where(mask > 0.5, red, image))
+  shaded = 0.3 * grey + 0.7 * np.array(_MAGENTA, np.float32)
+  return images.to_u8(np.where(mask > 0.5, shaded, image))
 
 
 def _detected(drawn) -> tuple[Bool[np.ndarray, 'h w 1'], str]:
