@@ -88,7 +88,6 @@ def merge(
     y = luma[rows]
     large = _enlarged(small, rows, height, width)
     difference = large[..., :3] + large[..., 4:] * (y - large[..., 3:4])
-    difference -= _luma(difference)
     merged[rows] = 2 * (y + _fitting(y, difference)) - 1
   return merged
 
