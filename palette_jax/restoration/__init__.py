@@ -1,0 +1,1 @@
+"""Somebody's own photo: read, cut up, put together again, written."""
