@@ -42,7 +42,7 @@ setuptools.setup(
     'numpy>=2.0',
     'optax>=0.2.8',
     'orbax-checkpoint>=0.12.8',
-    'pillow>=11',
+    'pillow>=13',
     'safetensors>=0.6',
     'tensorboard>=2.20',  # clu needs it and does not say so
     f'tensorflow-cpu>=2.20; {LINUX_X86}',

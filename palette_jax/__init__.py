@@ -14,6 +14,7 @@ The package reads like a book, in the order in which an image travels:
   evaluation/             the protocol of the paper
   interop/                weights from other projects, and ours for them
   planning/               runs compiled before their machine is rented
+  restoration/            somebody's own photo: read, cut up, written
   console.py, settings.py what the terminal shows, and says
   cli.py                  the `palette` command
   hosts.py                the other hosts of a run, found

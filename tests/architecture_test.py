@@ -23,6 +23,12 @@ FORBIDDEN = {
     'palette_jax.interop.importer',
     'palette_jax.interop.exporter',
   },
+  'restoration': {
+    'tensorflow',
+    'palette_jax.data',
+    'palette_jax.main',
+    'palette_jax.cli',
+  },
   'interop': {'tensorflow', 'palette_jax.data', 'palette_jax.main'},
   'cli': {'tensorflow', 'palette_jax.main'},
 }

@@ -1,6 +1,6 @@
 """`palette plan`: plans for one or more slices, and what to do if none fits.
 
-Next: palette_jax/console.py
+Next: palette_jax/restoration/sixteen.py
 """
 
 import copy
