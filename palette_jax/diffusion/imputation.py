@@ -66,7 +66,7 @@ def impute(
     return process.keep_known(painted, around, mask), None
 
   z = jax.random.normal(key_start, cond.shape)
-  gamma = jnp.full([len(cond)], coefficients['gamma'][0])
+  gamma = jnp.full([cond.shape[0]], coefficients['gamma'][0])
   y_t = process.keep_known(z, process.add_noise(cond, z, gamma), mask)
   y_0, _ = jax.lax.scan(one, y_t, (coefficients, keys))
   return y_0

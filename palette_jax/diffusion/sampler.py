@@ -161,7 +161,7 @@ def estimate(
   The paper mentions no clip; where gamma is small, every error of eps is
   magnified by 1 / sqrt(gamma), and without a clip the colours run away.
   """
-  gamma = jnp.full([len(cond)], coefficients['gamma'])
+  gamma = jnp.full([cond.shape[0]], coefficients['gamma'])
   return jnp.clip(clean_fn(params, y_t, cond, gamma), -1.0, 1.0)
 
 
