@@ -103,7 +103,7 @@ def get_config(
     variance='upper',  # of ancestral noise; or posterior
     # Or ddim, dpm_solver; imputation, repaint by a model that is given nothing.
     # steps: 0 is sample_schedule as it is, others lie between its ends. eta is
-    # of ddim, jump and resamplings are of repaint (its paper's values).
+    # of ddim; jump and resamplings are of repaint, its paper's at 250 steps.
     sampler=dict(name='ancestral', steps=0, eta=0.0, jump=10, resamplings=10),
   )
   config.optimizer = dict(

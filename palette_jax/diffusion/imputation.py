@@ -76,7 +76,8 @@ def walk(steps: int, jump: int, resamplings: int) -> np.ndarray:
   """Where each step of RePaint starts and ends, as t in [0, T].
 
   Whenever t = 0, jump, 2 jump, ... is reached, the walk goes back by `jump`,
-  until it has been there `resamplings` times. It does not go back beyond T.
+  until it has been there `resamplings` times; never as far as T, which is
+  noise and nothing else.
 
   Args:
     steps: T.
