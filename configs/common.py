@@ -100,7 +100,11 @@ def get_config(
     # Or cosine, which has no start and end.
     train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
     sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
-    variance='upper',  # of the sampler's noise; or posterior
+    variance='upper',  # of ancestral noise; or posterior
+    # Or ddim, dpm_solver; imputation, repaint by a model that is given nothing.
+    # steps: 0 is sample_schedule as it is, others lie between its ends. eta is
+    # of ddim; jump and resamplings are of repaint, its paper's at 250 steps.
+    sampler=dict(name='ancestral', steps=0, eta=0.0, jump=10, resamplings=10),
   )
   config.optimizer = dict(
     learning_rate=1e-4,

@@ -17,6 +17,7 @@ import ml_collections
 from jaxtyping import Array, Float
 
 from palette_jax import arrays
+from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import process, sampler
 from palette_jax.diffusion import schedule as schedules
 
@@ -79,11 +80,12 @@ class Diffusion:
 
   Attributes:
     train_schedule: noise levels seen in training.
-    sample_schedule: noise levels of the sampler.
+    sample_schedule: noise levels of the sampler's steps.
     norm: 'l2' (the paper's choice) or 'l1' (its Table 6).
     prediction: what the network says, one of process.PREDICTIONS.
     weighting: of noise levels in the loss, one of process.WEIGHTINGS.
-    variance: of the sampler's noise, one of sampler.VARIANCES.
+    variance: of the noise in ancestral steps, one of sampler.VARIANCES.
+    choice: the sampler.
   """
 
   train_schedule: schedules.Schedule
@@ -92,6 +94,7 @@ class Diffusion:
   prediction: str = 'eps'
   weighting: str = 'uniform'
   variance: str = 'upper'
+  choice: choices.Choice = choices.Choice()
 
   blind_name = 'the noise level alone, at its best'
 
@@ -136,14 +139,18 @@ class Diffusion:
     mask: Float[Array, 'b h w 1'],
     key: Array,
   ) -> Float[Array, 'b h w 3']:
-    """Draws an image for each condition (Algorithm 2)."""
+    """Draws an image for each condition: Algorithm 2, or another sampler."""
 
     def clean_fn(params, y_t, cond, gamma):
       said = denoise_fn(params, y_t, cond, gamma)
       return process.estimate_clean(self.prediction, y_t, said, gamma)
 
-    schedule, variance = self.sample_schedule, self.variance
-    return sampler.refine(clean_fn, params, cond, mask, key, schedule, variance)
+    given = params, cond, mask, key, self.sample_schedule, self.variance
+    return self.choice.draw(clean_fn, *given)
+
+  def passes(self) -> int:
+    """How often the network is asked for an image."""
+    return self.choice.passes(self.sample_schedule)
 
   def spread(self, batch: int) -> Float[Array, ' b']:
     """Noise levels for `errors` that follow training's law without chance."""
@@ -221,6 +228,10 @@ class Regression:
     image = _one_pass(denoise_fn, params, cond, mask)
     return process.keep_known(jnp.clip(image, -1.0, 1.0), cond, mask)
 
+  def passes(self) -> int:
+    """How often the network is asked for an image."""
+    return 1
+
   def spread(self, batch: int) -> Float[Array, ' b']:
     """Noise levels for `errors`: nothing of the target can be seen."""
     return jnp.zeros(batch)
@@ -262,13 +273,24 @@ def from_config(config: ml_collections.ConfigDict) -> Objective:
       raise ValueError(
         f'objective.{field}: {config[field]!r} is not in {known}.'
       )
+  if config.sampler.name not in choices.NAMES:
+    raise ValueError(
+      f'objective.sampler.name: {config.sampler.name!r} is not in '
+      f'{choices.NAMES}.'
+    )
   if config.name == 'regression':
     return Regression(config.norm)
+  train_schedule, sample_schedule = (
+    schedules.from_config(**config[name])
+    for name in ('train_schedule', 'sample_schedule')
+  )
+  choice = choices.Choice(**config.sampler)
   return Diffusion(
-    train_schedule=schedules.from_config(**config.train_schedule),
-    sample_schedule=schedules.from_config(**config.sample_schedule),
+    train_schedule=train_schedule,
+    sample_schedule=choice.levels(sample_schedule, train_schedule),
     norm=config.norm,
     prediction=config.prediction,
     weighting=config.weighting,
     variance=config.variance,
+    choice=choice,
   )

@@ -74,6 +74,25 @@ def from_config(
   raise ValueError(f'{name!r} is no schedule: linear or cosine.')
 
 
+def spaced(schedule: Schedule, steps: int, lowest: float) -> Schedule:
+  """So many levels between the ends of a schedule, evenly in log-SNR.
+
+  Of five spacings tried on Gaussians with the power spectra of photos, where
+  the exact distance to the truth is known, this one is the best or not far
+  from it for all samplers; steps that are even in t leave the clean end,
+  where fine detail is made, too coarse (tests/samplers_test.py).
+
+  Args:
+    schedule: whose ends are taken.
+    steps: at least 1; a single one is the noisiest.
+    lowest: gamma below which the network was not trained: no level is.
+  """
+  ends = np.array([max(schedule.gammas[-1], lowest), schedule.gammas[0]])
+  log_snr = np.linspace(*np.log(ends / (1.0 - ends)), steps)[::-1]
+  gammas = 1.0 / (1.0 + np.exp(-log_snr))
+  return Schedule(1.0 - gammas / np.append(1.0, gammas[:-1]), gammas)
+
+
 def gamma_between(
   schedule: Schedule, position: Float[Array, ' b']
 ) -> Float[Array, ' b']:

@@ -18,6 +18,7 @@ from jaxtyping import Array
 from palette_jax import arrays, sharding, tasks
 from palette_jax.data import cache as caches
 from palette_jax.data import pipeline, sources
+from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
 from palette_jax.training import optimizer, state
@@ -43,6 +44,10 @@ RANGES = {  # both ends included
   'data.min_crop': (0.01, 1.0),
   'data.max_unreadable': (0.0, 1.0),
   'data.max_pixels': (1, np.inf),
+  'objective.sampler.steps': (0, np.inf),
+  'objective.sampler.eta': (0.0, 1.0),
+  'objective.sampler.jump': (1, np.inf),
+  'objective.sampler.resamplings': (1, np.inf),
   'optimizer.warmup_steps': (0, np.inf),
   'train.accumulation': (1, np.inf),
   'train.steps': (1, np.inf),
@@ -188,12 +193,21 @@ def check_model(saved: dict[str, Any], now: dict[str, Any]) -> None:
 
   Raises:
     ValueError: naming the first setting of the network that differs, or the
-      task that the checkpoint has not learnt.
+      task that the checkpoint has not learnt, or a sampler that is not for it.
   """
   _compare(saved, now, MODEL)
   if is_imported(saved):
     return
   learnt, task = saved['config']['task'], now['config']['task']['name']
+  sampler = now['config']['objective']['sampler']['name']
+  if sampler in choices.UNCONDITIONAL:  # it need not have learnt the task
+    if learnt['name'] != 'unconditional':
+      raise ValueError(
+        f'objective.sampler.name={sampler} is for a model that is given '
+        'nothing (configs/unconditional.py); the checkpoint has learnt '
+        f'{learnt["name"]}. Use another sampler, or another --workdir.'
+      )
+    return
   # A model of several tasks can do each of them.
   if task not in (learnt['name'], *learnt.get('tasks', ())):
     raise ValueError(

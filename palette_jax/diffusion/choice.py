@@ -1,0 +1,90 @@
+"""Which sampler makes the images, and of how many steps.
+
+  ancestral   the paper's: sampler.py
+  ddim        in fewer steps, with as much noise as wanted: solver.py
+  dpm_solver  in fewest steps: solver.py
+  imputation  of an unconditional model, for holes: imputation.py
+  repaint     the same, with resampling: imputation.py
+
+Next: palette_jax/diffusion/objective.py
+"""
+
+import dataclasses
+
+from jaxtyping import Array, Float
+
+from palette_jax import arrays
+from palette_jax.diffusion import imputation, sampler, solver
+from palette_jax.diffusion import schedule as schedules
+
+NAMES = ('ancestral', 'ddim', 'dpm_solver', 'imputation', 'repaint')
+# Those that a model needs which is given nothing.
+UNCONDITIONAL = ('imputation', 'repaint')
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """A sampler and what it leaves open.
+
+  Attributes:
+    name: one of NAMES.
+    steps: of it, between the ends of the sampling schedule that training has
+      seen; 0 for the schedule as it is.
+    eta: of ddim, in [0, 1].
+    jump: of repaint, levels that it goes back.
+    resamplings: of repaint, how often it passes them.
+  """
+
+  name: str = 'ancestral'
+  steps: int = 0
+  eta: float = 0.0
+  jump: int = 10
+  resamplings: int = 10
+
+  def levels(
+    self, sample: schedules.Schedule, train: schedules.Schedule
+  ) -> schedules.Schedule:
+    """The noise levels of its steps.
+
+    Raises:
+      ValueError: if repaint cannot go back as far.
+    """
+    if self.steps:
+      sample = schedules.spaced(sample, self.steps, train.gammas[-1])
+    steps = len(sample.betas)
+    if self.name == 'repaint' and self.jump >= steps:
+      raise ValueError(
+        f'objective.sampler.jump={self.jump}: with {steps} steps there is '
+        'nowhere to go back to. Take a smaller jump, or more steps.'
+      )
+    return sample
+
+  def passes(self, schedule: schedules.Schedule) -> int:
+    """How often the network is asked for an image."""
+    steps = len(schedule.betas)
+    if self.name != 'repaint':
+      return steps
+    return len(imputation.walk(steps, self.jump, self.resamplings))
+
+  def draw(
+    self,
+    clean_fn: sampler.CleanFn,
+    params: arrays.Params,
+    cond: Float[Array, 'b h w 3'],
+    mask: Float[Array, 'b h w 1'],
+    key: Array,
+    schedule: schedules.Schedule,
+    variance: str,
+  ) -> Float[Array, 'b h w 3']:
+    """Draws an image for each condition, in [-1, 1] inside the mask."""
+    given = clean_fn, params, cond, mask, key, schedule
+    if self.name == 'ddim':
+      return solver.ddim(*given, self.eta)
+    if self.name == 'dpm_solver':
+      return solver.dpm_solver(*given)
+    if self.name == 'imputation':
+      return imputation.impute(*given, variance)
+    if self.name == 'repaint':
+      return imputation.impute(*given, variance, self.jump, self.resamplings)
+    assert self.name == 'ancestral', self.name
+    return sampler.ancestral(*given, variance)

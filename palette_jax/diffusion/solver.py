@@ -1,0 +1,120 @@
+"""Images in few steps: solvers of the equation behind the noise.
+
+Noise can be taken away without adding any: y follows an ordinary differential
+equation that gives every level its right distribution (Song et al. 2021b). Its
+exact solution from level s to a cleaner one t, with a = sqrt(gamma),
+b = sqrt(1 - gamma) and l = log(a / b), half of the log-SNR, is
+
+  y_t = b_t / b_s y_s + b_t integral of exp(l) y_0(l) dl, from l_s to l_t,
+
+where y_0(l) is the network's estimate on the way. DDIM (Song et al. 2021a)
+holds y_0 constant over a step; DPM-Solver++ 2M (Lu et al. 2022, Algorithm 2)
+lets it go on as it went over the step before. Both ask the network once a step.
+
+Next: palette_jax/diffusion/imputation.py
+"""
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from palette_jax import arrays
+from palette_jax.diffusion import sampler
+from palette_jax.diffusion import schedule as schedules
+
+
+def ddim(
+  clean_fn: sampler.CleanFn,
+  params: arrays.Params,
+  cond: Float[Array, 'b h w 3'],
+  mask: Float[Array, 'b h w 1'],
+  key: Array,
+  schedule: schedules.Schedule,
+  eta: float = 0.0,
+) -> Float[Array, 'b h w 3']:
+  """DDIM; arguments as those of `sampler.refine`.
+
+  Args:
+    clean_fn: see `sampler.refine`, as for all others up to the key.
+    params: of clean_fn.
+    cond: the degraded images.
+    mask: 1 where to paint.
+    key: of y_T's noise and, if eta > 0, that of the steps.
+    schedule: the noise levels.
+    eta: noise of a step, as a share of the posterior deviation: 0 for none, 1
+      for the ancestral sampler with posterior variance.
+
+  Returns:
+    See `sampler.refine`.
+  """
+  coefficients = ddim_coefficients(schedule, eta)
+  return sampler.refine(clean_fn, params, cond, mask, key, coefficients)
+
+
+def dpm_solver(
+  clean_fn: sampler.CleanFn,
+  params: arrays.Params,
+  cond: Float[Array, 'b h w 3'],
+  mask: Float[Array, 'b h w 1'],
+  key: Array,
+  schedule: schedules.Schedule,
+) -> Float[Array, 'b h w 3']:
+  """DPM-Solver++ 2M; arguments as those of `sampler.refine`.
+
+  Args:
+    clean_fn: see `sampler.refine`, as for all others up to the key.
+    params: of clean_fn.
+    cond: the degraded images.
+    mask: 1 where to paint.
+    key: of y_T's noise; there is no other.
+    schedule: the noise levels.
+
+  Returns:
+    See `sampler.refine`.
+  """
+  coefficients = dpm_solver_coefficients(schedule)
+  return sampler.refine(clean_fn, params, cond, mask, key, coefficients)
+
+
+def ddim_coefficients(
+  schedule: schedules.Schedule, eta: float
+) -> sampler.Coefficients:
+  """DDIM, equations 12 and 16, with eps = (y_t - sqrt(gamma) y_0) / b.
+
+  That is the noise that y_0 leaves after it has been clipped, so that y_t stays
+  between the two.
+  """
+  assert 0.0 <= eta <= 1.0, eta
+  betas, gammas = schedule
+  after = np.concatenate([[1.0], gammas[:-1]])  # gamma_{t-1}
+  added = eta**2 * betas * (1.0 - after) / (1.0 - gammas)
+  y_t = np.sqrt((1.0 - after - added) / (1.0 - gammas))
+  by_step = dict(
+    gamma=gammas, y_0=np.sqrt(after) - y_t * np.sqrt(gammas), y_t=y_t
+  )
+  if eta:
+    by_step['deviation'] = np.sqrt(added)
+  return sampler.backwards(**by_step)
+
+
+def dpm_solver_coefficients(
+  schedule: schedules.Schedule,
+) -> sampler.Coefficients:
+  """Lu et al. 2022, Algorithm 2, the last step to the clean image included.
+
+  The first step has no step before it, the last one has no end in l: both hold
+  y_0 constant. In the last that is the estimate itself.
+  """
+  gammas = schedule.gammas
+  after = np.concatenate([[1.0], gammas[:-1]])  # gamma_{t-1}
+  y_t = np.sqrt((1.0 - after) / (1.0 - gammas))
+  y_0 = np.sqrt(after) - y_t * np.sqrt(gammas)  # a_t (1 - exp(-h))
+  level = 0.5 * np.log(gammas / (1.0 - gammas))
+  ahead = np.zeros(len(gammas))  # of the way, as a share of the way behind
+  if len(gammas) > 2:
+    ahead[1:-1] = (level[:-2] - level[1:-1]) / (level[1:-1] - level[2:])
+  return sampler.backwards(
+    gamma=gammas,
+    y_0=y_0 * (1.0 + 0.5 * ahead),
+    y_0_before=-0.5 * y_0 * ahead,
+    y_t=y_t,
+  )
