@@ -50,6 +50,7 @@ def test_the_paper_s_values_are_the_defaults():
     train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
     sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
     variance='upper',
+    sampler=dict(name='ancestral', steps=0, eta=0.0, jump=10, resamplings=10),
   )
 
 

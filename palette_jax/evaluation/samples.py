@@ -88,7 +88,7 @@ def requests(
     seed=asked.seed,
     **{
       name: model[name]
-      for name in ('name', 'sample_schedule', 'variance', 'size')
+      for name in ('name', 'sample_schedule', 'variance', 'sampler', 'size')
     },
   )
   return [

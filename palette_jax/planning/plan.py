@@ -144,7 +144,7 @@ def make(
   program = programs.read(compiled.as_text(), mesh.size)
   model, _, size, _ = run.recipe
   images = config.train.batch / mesh.size
-  passes = 3 if mode == 'train' else len(run.objective.sample_schedule.betas)
+  passes = 3 if mode == 'train' else run.objective.passes()
   return Plan(
     mode=mode,
     topology=topology,
