@@ -256,7 +256,10 @@ def _not_computed(absent):
   for metric, reason in absent.items():
     reasons.setdefault(reason, []).append(scores.METRICS[metric].title)
   return [
-    f'- {", ".join(titles)}: {reason}' for reason, titles in reasons.items()
+    f'- {reason}'
+    if reason.startswith(titles[0])  # that of one metric
+    else f'- {", ".join(titles)}: {reason}'
+    for reason, titles in reasons.items()
   ]
 
 
