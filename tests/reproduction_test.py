@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 
 import jax
 import pytest
@@ -60,6 +61,22 @@ def test_a_table_is_trained_drawn_and_judged(quick, tmp_path, capsys):
     assert found['rows']['Palette']['jpeg_consistency']['n'] == 3
     assert 'psnr' in found['differences_to_first']['Palette']
   assert "paper's Palette" in capsys.readouterr().out
+
+
+def test_fool_rates_are_left_to_people(quick, tmp_path, capsys):
+  """The command that is printed serves what was drawn."""
+  scale = reproduction.Scale('tiny', str(tmp_path), source='photos')
+  reproduction.reproduce(3, scale)
+  line = next(
+    line
+    for line in capsys.readouterr().out.splitlines()
+    if line.strip().startswith('palette study')
+  )
+  words = shlex.split(line)
+  folder = pathlib.Path(words[words.index('--originals') + 1])
+  assert len(list(folder.glob('*.png'))) == 15
+  _, model, outputs = words[words.index('--outputs') :][:3]
+  assert model == 'Palette' and len(list(pathlib.Path(outputs).iterdir())) == 15
 
 
 def test_what_is_missing_is_said_before_anything_runs(tmp_path, monkeypatch):

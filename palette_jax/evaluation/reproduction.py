@@ -7,6 +7,7 @@ package: that shows that everything works, and nothing about the paper.
 Next: palette_jax/evaluation/study/plan.py
 """
 
+import shlex
 from typing import NamedTuple
 
 import ml_collections
@@ -259,7 +260,17 @@ def reproduce(number: int, scale: Scale) -> epath.Path:
     )
     about = dict(table=number, scale=scale.name, remark=table.remark)
     command.publish(results, folder / cases.get(case).folder, about)
+    if any('fool_rate' in row.values for row in paper.of_table(number)):
+      print(f'\nFool rates take people:\n  {_study(results.subject)}')
   return folder
+
+
+def _study(subject):
+  """The command that asks them."""
+  words = ['palette', 'study', '--originals', subject.originals]
+  for row, (folder, *_) in subject.rows.items():
+    words += ['--outputs', row, folder]
+  return shlex.join(words)
 
 
 def _aim(config, name, table, scale):
