@@ -64,6 +64,8 @@ class Served:
 
   def start(self):
     words = [*self._words, '--answers', self.answers, '--trials', 4]
+    # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     self._process = subprocess.Popen(
       [sys.executable, '-m', 'palette_jax.cli', 'study', *map(str, words)]
       + ['--port', str(self.port)],
@@ -82,7 +84,7 @@ class Served:
   def stop(self, how):
     if self._process.poll() is None:
       self._process.send_signal(how)
-      self._process.communicate()
+      self._process.communicate(timeout=PATIENCE / 1000)
     return self._process.returncode
 
   def rows(self):
