@@ -49,6 +49,7 @@ def test_every_table_s_configs_and_cases_exist(monkeypatch):
       assert case in known or case.partition(':')[0] in known
 
 
+@pytest.mark.slow
 def test_a_table_is_trained_drawn_and_judged(quick, tmp_path, capsys):
   """Table 4: two models at three qualities, side by side."""
   scale = reproduction.Scale('tiny', str(tmp_path))
@@ -63,6 +64,7 @@ def test_a_table_is_trained_drawn_and_judged(quick, tmp_path, capsys):
   assert "paper's Palette" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_fool_rates_are_left_to_people(quick, tmp_path, capsys):
   """The command that is printed serves what was drawn."""
   scale = reproduction.Scale('tiny', str(tmp_path), source='photos')
