@@ -5,6 +5,8 @@ Next: palette_jax/evaluation/command.py
 
 import argparse
 
+from absl import logging
+
 from palette_jax.evaluation import cases
 from palette_jax.evaluation.study import plan
 
@@ -69,6 +71,7 @@ def evaluate(commands: argparse._SubParsersAction) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> None:
   """palette evaluate."""
+  logging.set_verbosity(logging.INFO)  # a large set takes an hour
   from palette_jax.evaluation import command
 
   command.run(args)
@@ -108,6 +111,7 @@ def reproduce(commands: argparse._SubParsersAction) -> None:
 
 def run_reproduce(args: argparse.Namespace) -> None:
   """palette reproduce."""
+  logging.set_verbosity(logging.INFO)  # training takes minutes
   from palette_jax.evaluation import reproduction
 
   scale = reproduction.Scale(

@@ -57,10 +57,16 @@ def of_table(number: int) -> list[Row]:
 
 
 def of_case(case: str) -> list[Row]:
-  """The rows of a case, each once, from the table that says most of it."""
+  """The rows of a case, each once: Table 7 repeats others under other names."""
   found = {}
   for row in rows():
-    if row.case == case:
+    same = [
+      other
+      for other in found.values()
+      if other.images == row.images
+      and row.values.items() <= other.values.items()
+    ]
+    if row.case == case and not same:
       found.setdefault((row.images, row.model), row)
   return list(found.values())
 
