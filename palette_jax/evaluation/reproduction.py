@@ -247,7 +247,9 @@ def reproduce(number: int, scale: Scale) -> epath.Path:
     if scale.name == 'tiny':
       loop.train(config, workdir)
     run, step, params = loop.restore_ema(config, workdir)
-    for request in samples.requests(config, run, step, workdir):
+    # Tables ask the same run for other images, or for more samples.
+    drawings = str(epath.Path(scale.runs, f'table-{number}', name))
+    for request in samples.requests(config, run, step, drawings):
       samples.draw(request, run, params)
       drawn[name, request.case.name] = request
   folder = epath.Path(scale.runs, f'table-{number}')
