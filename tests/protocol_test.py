@@ -381,7 +381,7 @@ def test_transparent_and_deep_files(tmp_path):
   with pytest.raises(ValueError, match='more than 8 bits'):
     folders.read(str(tmp_path / 'deep.png'))
   (tmp_path / 'text.png').write_text('no image')
-  with pytest.raises(ValueError, match='text.png cannot be judged'):
+  with pytest.raises(ValueError, match='text.png cannot be read'):
     folders.read(str(tmp_path / 'text.png'))
   images.write_png(tmp_path / 'u8.png', np.full([4, 4, 3], 7, np.uint8))
   assert (folders.read(str(tmp_path / 'u8.png')) == 7).all()

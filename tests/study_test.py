@@ -16,6 +16,7 @@ from PIL import Image
 from werkzeug import test
 
 from palette_jax.evaluation import arguments as cli_arguments
+from palette_jax.evaluation import folders
 from palette_jax.evaluation.study import (
   command,
   pictures,
@@ -135,7 +136,7 @@ def test_a_picture_is_its_pixels_and_nothing_else(tmp_path):
   Image.fromarray(pixels).save(
     path, exif=exif, icc_profile=b'profile', dpi=(300, 300), comment=b'words'
   )
-  file = pictures.png(pictures.read(path))
+  file = pictures.png(folders.read(str(path)))
   assert re.findall(rb'IHDR|IDAT|IEND|[a-z][A-Z]{2}[a-zA-Z]', file[:60])
   chunks, place = [], 8
   while place < len(file):
@@ -147,8 +148,8 @@ def test_a_picture_is_its_pixels_and_nothing_else(tmp_path):
     np.testing.assert_array_equal(before, after)
   # Of another format, but of the same pixels: the same file.
   again = tmp_path / 'output.png'
-  Image.fromarray(pictures.read(path)).save(again)
-  assert pictures.png(pictures.read(again)) == file
+  Image.fromarray(folders.read(str(path))).save(again)
+  assert pictures.png(folders.read(str(again))) == file
 
 
 @pytest.mark.parametrize('level', [0, 90, 255])
@@ -225,7 +226,7 @@ def test_other_sizes_and_broken_files_are_named(tmp_path):
   with pytest.raises(ValueError, match='secret-02.png cannot be read'):
     command.prepare(arguments(tmp_path))
   Image.fromarray(np.zeros([16, 16], np.uint16)).save(output / 'secret-02.png')
-  with pytest.raises(ValueError, match='secret-02.png cannot be shown.*8 bits'):
+  with pytest.raises(ValueError, match='secret-02.png cannot be read.*8 bits'):
     command.prepare(arguments(tmp_path))
 
 
@@ -294,7 +295,7 @@ def test_a_session_from_the_first_trial_to_the_report(serve, tmp_path):
   rater = Browser(application)
   assert rater.get('/trial').json == {'state': 'new', 'seconds': 3, 'of': 14}
   due = rater.post('/begin').json
-  read = lambda kind, name: pictures.read(tmp_path / kind / name)  # noqa: E731
+  read = lambda kind, name: folders.read(str(tmp_path / kind / name))  # noqa: E731
   photos = {
     read('originals', f'secret-{i:02}.jpg').tobytes() for i in range(14)
   }

@@ -19,6 +19,8 @@ from PIL import ExifTags, Image, ImageOps
 from palette_jax.data import listing
 
 _SHOWN = 10  # of missing files in a message
+# What Pillow raises for files that are none, or none of those it accepts.
+_BROKEN = OSError, ValueError, SyntaxError, Image.DecompressionBombError
 
 
 class Matched(NamedTuple):
@@ -104,8 +106,8 @@ def read(path: str) -> np.ndarray:
         white = Image.new('RGBA', image.size, 'white')
         image = Image.alpha_composite(white, image)
       return np.asarray(image.convert('RGB'))
-  except (OSError, ValueError, Image.DecompressionBombError) as error:
-    raise ValueError(f'{path} cannot be judged: {error}.') from error
+  except _BROKEN as error:
+    raise ValueError(f'{path} cannot be read: {error}.') from error
 
 
 def size(matched: Matched) -> tuple[int, int]:
@@ -139,8 +141,8 @@ def _upright_size(path):
     with epath.Path(path).open('rb') as file, Image.open(file) as image:
       turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
       return image.size if turned else image.size[::-1]
-  except (OSError, ValueError, Image.DecompressionBombError) as error:
-    raise ValueError(f'{path} cannot be judged: {error}.') from error
+  except _BROKEN as error:
+    raise ValueError(f'{path} cannot be read: {error}.') from error
 
 
 def _sides(shape):

@@ -70,6 +70,7 @@ def look(
     batch: images at a time.
   """
   pairwise = [key for key in networks if key.startswith('lpips')]
+  single = [key for key in networks if key not in pairwise]
   formulas = [similarity.psnr]
   if min(size) >= similarity.SIDE:
     formulas += [similarity.ssim, similarity.ms_ssim]
@@ -77,7 +78,7 @@ def look(
   def measure(params, images: Mapping[str, Array]) -> dict[str, Array]:
     judged = images.get('output', images['original'])
     found = {}
-    for key in networks.keys() - set(pairwise):
+    for key in single:
       said = networks[key].apply(params[key], judged)
       if 'features' in said:
         found |= {f'{key}/{name}': said[name] for name in said}

@@ -31,7 +31,6 @@ from palette_jax.evaluation.networks import (
 )
 
 BATCH = 16  # images at a time on a host
-DIALECTS = ('tf1', 'torch', 'clean')  # of FID's resizing
 
 
 class Results(NamedTuple):
@@ -86,7 +85,7 @@ def load_networks(
 
   Args:
     wanted: names in scores.METRICS; None for all that can be had.
-    dialect: of FID's resizing, one of DIALECTS.
+    dialect: of FID's resizing, one of inception.DIALECTS.
 
   Returns:
     Networks by name, and why others are missing.
@@ -125,7 +124,7 @@ def judge(
       case what cannot is said and not an error.
     reference: a source, folder or file of statistics for Frechet distances; ''
       for the originals.
-    dialect: of FID's resizing, one of DIALECTS.
+    dialect: of FID's resizing, one of inception.DIALECTS.
     batch: images at a time.
 
   Raises:
@@ -153,13 +152,15 @@ def judge(
   differences, drawn, per_image, baseline = {}, {}, {}, None
   for name in subject.rows:
     values = observations.of_row(look, matched[name], subject, name)
-    rows[name] = scores.of_outputs(values, originals, against.moments, metrics)
-    per_image[name] = scores.per_image(values, originals)
+    means = per_image[name] = scores.per_image(values, originals)
+    rows[name] = scores.of_outputs(
+      values, means, originals, against.moments, metrics
+    )
     if baseline is None:
       baseline = values
     else:
       differences[name] = scores.of_differences(
-        values, baseline, originals, against.moments, metrics
+        (values, baseline), (means, per_image[first]), against.moments, metrics
       )
     if len(subject.rows[name]) > 1:
       drawn[name] = observations.of_samples(
@@ -263,9 +264,9 @@ def _with_features(networks):
 def _reference(name, size, networks, batch, originals):
   """What Frechet distances are measured against."""
   chosen = {key: networks[key] for key in _with_features(networks)}
-  if name.endswith('.npz'):
+  if chosen and name.endswith('.npz'):
     return references.of_file(name, chosen)
-  if name:
+  if chosen and name:
     return references.of_source(name, size, chosen, batch)
   moments = {
     key: frechet.Moments().add(originals[f'{key}/features']) for key in chosen

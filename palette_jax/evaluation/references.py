@@ -67,27 +67,25 @@ def of_source(
   images = dict(
     images=_digest(source), count=len(source), size=[int(n) for n in size]
   )
-  found, missing = {}, {}
-  for key, network in networks.items():
-    about = images | identity(network)
-    file = CACHE / f'{_sha256(about)}.npz'
-    if file.exists():
-      found[key] = read(file, network)
-    else:
-      missing[key] = network, about, file
+  abouts = {key: images | identity(net) for key, net in networks.items()}
+  files = {key: CACHE / f'{_sha256(abouts[key])}.npz' for key in networks}
+  missing = {key: networks[key] for key in networks if not _is_kept(files[key])}
+  made = {}
   if missing:
     logging.info('Statistics of %d images of %s.', len(source), name)
-    made = _compute(
-      source,
-      size,
-      {key: network for key, (network, *_) in missing.items()},
-      batch,
-    )
-    for key, (_, about, file) in missing.items():
-      found[key] = made[key]
-      if jax.process_index() == 0:
-        write(file, made[key], about)
-  return Reference(f'{name} ({len(source):,} images)', found)
+    made = _compute(source, size, missing, batch)
+    for key, moments in made.items():
+      write(files[key], moments, abouts[key])
+  kept = {
+    key: read(files[key], networks[key]) for key in networks if key not in made
+  }
+  return Reference(f'{name} ({len(source):,} images)', kept | made)
+
+
+def _is_kept(file):
+  """By all hosts: what one of them lacks, all compute together."""
+  kept = multihost_utils.process_allgather(np.array(file.exists()))
+  return bool(np.all(kept))
 
 
 def of_file(file: str, networks: Mapping[str, nets.Network]) -> Reference:
@@ -118,10 +116,13 @@ def identity(network: nets.Network) -> dict[str, str]:
 
 
 def write(file: pathlib.Path, moments: frechet.Moments, about: Mapping) -> None:
-  """Writes statistics, and beside them what they are statistics of."""
+  """Writes statistics, and before them what they are statistics of.
+
+  So that a kill between the two leaves nothing that is looked at.
+  """
   file.parent.mkdir(parents=True, exist_ok=True)
-  moments.save(file)
   file.with_suffix('.json').write_text(json.dumps(about, indent=2))
+  moments.save(file)
 
 
 def read(file: pathlib.Path, network: nets.Network) -> frechet.Moments:

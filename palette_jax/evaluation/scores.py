@@ -163,6 +163,7 @@ def of_originals(
 
 def of_outputs(
   values: Values,
+  means: Values,
   originals: Values,
   moments: Mapping[str, frechet.Moments],
   wanted: set[str],
@@ -172,7 +173,8 @@ def of_outputs(
   Args:
     values: of each output, in the originals' order: 'inception/features' and
       so on; a metric's own name for what is a mean over images.
-    originals: likewise.
+    means: what `per_image` makes of them.
+    originals: as values.
     moments: of the reference's features, by network.
     wanted: names in METRICS; the others are not computed.
 
@@ -184,33 +186,40 @@ def of_outputs(
     if f'{network}/features' in values:
       found |= _of_network(network, values, originals, moments, wanted)
   found |= _accuracy(values, wanted)
-  for name in per_image(values, originals):
+  for name, one in means.items():
     if name in wanted and name not in found:
-      found[name] = intervals.mean(per_image(values, originals)[name])
+      found[name] = intervals.mean(one)
   return found
 
 
 def of_differences(
-  values: Values,
-  others: Values,
-  originals: Values,
+  values: tuple[Values, Values],
+  means: tuple[Values, Values],
   moments: Mapping[str, frechet.Moments],
   wanted: set[str],
 ) -> dict[str, intervals.Estimate]:
-  """How much more one set of outputs scores than another, image by image."""
+  """How much more one set of outputs scores than another, image by image.
+
+  Args:
+    values: of the one and of the other, as in `of_outputs`.
+    means: likewise.
+    moments: likewise.
+    wanted: names in METRICS.
+
+  Returns:
+    Estimates; none of means that are infinite for an image.
+  """
   found = {}
   for network, (name, *_) in _DISTANCE.items():
     key = f'{network}/features'
-    if name in wanted and key in values:
+    if name in wanted and key in values[0]:
       found[name] = frechet.difference(
-        values[key], others[key], moments[network]
+        *(side[key] for side in values), moments[network]
       )
-  ours, theirs = (per_image(v, originals) for v in (values, others))
-  for name in ours:
-    if name in wanted and name in theirs:
-      both = np.isfinite(ours[name]) & np.isfinite(theirs[name])
-      if both.all():
-        found[name] = intervals.paired(ours[name], theirs[name])
+  for name in means[0].keys() & means[1].keys() & wanted:
+    ours, theirs = (side[name] for side in means)
+    if np.isfinite(ours).all() and np.isfinite(theirs).all():
+      found[name] = intervals.paired(ours, theirs)
   return found
 
 

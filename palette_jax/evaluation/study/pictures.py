@@ -12,27 +12,11 @@ from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
 
+from palette_jax.evaluation import folders
+
 # Of a catch trial's fake: tiles on the longer side, and how much brighter or
 # darker than its neighbours each is, so that even a clear sky shows them.
 _TILES, _CONTRAST = 12, 36
-_MODES = ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
-
-
-def read(path: epath.PathLike) -> UInt8[np.ndarray, 'h w 3']:
-  """An image as people will see it: pixels, as they are stored.
-
-  Raises:
-    ValueError: if it cannot be read, or has more than 8 bits.
-  """
-  try:
-    with epath.Path(path).open('rb') as file, Image.open(file) as image:
-      image.load()
-      if image.mode in _MODES:
-        return np.array(image.convert('RGB'))
-      found = f"its pixels are of Pillow's mode {image.mode}, not of 8 bits"
-  except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-    raise ValueError(f'{path} cannot be read as an image: {error}') from error
-  raise ValueError(f'{path} cannot be shown: {found}.')
 
 
 def png(image_u8: UInt8[np.ndarray, 'h w 3']) -> bytes:
@@ -78,9 +62,9 @@ def check(
   digest = hashlib.sha256()
   other = []
   for name, path in originals.items():
-    original = read(path)
+    original = folders.read(str(path))
     for file in outputs[name]:
-      output = read(file)
+      output = folders.read(str(file))
       if output.shape != original.shape:
         other.append(f'{file}: {_size(output)}, {path}: {_size(original)}')
       digest.update(output)

@@ -23,6 +23,7 @@ from absl import logging
 from etils import epath
 from werkzeug import exceptions, routing, serving, wrappers
 
+from palette_jax.evaluation import folders
 from palette_jax.evaluation.study import pictures, plan
 from palette_jax.evaluation.study import store as stores
 
@@ -147,12 +148,15 @@ class Application:
     if token not in (current.left, current.right):
       raise stores.Refused('There is no such picture.', known=False)
     if (token == current.left) != current.fake_left:
-      image = pictures.read(self._files[current.image, None])
+      image = self._pixels(current.image, None)
     elif current.model is None:
-      image = pictures.spoil(pictures.read(self._files[current.image, None]))
+      image = pictures.spoil(self._pixels(current.image, None))
     else:
-      image = pictures.read(self._files[current.image, current.model])
+      image = self._pixels(current.image, current.model)
     return wrappers.Response(pictures.png(image), content_type='image/png')
+
+  def _pixels(self, image, model):
+    return folders.read(str(self._files[image, model]))
 
   def _begin(self, request):
     request.get_json()  # no form of another site can send this type
