@@ -347,23 +347,27 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 
 EVALUATE = """
-import sys
+import shutil, sys
 sys.path[:0] = ['.', 'tests']
 from palette_jax import hosts
 hosts.join()
 import jax
 import hosts_test
-results = hosts_test.evaluate(sys.argv[1])
+kept = f'references-{jax.process_index()}'
+hosts_test.evaluate(sys.argv[1], kept)
+if jax.process_index() == 1:
+  shutil.rmtree(f'{sys.argv[1]}/{kept}')  # a local disk that was replaced
+results = hosts_test.evaluate(sys.argv[1], kept)
 if jax.process_index() == 0:
   hosts_test.report.write(results, sys.argv[1], {})
 """
 
 
-def evaluate(folder):
+def evaluate(folder, kept='references'):
   """Draws fifteen photos with weights of nobody, and judges them."""
   networks = {'inception': lambda: protocol_test.a_network(0, 'inception')}
   protocol.loaders = lambda dialect: networks
-  references.CACHE = pathlib.Path(folder, 'references')
+  references.CACHE = pathlib.Path(folder, kept)
   config = micro(load('inpaint'), 'photos')
   config.train.batch = config.held_out.examples = 16  # one for each device
   config.evaluation.update(

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from palette_jax import cli, images
 from palette_jax.data import sources
 from palette_jax.evaluation import (
   folders,
+  frechet,
   observations,
   paper,
   protocol,
@@ -20,6 +21,7 @@ from palette_jax.evaluation import (
   scores,
 )
 from palette_jax.evaluation import networks as nets
+from palette_jax.evaluation.networks import inception
 
 COUNT, SIDE = 24, 48
 
@@ -323,6 +325,29 @@ def test_a_reference_is_computed_once_and_not_for_another(photos, monkeypatch):
     protocol.judge(asked, ['fid'], reference=str(kept))
 
 
+def test_a_kill_while_a_reference_is_kept_costs_nothing(photos, monkeypatch):
+  asked, reference = subject(photos, 'q5'), str(photos / 'originals')
+  with monkeypatch.context() as patch:
+
+    def killed(self, path):
+      raise KeyboardInterrupt
+
+    patch.setattr(frechet.Moments, 'save', killed)
+    with pytest.raises(KeyboardInterrupt):
+      protocol.judge(asked, ['fid'], reference=reference)
+  found = protocol.judge(asked, ['fid'], reference=reference).rows['q5']['fid']
+  own = protocol.judge(asked, ['fid']).rows['q5']['fid']
+  assert found.value == pytest.approx(own.value, rel=1e-6)
+
+
+def test_the_dialects_of_the_command_are_the_network_s(capsys):
+  with pytest.raises(SystemExit):
+    cli.main(['evaluate', '--dialect', 'none'])
+  said = capsys.readouterr().err
+  assert all(f"'{name}'" in said or name in said for name in inception.DIALECTS)
+  assert said.count('choose from') == 1
+
+
 def test_the_report_stands_beside_the_paper_s_rows(photos, judged):
   results = judged._replace(subject=judged.subject._replace(case='jpeg:5'))
   text = report.markdown(results, {'command': 'palette evaluate'})
@@ -369,6 +394,18 @@ def test_the_command_writes_what_it_prints(photos, tmp_path, capsys):
     cli.main(['evaluate'])
   with pytest.raises(SystemExit, match="no metric 'fld'"):
     cli.main(['evaluate', *arguments, '--metrics', 'fld'])
+
+
+def test_files_are_read_upright(tmp_path):
+  """A camera's file that lies on its side, beside a model's that does not."""
+  pixels = np.random.default_rng(0).integers(0, 256, [6, 4, 3], np.uint8)
+  exif = Image.Exif()
+  exif[ExifTags.Base.Orientation] = 6
+  lying = np.ascontiguousarray(np.rot90(pixels))
+  Image.fromarray(lying).save(tmp_path / 'a.png', exif=exif)
+  assert np.array_equal(folders.read(str(tmp_path / 'a.png')), pixels)
+  matched = folders.match({'output': str(tmp_path)})
+  assert folders.size(matched) == (6, 4)
 
 
 def test_transparent_and_deep_files(tmp_path):

@@ -114,6 +114,19 @@ class Pipeline:
     ).batch(batch)
     return self._batches(rows, batch, centre=True)
 
+  def check_readable(self, batch: HostBatch) -> None:
+    """Of what is measured, and must be the same for everybody.
+
+    Raises:
+      ValueError: naming the first record that cannot be read.
+    """
+    if not batch.readable.all():
+      first = batch.record[np.argmin(batch.readable)]
+      raise ValueError(
+        f'{self.source.names[first]} cannot be read. Remove it or replace it: '
+        'what is measured must be the same for everybody.'
+      )
+
   def _batches(self, rows, local, centre):
     """Batches of (epoch, record) -> batches of examples."""
     rows = (

@@ -68,13 +68,17 @@ def open_build(name: str, split: str) -> dict[str, Any]:
   )
 
 
-def _catalogue(features, record_of, fetch, count):
-  """How file names and labels are read, if the records have them."""
-  if 'file_name' not in features:
-    return None
-  wanted = {'file_name': tf.io.FixedLenFeature([], tf.string)}
-  if 'label' in features:
-    wanted['label'] = tf.io.FixedLenFeature([], tf.int64)
+def whole(
+  read: Callable, fetch: Callable | None, count: int, chunk: int = 32
+) -> 'tf.data.Dataset':
+  """All records in their order, string [chunk] at a time.
+
+  Args:
+    read: (index, fetched) -> the string of a record, in graph operations.
+    fetch: as a source's; None where there is none.
+    count: of records.
+    chunk: how many at a time; the last may be shorter.
+  """
 
   def look(index):
     if fetch is None:
@@ -84,16 +88,26 @@ def _catalogue(features, record_of, fetch, count):
         lambda i: np.array(fetch(i), object), [index], tf.string
       )
       fetched = tf.ensure_shape(fetched, [None])
-    records = tf.map_fn(
-      lambda one: record_of(*one),
-      (index, fetched),
-      fn_output_signature=tf.string,
+    return tf.map_fn(
+      lambda one: read(*one), (index, fetched), fn_output_signature=tf.string
     )
-    return tf.io.parse_example(records, wanted)
+
+  rows = tf.data.Dataset.range(count).batch(chunk)
+  return rows.map(look, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _catalogue(features, record_of, fetch, count):
+  """How file names and labels are read, if the records have them."""
+  if 'file_name' not in features:
+    return None
+  wanted = {'file_name': tf.io.FixedLenFeature([], tf.string)}
+  if 'label' in features:
+    wanted['label'] = tf.io.FixedLenFeature([], tf.int64)
 
   def catalogue():
-    rows = tf.data.Dataset.range(count).batch(64)
-    rows = rows.map(look, num_parallel_calls=tf.data.AUTOTUNE)
+    rows = whole(record_of, fetch, count).map(
+      lambda records: tf.io.parse_example(records, wanted)
+    )
     found = list(rows.as_numpy_iterator())
     names = [n.decode() for rows in found for n in rows['file_name']]
     if 'label' not in wanted:

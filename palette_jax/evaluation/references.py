@@ -17,16 +17,11 @@ import jax
 import numpy as np
 import tqdm
 from absl import logging
-from etils import epy
 from jax.experimental import multihost_utils
 
-from palette_jax.data import pipeline, sources
+from palette_jax.data import pipeline, prepared, sources
 from palette_jax.evaluation import cases, features, frechet
 from palette_jax.evaluation import networks as nets
-
-with epy.lazy_imports():
-  import tensorflow as tf
-
 
 CACHE = pathlib.Path('~/.cache/palette_jax/references').expanduser()
 
@@ -195,35 +190,22 @@ def _images(source, size, rows, batch) -> Iterator[dict[str, np.ndarray]]:
     seed=0,
   )
   filled = np.resize(rows, len(rows) + -len(rows) % batch)
-  for read_batch in data.listed(filled, batch):
-    if not read_batch.readable.all():
-      first = read_batch.record[np.argmin(read_batch.readable)]
-      raise ValueError(f'{source.names[first]} cannot be read. Replace it.')
-    yield {'original': read_batch.examples.target}
+  for one in data.listed(filled, batch):
+    data.check_readable(one)
+    yield {'original': one.examples.target}
 
 
 def _digest(source):
   """Of all files' bytes: other images of the same names are other images."""
-  records = tf.data.Dataset.range(len(source)).batch(pipeline.CHUNK)
-
-  def encoded(index):
-    if source.fetch is None:
-      fetched = tf.fill(tf.shape(index), '')
-    else:
-      fetched = tf.numpy_function(
-        lambda i: np.array(source.fetch(i), object), [index], tf.string
-      )
-      fetched = tf.ensure_shape(fetched, [None])
-    return tf.map_fn(
-      lambda one: source.read(*one)['image'],
-      (index, fetched),
-      fn_output_signature=tf.string,
-    )
-
+  chunks = prepared.whole(
+    lambda *one: source.read(*one)['image'],
+    source.fetch,
+    len(source),
+    pipeline.CHUNK,
+  )
   digest = hashlib.sha256()
-  read_all = records.map(encoded, num_parallel_calls=tf.data.AUTOTUNE)
   bar = tqdm.tqdm(
-    read_all.as_numpy_iterator(),
+    chunks.as_numpy_iterator(),
     desc='reference: which images',
     total=-(-len(source) // pipeline.CHUNK),
     disable=None if jax.process_index() == 0 else True,

@@ -71,9 +71,6 @@ def requests(
   """
   asked = config.evaluation
   sharding.check_batch(run.mesh, asked.batch, 'evaluation.batch')
-  for field in 'samples', 'batch':
-    if asked[field] < 1:
-      raise ValueError(f'evaluation.{field}={asked[field]}: at least 1.')
   if asked.source:
     source = sources.open_source(asked.source, 'all')
   else:
@@ -234,12 +231,7 @@ def _batches(request, pending):
   records = request.pinned.records[rows % len(names)]
   read = request.data.listed(records.reshape(-1), rows.shape[1])
   for k, own, batch in zip(pending, rows, read):
-    if not batch.readable.all():
-      first = batch.record[np.argmin(batch.readable)]
-      raise ValueError(
-        f'{request.data.source.names[first]} cannot be read. Replace it: what '
-        'is judged must be the same for everybody.'
-      )
+    request.data.check_readable(batch)
     filled = [names[i % len(names)] for i in own]
     named = filled[: np.count_nonzero(own < len(names))]
     yield k, named, _cut(request.case, filled, batch.examples)

@@ -35,7 +35,7 @@ class HeldOut:
     self._config, self._run = config, run
     data, objective = run.held_out_data, run.objective
     held_out = data.held_out(config.examples)
-    _check_readable(data, held_out)
+    data.check_readable(held_out)
     self._seeds = np.random.SeedSequence(data.seed).generate_state(3)
     shown = min(config.images, config.examples, len(data.source))
     shown = jax.tree.map(lambda x: x[:shown], held_out.examples)
@@ -116,12 +116,3 @@ class HeldOut:
     placed = sharding.put_same(self._run.mesh, padded)
     made = self._restore(params, *placed, np.uint32(seed))
     return np.asarray(made.addressable_data(0))[:count]
-
-
-def _check_readable(data, held_out):
-  if not np.all(held_out.readable):
-    first = held_out.record[np.argmin(held_out.readable)]
-    raise ValueError(
-      f'The held-out image {data.source.names[first]} cannot be read. Remove '
-      'it or replace it: what is measured must be the same in every run.'
-    )

@@ -44,6 +44,8 @@ RANGES = {  # both ends included
   'data.min_crop': (0.01, 1.0),
   'data.max_unreadable': (0.0, 1.0),
   'data.max_pixels': (1, np.inf),
+  'evaluation.samples': (1, np.inf),
+  'evaluation.seed': (0, 2**31 - 1),
   'objective.sampler.steps': (0, np.inf),
   'objective.sampler.eta': (0.0, 1.0),
   'objective.sampler.jump': (1, np.inf),
