@@ -4,9 +4,9 @@
     --workdir=runs/colorize-small --every=10 --out=steps.json
 
 Judges one in ten of the images that `config.evaluation` names: the Frechet
-distance to the originals and LPIPS, with intervals, and whether they differ from
-those of the first row, which is the paper's sampler with all its steps. Drawings
-are kept in WORKDIR/steps: a run that was stopped goes on.
+distance to the originals and LPIPS, with intervals, in bold where they differ
+from those of the first row, the paper's sampler with all its steps, by no more
+than noise. Drawings are kept in WORKDIR/steps: a stopped run goes on.
 """
 
 import argparse
