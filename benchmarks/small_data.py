@@ -2,13 +2,15 @@
 
   python -m benchmarks.small_data --cifar=cifar10.tar.gz --photos=PHOTOS
   python -m benchmarks.small_data --probe
+  python -m benchmarks.small_data --free=PHOTOS
 
 data/cifar10: CIFAR-10 as files, train/CLASS/NAME and test/CLASS/NAME as the
 archive (or folder) has them, and test.txt, the first 200 of each test class by
 name with its number. data/tiles: squares of large photos made small, whose own
 JPEG artefacts are then gone: train and test are of different photos. --probe:
 data/cifar10/probe.npz, a classifier fitted to the first 1,000 training images
-of each class, and its accuracy on test.txt.
+of each class, and its accuracy on test.txt. data/free/train: larger squares of
+the photos that the shipped weights have learnt from (docs/model_card.md).
 """
 
 import argparse
@@ -16,6 +18,7 @@ import hashlib
 import pathlib
 import shutil
 import tarfile
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -25,10 +28,26 @@ from palette_jax.evaluation.networks import efficientnet, probe
 
 PER_CLASS = 200
 FITTED_PER_CLASS = 1_000
-SIZE = 32  # of a tile
 REDUCTION = 2  # at least: a file's 8x8 blocks are then of 4 pixels, or fewer
-TRAIN_TILES, TEST_TILES = 100, 20  # of each photo
 TEST_SHARE = 5  # one photo in so many is tested on
+
+
+class Squares(NamedTuple):
+  """What is cut out of each photo.
+
+  Attributes:
+    size: of a square, pixels.
+    train: how many of a photo that is trained on.
+    test: likewise; 0 if all are trained on.
+  """
+
+  size: int
+  train: int
+  test: int
+
+
+TILES = Squares(32, 100, 20)
+FREE = Squares(128, 250, 0)
 
 
 def unpack(source: pathlib.Path, folder: pathlib.Path) -> None:
@@ -55,7 +74,7 @@ def unpack(source: pathlib.Path, folder: pathlib.Path) -> None:
   (folder / 'test.txt').write_text('\n'.join(lines) + '\n')
 
 
-def cut(source: pathlib.Path, folder: pathlib.Path) -> None:
+def cut(source: pathlib.Path, folder: pathlib.Path, squares: Squares) -> None:
   """Cuts each photo into squares of random size and place; seeded by its name.
 
   Raises:
@@ -65,7 +84,7 @@ def cut(source: pathlib.Path, folder: pathlib.Path) -> None:
   if not photos:
     raise ValueError(f'{source} has no photos.')
   for i, path in enumerate(photos):
-    is_test = i % TEST_SHARE == TEST_SHARE - 1
+    is_test = squares.test and i % TEST_SHARE == TEST_SHARE - 1
     out = folder / ('test' if is_test else 'train') / path.stem
     out.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(path.name.encode()).digest()
@@ -73,14 +92,14 @@ def cut(source: pathlib.Path, folder: pathlib.Path) -> None:
     with Image.open(path) as opened:
       photo = ImageOps.exif_transpose(opened).convert('RGB')
     short = min(photo.size)
-    if short < SIZE * REDUCTION:
-      continue
-    for tile in range(TEST_TILES if is_test else TRAIN_TILES):
-      side = int(rng.integers(SIZE * REDUCTION, short, endpoint=True))
+    least = min(squares.size * REDUCTION, short)
+    for tile in range(squares.test if is_test else squares.train):
+      side = int(rng.integers(least, short, endpoint=True))
       left = int(rng.integers(photo.width - side, endpoint=True))
       top = int(rng.integers(photo.height - side, endpoint=True))
       box = left, top, left + side, top + side
-      small = photo.resize((SIZE, SIZE), Image.Resampling.BOX, box)
+      side = squares.size
+      small = photo.resize((side, side), Image.Resampling.BOX, box)
       small.save(out / f'{tile:03}.png')
 
 
@@ -123,13 +142,16 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--cifar', type=pathlib.Path)
   parser.add_argument('--photos', type=pathlib.Path)
+  parser.add_argument('--free', type=pathlib.Path)
   parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('data'))
   parser.add_argument('--probe', action='store_true')
   args = parser.parse_args()
   if args.cifar:
     unpack(args.cifar, args.out / 'cifar10')
   if args.photos:
-    cut(args.photos, args.out / 'tiles')
+    cut(args.photos, args.out / 'tiles', TILES)
+  if args.free:
+    cut(args.free, args.out / 'free', FREE)
   if args.probe:
     fit_probe(args.out / 'cifar10')
 

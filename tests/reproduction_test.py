@@ -33,6 +33,10 @@ def quick(monkeypatch):
     config.update_from_flattened_dict(
       {k: v for k, v in entry.changes if k != 'data.source'}
     )
+    sampling = {k.rpartition('.')[2]: v for k, v in entry.sampling}
+    if 'name' in sampling:
+      config.objective.sampler.name = sampling['name']
+      config.objective.sampler.update(jump=2, resamplings=2)
     config.seed = seed
     return config
 
@@ -70,7 +74,7 @@ def test_a_table_is_trained_drawn_and_judged(quick, tmp_path, capsys):
     assert found['table'] == 'table-4' and found['scale'] == 'tiny'
     assert found['rows']['Palette']['jpeg_consistency']['n'] == 3
     assert 'psnr' in found['differences_to_first']['Regression']
-    assert found['rows']['The JPEG']['jpeg_consistency']['value'] < 100
+    assert found['rows']['The JPEG']['psnr']['value'] > 20
   assert "paper's Palette" in capsys.readouterr().out
 
 
