@@ -100,11 +100,32 @@ def parser() -> argparse.ArgumentParser:
   command.add_argument('file', metavar='OUT.png')
   command.set_defaults(run=inspect_data)
 
+  _add_demo(commands)
   _add_plan(commands)
   arguments.evaluate(commands)
   arguments.reproduce(commands)
   arguments.study(commands)
   return palette
+
+
+def _add_demo(commands):
+  command = commands.add_parser(
+    'demo', help='a page to colorize, inpaint, uncrop and restore photos on'
+  )
+  command.add_argument(
+    '--checkpoint',
+    default='',
+    metavar='WEIGHTS',
+    help="a run's folder, or what `palette export` wrote; by default the "
+    'weights that ship with the package',
+  )
+  command.add_argument(
+    '--host',
+    default='127.0.0.1',
+    help='0.0.0.0: whoever can reach this machine may use it',
+  )
+  command.add_argument('--port', type=int, default=8000)
+  command.set_defaults(run=demo)
 
 
 def _add_plan(commands):
@@ -190,6 +211,13 @@ def inspect_data(args: argparse.Namespace) -> None:
   text = survey.report(args.config, args.records)
   report.write_text(text)
   print(f'{text}\nThis report is {report}.')
+
+
+def demo(args: argparse.Namespace) -> None:
+  """palette demo."""
+  from palette_jax.restoration.demo import command
+
+  command.run(args.checkpoint, args.host, args.port)
 
 
 def plan_run(args: argparse.Namespace) -> None:

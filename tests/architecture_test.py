@@ -139,6 +139,6 @@ def test_requirements_pin_what_setup_asks_for():
     re.findall(r'^([\w.-]+)==', (ROOT / 'requirements.txt').read_text(), re.M)
   )
   normal = lambda names: {n.lower().replace('_', '-') for n in names}  # noqa: E731
-  optional = {'gradio', 'torch'}
+  optional = {'torch'}
   assert len(asked) > 15
   assert normal(asked) - optional <= normal(pinned)

@@ -57,7 +57,18 @@ def read(
     ValueError: if it is no mask, of another shape than the photo, or paints
       nothing or everything.
   """
-  drawn = photos.read(path)
+  return detect(photos.read(path), height, width, invert)
+
+
+def detect(
+  drawn: photos.Photo, height: int, width: int, invert: bool = False
+) -> Hole:
+  """The same, from a mask that was read as a photo.
+
+  Raises:
+    ValueError: as `read` does.
+  """
+  path = drawn.source
   try:
     hole, how = _detected(drawn)
     if invert:

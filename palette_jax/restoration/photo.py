@@ -39,6 +39,10 @@ _FORMATS = (
 _GREY = ('1', 'L', 'LA', 'La')
 
 
+class TooLarge(ValueError):
+  """A photo has more pixels than are accepted."""
+
+
 class Photo(NamedTuple):
   """A picture as its file has it, upright.
 
@@ -80,16 +84,33 @@ def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
     raise FileNotFoundError(f'There is no photo {path}.')
   if path.is_dir():
     raise ValueError(f'{path} is a folder, where a photo was expected.')
-  encoded = path.read_bytes()
+  return decode(path.read_bytes(), str(path), most_pixels)
+
+
+def decode(
+  encoded: bytes, source: str, most_pixels: int = MOST_PIXELS
+) -> Photo:
+  """A photo from the bytes of a file.
+
+  Args:
+    encoded: the file.
+    source: what it is called, a path or a name.
+    most_pixels: that are accepted.
+
+  Raises:
+    ValueError: as `read` does; `TooLarge` if it has too many pixels.
+  """
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # Pillow's, of damaged EXIF and the like
       found = _decode(encoded, most_pixels)
   except Exception as error:  # decoders fail in every way that there is
+    too_large = TooLarge, Image.DecompressionBombError
+    kind = TooLarge if isinstance(error, too_large) else ValueError
     reason = _reason(encoded, error)
-    raise ValueError(f'{path} cannot be read: {reason}.') from error
+    raise kind(f'{source} cannot be read: {reason}.') from error
   digest = hashlib.sha256(encoded).hexdigest()
-  return found._replace(source=str(path), sha256=digest)
+  return found._replace(source=source, sha256=digest)
 
 
 def _reason(encoded, error):
@@ -115,7 +136,7 @@ def _decode(encoded, most_pixels):
   with Image.open(io.BytesIO(encoded), formats=formats) as image:
     pixels = image.width * image.height
     if pixels > most_pixels:
-      raise ValueError(
+      raise TooLarge(
         f'it has {pixels / 1e6:.0f} million pixels ({image.width} x '
         f'{image.height}), of which at most {most_pixels / 1e6:g} million are '
         'accepted; make it smaller first'

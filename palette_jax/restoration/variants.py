@@ -3,7 +3,7 @@
 A task like colorization has many right answers (section 5.5); to see how sure
 the model is of one, look at several.
 
-Next: palette_jax/console.py
+Next: palette_jax/restoration/demo/shelf.py
 """
 
 import math

@@ -1,0 +1,107 @@
+"""A model without a network: what `palette_jax.load` returns, for the demo.
+
+It keeps to the interface and to what is promised of known pixels, and waits
+where it is told to.
+"""
+
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from palette_jax.restoration import hole, luminance, recipe
+from palette_jax.restoration import photo as photos
+
+TASKS = ('colorization', 'inpainting', 'uncropping', 'jpeg')
+
+
+class Made(NamedTuple):
+  photo: photos.Photo
+  recipe: recipe.Recipe
+
+  def save(self, path):
+    return recipe.write(path, self.photo, self.recipe)
+
+
+class Model:
+  """Draws colours from the seed; `gate` holds it after the first pass."""
+
+  size = (32, 32)
+  checkpoint = 64 * 'a'
+
+  def __init__(self, tasks=TASKS, experimental=('jpeg',), seconds=0.0):
+    self.tasks, self.experimental, self.seconds = tasks, experimental, seconds
+    self.gate = threading.Event()
+    self.gate.set()
+    self.calls, self.threads = [], set()
+
+  def colorize(self, photo, **drawing):
+    def make(colours):
+      luma = photos.luma(photo)
+      coloured = np.tanh(np.repeat(2 * luma - 1, 3, -1) + colours / 2)
+      return photos.colour(photo, luminance.merge(luma, coloured))
+
+    return self._several('colorization', photo, make, drawing)
+
+  def inpaint(self, photo, mask, *, invert=False, **drawing):
+    height, width = photo.levels.shape[:2]
+    assert isinstance(mask, Image.Image) and mask.size == (width, height)
+    found = hole.detect(
+      photos.decode(_png(mask), 'mask'), height, width, invert
+    )
+    return self._painted('inpainting', photo, found.mask, drawing)
+
+  def uncrop(self, photo, *, left=0, right=0, top=0, bottom=0, **drawing):
+    wide, mask = photos.widen(photo, left, right, top, bottom)
+    return self._painted('uncropping', wide, mask, drawing)
+
+  def restore_jpeg(self, photo, **drawing):
+    mask = np.ones([*photo.levels.shape[:2], 1], np.float32)
+    return self._painted('jpeg', photo, mask, drawing)
+
+  def _painted(self, task, photo, mask, drawing):
+    def make(colours):
+      plain = 0.5 * photos.rgb(photo) + 0.5 * colours
+      return photos.paint(photo, plain.astype(np.float32), mask)
+
+    return self._several(task, photo, make, drawing)
+
+  def _several(
+    self, task, photo, make, drawing, total=10
+  ):
+    self.calls.append((task, drawing))
+    self.threads.add(threading.current_thread())
+    if drawing['steps'] == 13:
+      photos.widen(photo)  # one of the package's own sentences
+    if drawing['steps'] == 14:
+      raise RuntimeError('secret/path is broken')
+    total = drawing['steps'] or total
+    for done in range(1, total + 1):
+      time.sleep(self.seconds)
+      drawing['progress'](done, total)
+      assert self.gate.wait(60)
+    draw = np.random.default_rng(drawing['seed'])
+    several = []
+    for i in range(drawing['samples']):
+      colours = draw.uniform(-1, 1, 3).astype(np.float32)
+      told = recipe.of(
+        photo,
+        task=task,
+        config={},
+        checkpoint=self.checkpoint,
+        sampler={'name': drawing['sampler'] or 'ddim', 'steps': total},
+        seed=drawing['seed'],
+        options={'sample': i},
+      )
+      several.append(Made(make(colours), told))
+    return several
+
+
+def _png(image):
+  import io
+
+  file = io.BytesIO()
+  image.save(file, 'PNG')
+  return file.getvalue()
