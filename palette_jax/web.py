@@ -7,15 +7,17 @@ so. Whatever goes wrong is one sentence in JSON.
 Next: palette_jax/evaluation/study/server.py
 """
 
+import io
 import ipaddress
 import json
 import pathlib
+import posixpath
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from absl import logging
-from werkzeug import exceptions, routing, serving, wrappers
+from werkzeug import exceptions, routing, serving, utils, wrappers
 
 _KINDS = {
   '.html': 'text/html; charset=utf-8',
@@ -120,6 +122,63 @@ def fields(request: Request, **kinds: Any) -> list[Any]:
     if not exact or not isinstance(sent[name], kind):
       raise exceptions.BadRequest(f'{name} is of another type.')
   return [sent[name] for name in kinds]
+
+
+def body(request: Request, most: int) -> bytes:
+  """The file that was sent, b'' if none was; its type is that of any bytes.
+
+  Args:
+    request: its type is one that no form of another site can send.
+    most: bytes.
+
+  Raises:
+    werkzeug.exceptions.HTTPException: 415 for another type, 413 for too many,
+      411 if it does not say how many.
+  """
+  if 'Transfer-Encoding' in request.headers:
+    raise exceptions.LengthRequired('Send a Content-Length.')
+  if request.content_length and request.mimetype != 'application/octet-stream':
+    raise exceptions.UnsupportedMediaType('Send application/octet-stream.')
+  request.max_content_length = most
+  try:
+    return request.get_data(cache=False)
+  except exceptions.RequestEntityTooLarge:
+    length = request.content_length
+    _drain(request.environ['wsgi.input'], min(length, 8 * most))
+    raise exceptions.RequestEntityTooLarge(
+      f'This file has {length / 2**20:.1f} MB, of which at most '
+      f'{most / 2**20:g} are accepted: make it smaller first.'
+    ) from None
+
+
+def _drain(stream, left):
+  """Lets a browser finish sending: it would not hear an answer before."""
+  while left > 0:
+    part = stream.read(min(left, 2**20))
+    if not part:
+      return
+    left -= len(part)
+
+
+def file_name(request: Request) -> str:
+  """`?name=`, what a file was called, as a name that may be shown and saved."""
+  name = request.args.get('name', '').replace('\\', '/')
+  name = ''.join(c for c in posixpath.basename(name) if c.isprintable())
+  return name[-100:].strip() or 'photo'
+
+
+def attachment(
+  request: Request, file: bytes | pathlib.Path, name: str
+) -> wrappers.Response:
+  """A file that is saved, never shown: it may be anything."""
+  file = io.BytesIO(file) if isinstance(file, bytes) else file.open('rb')
+  return utils.send_file(
+    file,
+    request.environ,
+    mimetype='application/octet-stream',
+    as_attachment=True,
+    download_name=name,
+  )
 
 
 def check_origin(request: Request, names: Iterable[str]) -> None:

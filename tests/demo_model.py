@@ -68,9 +68,7 @@ class Model:
 
     return self._several(task, photo, make, drawing)
 
-  def _several(
-    self, task, photo, make, drawing, total=10
-  ):
+  def _several(self, task, photo, make, drawing, total=10):
     self.calls.append((task, drawing))
     self.threads.add(threading.current_thread())
     if drawing['steps'] == 13:

@@ -25,9 +25,7 @@ def run(checkpoint: str, host: str, port: int) -> None:
   """
   taken = web.take(host, port)
   with taken:
-    application = server.Application(
-      palette_jax.load(checkpoint), names(host)
-    )
+    application = server.Application(palette_jax.load(checkpoint), names(host))
     listening = web.listen(application, taken)
   # As Ctrl-C does: what is in the temporary folder goes.
   signal.signal(signal.SIGTERM, signal.default_int_handler)

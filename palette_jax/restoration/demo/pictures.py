@@ -1,6 +1,6 @@
 """What the page shows: pixels in sRGB and nothing else of anybody's file.
 
-Next: palette_jax/restoration/demo/server.py
+Next: palette_jax/restoration/demo/orders.py
 """
 
 import csv
@@ -79,6 +79,11 @@ def _reduced(image_u8: UInt8[np.ndarray, 'h w 3']):
   size = max(1, round(width * scale)), max(1, round(height * scale))
   small = Image.fromarray(image_u8).resize(size, Image.Resampling.BOX)
   return np.asarray(small)
+
+
+def stem(photo: photos.Photo) -> str:
+  """Its file's name, without folder and ending."""
+  return pathlib.PurePosixPath(photo.source).stem or 'photo'
 
 
 def mask_png(mask: Float[np.ndarray, 'h w 1']) -> bytes:

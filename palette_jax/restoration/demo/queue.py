@@ -18,7 +18,7 @@ from absl import logging
 from palette_jax import console
 
 MOST_WAITING = 16
-PATIENCE = 120  # seconds without a question after which somebody has gone
+PATIENCE = 120.0  # seconds without a question after which somebody has gone
 Progress = Callable[[int, int], None]
 
 
@@ -143,8 +143,7 @@ class Queue:
     with self._changed:
       job.stop = True
       if job in self._waiting:
-        self._waiting.remove(job)
-        job.state = 'stopped'
+        self._drop(job, '')
 
   def close(self) -> None:
     """Ends all jobs and the thread, which finishes the pass under way."""
@@ -178,8 +177,11 @@ class Queue:
     """Drops those who have gone; somebody stays, so that the queue moves on."""
     for job in list(self._waiting):
       if len(self._waiting) > 1 and self._has_gone(job):
-        self._waiting.remove(job)
-        job.state, job.error = 'stopped', 'This page was away for too long.'
+        self._drop(job, 'This page was away for too long.')
+
+  def _drop(self, job, error):
+    self._waiting.remove(job)
+    job.state, job.error, job.make = 'stopped', error, None
 
   def _has_gone(self, job):
     return self._clock() - job.asked > self._patience

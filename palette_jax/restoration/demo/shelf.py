@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+SECONDS = 2 * 3600.0  # after which what nobody uses is forgotten
 Thing = TypeVar('Thing')
 
 
