@@ -65,7 +65,7 @@ def test_a_widened_network_says_the_same_noise_at_the_same_noise_level():
   theirs[last], theirs['out.2.bias'] = (6, 32, 3, 3), (6,)
   tensors = {name: cases.weight(name, shape) for name, shape in theirs.items()}
   widened = importer._widen('file', tensors)
-  params = importer._fit('file', widened, names.tensors(model))
+  params = names.fit('file', widened, names.tensors(model))
 
   steps = np.array(cases.TIME_STEPS)
   gammas = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))[steps]

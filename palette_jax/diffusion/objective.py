@@ -140,17 +140,9 @@ class Diffusion:
     key: Array,
   ) -> Float[Array, 'b h w 3']:
     """Draws an image for each condition: Algorithm 2, or another sampler."""
-    clean_fn, table = self.clean_fn(denoise_fn), self.coefficients()
+    clean_fn = sampler.clean_fn_of(denoise_fn, self.prediction)
+    table = self.coefficients()
     return sampler.refine(clean_fn, params, cond, mask, key, table)
-
-  def clean_fn(self, denoise_fn: arrays.DenoiseFn) -> sampler.CleanFn:
-    """The clean image that follows from what the network says."""
-
-    def clean_fn(params, y_t, cond, gamma):
-      said = denoise_fn(params, y_t, cond, gamma)
-      return process.estimate_clean(self.prediction, y_t, said, gamma)
-
-    return clean_fn
 
   def coefficients(self) -> sampler.Coefficients:
     """The sampler, as a table."""
@@ -203,6 +195,7 @@ class Regression:
 
   norm: str = 'l2'
 
+  prediction = 'y_0'
   blind_name = 'the mean colour'
 
   def draw(
@@ -239,10 +232,6 @@ class Regression:
     del key
     image = _one_pass(denoise_fn, params, cond, mask)
     return process.keep_known(jnp.clip(image, -1.0, 1.0), cond, mask)
-
-  def clean_fn(self, denoise_fn: arrays.DenoiseFn) -> sampler.CleanFn:
-    """What the network says is the clean image."""
-    return denoise_fn
 
   def coefficients(self) -> sampler.Coefficients:
     """`restore` as a table: one step that takes the estimate as it is."""

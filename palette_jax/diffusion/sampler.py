@@ -148,6 +148,21 @@ def begin(
   return Stage(process.keep_known(z, known, mask), before)
 
 
+def clean_fn_of(denoise_fn: arrays.DenoiseFn, prediction: str) -> CleanFn:
+  """The clean image that follows from what the network says.
+
+  Args:
+    denoise_fn: the network.
+    prediction: what it says, one of process.PREDICTIONS.
+  """
+
+  def clean_fn(params, y_t, cond, gamma):
+    said = denoise_fn(params, y_t, cond, gamma)
+    return process.estimate_clean(prediction, y_t, said, gamma)
+
+  return clean_fn
+
+
 def estimate(
   clean_fn: CleanFn,
   params: arrays.Params,
