@@ -9,10 +9,10 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from palette_jax.restoration import hole, luminance, recipe
 from palette_jax.restoration import photo as photos
+from palette_jax.restoration import picture as pictures
 
 TASKS = ('colorization', 'inpainting', 'uncropping', 'jpeg')
 
@@ -46,11 +46,9 @@ class Model:
     return self._several('colorization', photo, make, drawing)
 
   def inpaint(self, photo, mask, *, invert=False, **drawing):
-    height, width = photo.levels.shape[:2]
-    assert isinstance(mask, Image.Image) and mask.size == (width, height)
-    found = hole.detect(
-      photos.decode(_png(mask), 'mask'), height, width, invert
-    )
+    drawn = pictures.read(mask)
+    assert drawn.levels.shape[:2] == photo.levels.shape[:2]
+    found = hole.of(drawn, 'mask', *photo.levels.shape[:2], invert)
     return self._painted('inpainting', photo, found.mask, drawing)
 
   def uncrop(self, photo, *, left=0, right=0, top=0, bottom=0, **drawing):
@@ -95,11 +93,3 @@ class Model:
       )
       several.append(Made(make(colours), told))
     return several
-
-
-def _png(image):
-  import io
-
-  file = io.BytesIO()
-  image.save(file, 'PNG')
-  return file.getvalue()

@@ -14,7 +14,7 @@ paint stays as it was, bit for bit.
   CMYK               becomes sRGB, since a PNG cannot hold it
   palette            becomes RGB: new colours have no place in it
 
-Next: palette_jax/restoration/output.py
+Next: palette_jax/restoration/picture.py
 """
 
 import hashlib
@@ -84,22 +84,12 @@ def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
     raise FileNotFoundError(f'There is no photo {path}.')
   if path.is_dir():
     raise ValueError(f'{path} is a folder, where a photo was expected.')
-  return decode(path.read_bytes(), str(path), most_pixels)
+  found = decode(path.read_bytes(), str(path), most_pixels)
+  return found._replace(source=str(path))
 
 
-def decode(
-  encoded: bytes, source: str, most_pixels: int = MOST_PIXELS
-) -> Photo:
-  """A photo from the bytes of a file.
-
-  Args:
-    encoded: the file.
-    source: what it is called, a path or a name.
-    most_pixels: that are accepted.
-
-  Raises:
-    ValueError: as `read` does; `TooLarge` if it has too many pixels.
-  """
+def decode(encoded: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Photo:
+  """As `read`, of a file's bytes; `name` is what messages call it."""
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # Pillow's, of damaged EXIF and the like
@@ -108,9 +98,8 @@ def decode(
     too_large = TooLarge, Image.DecompressionBombError
     kind = TooLarge if isinstance(error, too_large) else ValueError
     reason = _reason(encoded, error)
-    raise kind(f'{source} cannot be read: {reason}.') from error
-  digest = hashlib.sha256(encoded).hexdigest()
-  return found._replace(source=source, sha256=digest)
+    raise kind(f'{name} cannot be read: {reason}.') from error
+  return found._replace(sha256=hashlib.sha256(encoded).hexdigest())
 
 
 def _reason(encoded, error):

@@ -7,13 +7,10 @@ Next: palette_jax/restoration/demo/server.py
 """
 
 import functools
-import io
 import pathlib
 import shutil
 import tempfile
 from typing import Any, NamedTuple
-
-from PIL import Image
 
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration.demo import pictures, shelf
@@ -97,7 +94,7 @@ class Orders:
     _check(drawing)
     options = drawing._asdict()
     if task == 'inpainting':
-      options['mask'] = Image.open(io.BytesIO(mask))
+      options['mask'] = photos.decode(mask, 'The mask')
     elif task == 'uncropping':
       self._check_sides(sides, photo)
       options.update(sides)

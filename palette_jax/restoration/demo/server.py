@@ -145,7 +145,7 @@ class Application(web.Application):
 
   def _keep(self, encoded, name):
     with self._decoding:
-      photo = photos.decode(encoded, name, MOST_PIXELS)
+      photo = photos.decode(encoded, name, MOST_PIXELS)._replace(source=name)
       kept = _Kept(photo, encoded, pictures.view(photo))
     height, width = photo.levels.shape[:2]
     size = photo.levels.nbytes + len(encoded) + len(kept.view)
@@ -183,8 +183,9 @@ class Application(web.Application):
     encoded = web.body(request, MOST_BYTES)
     if encoded:
       with self._decoding:
-        drawn = photos.decode(encoded, web.file_name(request), MOST_PIXELS)
-        found = hole.detect(drawn, *photo.levels.shape[:2], invert)
+        name = web.file_name(request)
+        drawn = photos.decode(encoded, name, MOST_PIXELS)
+        found = hole.of(drawn, name, *photo.levels.shape[:2], invert)
     else:
       found = hole.erased(photo, invert)
     mask = pictures.mask_png(found.mask), f'{pictures.stem(photo)}-mask.png'
