@@ -1,15 +1,21 @@
-"""A model without a network: what `palette_jax.load` returns, for the demo.
+"""Models for the demo: one without a network, and weights that are random.
 
-It keeps to the interface and to what is promised of known pixels, and waits
-where it is told to.
+The first is what `palette_jax.load` returns, keeps to what is promised of known
+pixels, and waits where it is told to.
 """
 
+import json
 import threading
 import time
 from typing import NamedTuple
 
+import conftest
 import numpy as np
+from safetensors import numpy as safetensors
 
+from configs import multitask
+from palette_jax.interop import names
+from palette_jax.models import unet
 from palette_jax.restoration import hole, luminance, recipe
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration import picture as pictures
@@ -93,3 +99,22 @@ class Model:
       )
       several.append(Made(make(colours), told))
     return several
+
+
+def write_weights(path, seed=0):
+  """A file as `palette export` writes it; the network has seen nothing."""
+  config = conftest.micro(multitask.get_config('uncrop'), 'photos')
+  config.data.size = (32, 32)
+  network = unet.from_config(config.model.to_dict())
+  draw = np.random.default_rng(seed)
+  tensors = {
+    tensor.theirs: np.array(
+      tensor.to_theirs(0.1 * draw.normal(size=tensor.shape).astype(np.float32)),
+      order='C',
+    )
+    for tensor in names.tensors(network)
+  }
+  settings = config.to_dict()
+  kept = {part: settings[part] for part in ('model', 'objective', 'task')}
+  kept['data'] = {'size': (32, 32)}
+  safetensors.save_file(tensors, path, {'config': json.dumps(kept)})
