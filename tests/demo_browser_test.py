@@ -403,6 +403,7 @@ def test_a_phone(visit, pretended):
   page.tap('#examples li:nth-child(2) button')
   await_photo(page, 'chelsea.jpg')
   page.tap('#tab-inpainting')
+  page.wait_for_selector('#mask')
   session = page.context.new_cdp_session(page)
 
   def touch(points):
@@ -424,6 +425,7 @@ def test_a_phone(visit, pretended):
   assert mask[150, 135, 0] == 255 and mask[150, 300, 0] == 0
 
   page.tap('#tab-uncropping')
+  page.wait_for_selector('.handle.left')
   page.evaluate('() => scrollTo(0, 0)')
   before = int(page.input_value('#left'))
   (a, b) = on(page, '.handle.left', (0.5, 0.5), (0.1, 0.5))

@@ -1,4 +1,4 @@
-/* What there is to choose from: tasks and examples. */
+/* What there is to choose from: tasks, examples, files from elsewhere. */
 
 import { TASKS } from './tasks.js';
 
@@ -56,4 +56,22 @@ export function buildExamples(examples, take) {
     byId('examples').querySelector('ul').append(item);
   }
   byId('examples').hidden = false;
+}
+
+/* A file that is dropped or pasted anywhere; take(file) is called. */
+export function listenForFiles(take) {
+  const over = (is) => byId('easel').classList.toggle('over', is);
+  addEventListener('dragover', (event) => {
+    event.preventDefault(); // or the browser would open the file itself
+    over(true);
+  });
+  addEventListener('dragleave', (event) => event.relatedTarget || over(false));
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    over(false);
+    take(event.dataTransfer.files[0]);
+  });
+  addEventListener('paste', (event) => {
+    if (event.clipboardData.files.length) take(event.clipboardData.files[0]);
+  });
 }

@@ -5,7 +5,12 @@
      loading  a file is on its way      sampling a job waits or runs         */
 
 import { Brush } from './brush.js';
-import { buildExamples, buildTabs, markTab } from './choices.js';
+import {
+  buildExamples,
+  buildTabs,
+  listenForFiles,
+  markTab,
+} from './choices.js';
 import { showResults } from './compare.js';
 import { follow, showAsking, showStopping } from './progress.js';
 import { abandon, get, post, Refused, send } from './server.js';
@@ -115,6 +120,7 @@ function choose(name) {
   markTab(name);
   say('');
   update();
+  arrange();
   if (photo) attempt(async () => (await worsen(), await show()));
 }
 
@@ -302,11 +308,11 @@ function listen() {
   addEventListener('resize', () => arrange());
   addEventListener('pagehide', () => job && abandon(job));
   addEventListener('keydown', shortcut);
-  dropAndPaste();
+  listenForFiles(takeFile);
 }
 
 function shortcut(event) {
-  const typing = event.target.matches('input, select');
+  const typing = event.target.matches('[type=number], select');
   if (task !== 'inpainting' || typing || !photo) return;
   if (document.body.dataset.state !== 'ready') return;
   const undoing = (event.ctrlKey || event.metaKey) && event.key === 'z';
@@ -320,23 +326,6 @@ function shortcut(event) {
     byId('brush-size').dispatchEvent(new Event('input'));
     if (!byId('brush').hidden) brush.show();
   }
-}
-
-function dropAndPaste() {
-  const over = (is) => byId('easel').classList.toggle('over', is);
-  addEventListener('dragover', (event) => {
-    event.preventDefault(); // or the browser would open the file itself
-    over(true);
-  });
-  addEventListener('dragleave', (event) => event.relatedTarget || over(false));
-  addEventListener('drop', (event) => {
-    event.preventDefault();
-    over(false);
-    takeFile(event.dataTransfer.files[0]);
-  });
-  addEventListener('paste', (event) => {
-    if (event.clipboardData.files.length) takeFile(event.clipboardData.files[0]);
-  });
 }
 
 /* The page, from what the server can do. */
