@@ -16,6 +16,7 @@ import jax
 import ml_collections
 import numpy as np
 from etils import epath
+from jaxtyping import Array, Float
 
 from palette_jax import arrays
 from palette_jax.diffusion import choice as choices
@@ -95,6 +96,18 @@ class Weights(NamedTuple):
     """Those of the tasks that they are not good at yet."""
     named = self.config.get('experimental', ())
     return tuple(task for task in self.tasks if task in named)
+
+  def denoise_fn(
+    self,
+    params: arrays.Params,
+    y_t: Float[Array, 'b h w 3'],
+    cond: Float[Array, 'b h w 3'],
+    gamma: Float[Array, ' b'],
+  ) -> Float[Array, 'b h w 3']:
+    """The network; in float32 on a CPU, which has no faster arithmetic."""
+    is_cpu = jax.default_backend() == 'cpu'
+    network = self.network.clone(dtype='float32') if is_cpu else self.network
+    return network.apply({'params': params}, y_t, cond, gamma)
 
   def objective(
     self, sampler: dict[str, Any] | None = None
