@@ -197,10 +197,7 @@ def read(source: epath.PathLike = '') -> Weights:
       'in by `palette import`.'
     )
   found = Weights(network, params, config, sha256(params))
-  try:
-    found.objective()
-  except (KeyError, TypeError) as error:
-    raise ValueError(f'{path} has an unknown setting: {error}.') from error
+  _check(str(path), found)
   return found
 
 
@@ -227,6 +224,28 @@ def _fitted(path, tensors, config):
     raise ValueError(f'{path} has an unknown setting: {error}.') from error
   unet.check(network, *[unet.size_multiple(network)] * 2)
   return network, names.fit(path, tensors, names.tensors(network))
+
+
+def _check(path, found):
+  """Asks settings for all that they will be asked for: JSON holds anything."""
+  config = found.config
+  try:
+    found.objective()
+    for field, values, kind in (
+      ('data.size', found.size, int),
+      ('task.name', [config.get('task', {}).get('name', '')], str),
+      ('task.tasks', config.get('task', {}).get('tasks', []), str),
+      ('experimental', config.get('experimental', []), str),
+    ):
+      if not all(isinstance(value, kind) for value in values):
+        raise TypeError(f'{field} is {values!r}')
+    height, width = found.size
+    if min(height, width) < 1:
+      raise TypeError(f'data.size is {found.size}')
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{path} has an unknown setting: {error}.') from error
+  except ValueError as error:
+    raise ValueError(f'{path} has an unknown setting: {error}') from error
 
 
 def sha256(params: arrays.Params) -> str:
