@@ -30,6 +30,7 @@ READERS = {
   '.safetensors': exporter.read,
   '.pt': exporter.read,
   '.pth': exporter.read,
+  '.palette': exporter.read,
 }
 TASKS = ('colorization', 'inpainting', 'uncropping', 'jpeg')
 # What other projects' weights do not say: the paper's. As configs/common.py.
