@@ -3,6 +3,7 @@
 Next: palette_jax/console.py
 """
 
+import contextlib
 import signal
 import socket
 
@@ -37,10 +38,11 @@ def run(checkpoint: str, host: str, port: int) -> None:
     )
     listening.serve_forever()
   except KeyboardInterrupt:
-    print('Stopping after this step.', flush=True)
+    print('Stopping after this step; Ctrl-C again: at once.', flush=True)
   finally:
     listening.server_close()
-    application.close()
+    with contextlib.suppress(KeyboardInterrupt):
+      application.close()
 
 
 def names(host: str) -> list[str]:

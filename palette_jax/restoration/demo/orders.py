@@ -137,9 +137,11 @@ class Orders:
 
   def close(self) -> None:
     """Ends what is under way after this pass, and deletes all files."""
-    self._queue.close()
-    self._orders.clear()
-    shutil.rmtree(self._folder, ignore_errors=True)
+    try:
+      self._queue.close()
+    finally:  # also if somebody does not want to wait for it
+      self._orders.clear()
+      shutil.rmtree(self._folder, ignore_errors=True)
 
   def _finished(self, name, number):
     order = self._orders.get(name)
