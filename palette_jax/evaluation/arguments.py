@@ -7,11 +7,12 @@ import argparse
 
 from absl import logging
 
+from palette_jax import console
 from palette_jax.evaluation import cases
 from palette_jax.evaluation.study import plan
 
 
-def evaluate(commands: argparse._SubParsersAction) -> None:
+def evaluate(commands: console.Commands) -> None:
   """The command line of `palette evaluate`."""
   command = commands.add_parser(
     'evaluate',
@@ -77,7 +78,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
   command.run(args)
 
 
-def reproduce(commands: argparse._SubParsersAction) -> None:
+def reproduce(commands: console.Commands) -> None:
   """The command line of `palette reproduce`."""
   command = commands.add_parser(
     'reproduce', help="a table of the paper, ours beside the paper's"
@@ -121,7 +122,7 @@ def run_reproduce(args: argparse.Namespace) -> None:
   print(f'Table {args.table} is in {folder}.')
 
 
-def study(commands: argparse._SubParsersAction) -> None:
+def study(commands: console.Commands) -> None:
   """The command line of `palette study`."""
   command = commands.add_parser(
     'study',
