@@ -157,9 +157,7 @@ def _command(
     help='by default the one that needs the fewest steps',
   )
   _checkpoint(command)
-  command.set_defaults(
-    run=run, command=name, verb=verb or name, task=task
-  )
+  command.set_defaults(run=run, command=name, verb=verb or name, task=task)
   return command
 
 

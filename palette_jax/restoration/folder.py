@@ -11,6 +11,8 @@ Next: palette_jax/restoration/progress.py
 """
 
 import collections
+import os
+import pathlib
 import posixpath
 import uuid
 from collections.abc import Iterator
@@ -87,6 +89,11 @@ def jobs(source: str, target: str, mask: str | None = None) -> list[Job]:
   return [Job(photos, out, photos.name, masks)]
 
 
+def _real(path):
+  """What links lead to, which epath does not say."""
+  return pathlib.Path(os.path.realpath(path))
+
+
 def _exists(path):
   try:
     return path.exists()
@@ -96,10 +103,12 @@ def _exists(path):
 
 def _of_folder(photos, out, masks):
   _check_target(photos, out)
-  apart = [out.resolve()]
+  apart = [_real(out)]
   by_name = {}
   if masks is not None and masks.is_dir():
-    apart.append(masks.resolve())
+    if _real(masks) == _real(photos):
+      raise ValueError(f'{masks} are the photos: masks lie in another folder.')
+    apart.append(_real(masks))
     by_name = _by_name(masks)
   files = list(_images(photos, apart))
   if not files:
@@ -134,7 +143,7 @@ def _check_target(photos, out):
       f'{out} is the name of a photo, and {photos} is a folder: name a folder '
       'to write to.'
     )
-  inner, outer = photos.resolve(), out.resolve()
+  inner, outer = _real(photos), _real(out)
   if inner == outer or outer in inner.parents:
     where = 'that is read' if inner == outer else f'that {photos} lies in'
     raise ValueError(
@@ -145,7 +154,7 @@ def _check_target(photos, out):
 
 def _images(folder, apart, above=(), below='') -> Iterator[str]:
   """Paths of photos, relative to the first folder, sorted."""
-  here = folder.resolve()
+  here = _real(folder)
   if here in above or here in apart:
     return  # a link that leads back, or not a folder of photos
   try:
@@ -156,9 +165,7 @@ def _images(folder, apart, above=(), below='') -> Iterator[str]:
     if entry.name.startswith('.'):
       continue
     if entry.is_dir():
-      yield from _images(
-        entry, apart, (*above, here), f'{below}{entry.name}/'
-      )
+      yield from _images(entry, apart, (*above, here), f'{below}{entry.name}/')
     elif entry.suffix.lower() in SUFFIXES:
       yield below + entry.name
 

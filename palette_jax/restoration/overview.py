@@ -96,7 +96,7 @@ def write(
     f'{captions[two[0]]} and {captions[two[1]]}.'
   )
   write_picture(names.spread, heat, f'{said} Brightest: {most:.0f} levels.')
-  _write(
+  write_picture(
     names.pair,
     variants.sheet(
       [pictures[i] for i in two], [captions[i] for i in two], _PAIR_CELL

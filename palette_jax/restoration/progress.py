@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tqdm
 
+_NAME = 30  # characters of a photo's name before the bar
 EVERY = 30.0  # seconds between two lines where there is no terminal
 
 
@@ -31,6 +32,7 @@ class Progress:
       total=photos,
       desc=title,
       disable=None,  # where there is no terminal
+      leave=False,
       bar_format='{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}',
     )
     self._said = time.monotonic()
@@ -43,7 +45,8 @@ class Progress:
 
   def of(self, name: str) -> Callable[[int, int], None]:
     """What is called after each pass: passes done, and all of them."""
-    self._bar.set_description_str(f'{self._title} {name}')
+    short = name if len(name) <= _NAME else f'...{name[3 - _NAME :]}'
+    self._bar.set_description_str(f'{self._title} {short}')
 
     def passed(done: int, total: int) -> None:
       self._to(self.done + done / total)
