@@ -58,15 +58,21 @@ def read(
     ValueError: if it is no mask, of another shape than the photo, or paints
       nothing or everything.
   """
-  drawn = photos.read(path)
+  return of(photos.read(path), str(path), height, width, invert)
+
+
+def of(
+  drawn: photos.Photo, name: str, height: int, width: int, invert: bool = False
+) -> Hole:
+  """As `read`, of a mask that has been read; `name` is said in messages."""
   try:
     hole, how = _detected(drawn)
     if invert:
       hole, how = ~hole, f'{how}, inverted'
     how += _check_shape(hole.shape[:2], height, width)
-    return _hole(_resized(hole, height, width), f'{path}: {how}', invert)
+    return _hole(_resized(hole, height, width), f'{name}: {how}', invert)
   except ValueError as error:
-    raise ValueError(f'The mask {path} {error}') from None
+    raise ValueError(f'The mask {name} {error}') from None
 
 
 def erased(photo: photos.Photo, invert: bool = False) -> Hole:

@@ -14,7 +14,7 @@ paint stays as it was, bit for bit.
   CMYK               becomes sRGB, since a PNG cannot hold it
   palette            becomes RGB: new colours have no place in it
 
-Next: palette_jax/restoration/output.py
+Next: palette_jax/restoration/picture.py
 """
 
 import hashlib
@@ -80,16 +80,20 @@ def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
     raise FileNotFoundError(f'There is no photo {path}.')
   if path.is_dir():
     raise ValueError(f'{path} is a folder, where a photo was expected.')
-  encoded = path.read_bytes()
+  found = decode(path.read_bytes(), str(path), most_pixels)
+  return found._replace(source=str(path))
+
+
+def decode(encoded: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Photo:
+  """As `read`, of a file's bytes; `name` is what messages call it."""
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # Pillow's, of damaged EXIF and the like
       found = _decode(encoded, most_pixels)
   except Exception as error:  # decoders fail in every way that there is
     reason = _reason(encoded, error)
-    raise ValueError(f'{path} cannot be read: {reason}.') from error
-  digest = hashlib.sha256(encoded).hexdigest()
-  return found._replace(source=str(path), sha256=digest)
+    raise ValueError(f'{name} cannot be read: {reason}.') from error
+  return found._replace(sha256=hashlib.sha256(encoded).hexdigest())
 
 
 def _reason(encoded, error):
