@@ -72,8 +72,10 @@ def _request(args):
   if args.verb == 'inpaint':
     options = {'invert': args.invert}
   elif args.verb == 'uncrop':
-    sides = arguments.SIDES if args.side == 'all' else [args.side]
-    options = dict.fromkeys(sides, args.pixels)
+    options = {
+      side: args.pixels if args.side in (side, 'all') else 0
+      for side in arguments.SIDES
+    }
   elif args.verb == 'panorama':
     options = {'left': args.left, 'right': args.right, 'loop': args.loop}
     if not args.left and not args.right:
@@ -145,7 +147,7 @@ def _single(title, jobs, work):
 
 def _folder(title, jobs, work):
   """Goes on where a photo fails, and says at the end which did."""
-  made, there, failed = 0, 0, {}
+  made, there, failed = 0, 0, []
   with progresses.Progress(title, len(jobs)) as progress:
     for job in jobs:
       try:
@@ -168,8 +170,8 @@ def _folder(title, jobs, work):
             f'{_reason(error)} {made + there} of {len(jobs)} photos are made; '
             'when there is room, the same command goes on with the others.'
           ) from error
-        failed[job.name] = _reason(error)
-        progress.say(f'{job.name} is not made: {failed[job.name]}')
+        failed.append(job.name)
+        progress.say(f'{job.name} is not made: {_reason(error)}')
         progress.finish()
   _summarize(made, there, failed)
   return 1 if failed else 0
@@ -178,7 +180,8 @@ def _folder(title, jobs, work):
 def _reason(error):
   """One line; of what nobody has foreseen, all that there is."""
   if isinstance(error, OSError) and error.strerror:
-    return f'{error.filename}: {error.strerror}.'
+    where = f'{error.filename}: ' if error.filename else ''
+    return f'{where}{error.strerror}.'
   if not isinstance(error, ValueError | FileNotFoundError):
     traceback.print_exception(error)
   return (str(error) or type(error).__name__).splitlines()[0]
@@ -191,10 +194,12 @@ def _summarize(made, there, failed):
   if failed:
     parts.append(f'{len(failed)} not made')
   print(f'Photos: {", ".join(parts)}.')
-  for name in list(failed)[:_LISTED]:
-    print(f'  {name}: {failed[name]}', file=sys.stderr)
+  if failed:
+    print('Not made, as is said above:', file=sys.stderr)
+    for name in failed[:_LISTED]:
+      print(f'  {name}', file=sys.stderr)
   if len(failed) > _LISTED:
-    print(f'  and {len(failed) - _LISTED} more, see above', file=sys.stderr)
+    print(f'  and {len(failed) - _LISTED} more', file=sys.stderr)
 
 
 def _look(request, job):
@@ -262,7 +267,8 @@ def _make(model, request, job, progress):
     said += [note for note in lost if note not in said]
   if names.sheet is not None:
     said.append(_write_overview(names, made))
-  written = ', '.join(map(str, names.all))
+  first, *others = names.all
+  written = ', '.join([str(first), *(path.name for path in others)])
   progress.say('\n  '.join([f'{job.name} -> {written}', *said]))
   return True
 
@@ -278,5 +284,5 @@ def _is_there(names, wanted: Sequence[recipe.Recipe]) -> bool:
 
 def _write_overview(names, made):
   pictures = [images.to_u8(photos.rgb(one.photo)) for one in made]
-  captions = [f'{i + 1} (seed {one.recipe.seed})' for i, one in enumerate(made)]
+  captions = [f'sample {i + 1}' for i in range(len(made))]
   return overview.write(names, pictures, captions)
