@@ -96,7 +96,7 @@ def load(args: argparse.Namespace) -> 'palette_jax.Model':
     FileNotFoundError: if there are none.
     ValueError: if they are damaged, or have not learnt it.
   """
-  model = palette_jax.load(args.checkpoint)
+  model = _loaded(args.checkpoint)
   if args.task not in model.tasks:
     raise ValueError(
       f'palette {args.command} needs weights that have learnt {args.task}; '
@@ -113,6 +113,13 @@ def load(args: argparse.Namespace) -> 'palette_jax.Model':
   return model
 
 
+def _loaded(checkpoint):
+  from palette_jax import hosts  # imports JAX: not before it is needed
+
+  hosts.cache_compilations()  # the second start takes a fraction of the first
+  return palette_jax.load(checkpoint)
+
+
 def replay(args: argparse.Namespace) -> int:
   """palette replay.
 
@@ -122,7 +129,7 @@ def replay(args: argparse.Namespace) -> int:
   """
   try:
     recipe.read(args.file)  # before the weights
-    model = palette_jax.load(args.checkpoint)
+    model = _loaded(args.checkpoint)
     replayed = model.replay(args.file, args.input, args.mask)
   except (ValueError, FileNotFoundError) as error:
     print(f'\n{error}', file=sys.stderr)
