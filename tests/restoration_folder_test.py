@@ -1,4 +1,4 @@
-"""Which photos there are, and where each goes: nothing is lost, or met twice."""
+"""Which photos there are, and where each goes: none is lost, or met twice."""
 
 import posixpath
 
@@ -132,14 +132,24 @@ REFUSED = {  # in, out, mask, what is said
   'ending': ('x.jpg', 'y.doc', None, r'\.doc is not written'),
   'itself': ('x.jpg', 'x.jpg', None, 'the photo itself'),
   'itself, as a folder': ('x.png', '.', None, 'the photo itself'),
-  'a file for a folder': ('in', 'x.jpg', None, 'x.jpg is a file, and in a fold'),
+  'a file for a folder': (
+    'in',
+    'x.jpg',
+    None,
+    'x.jpg is a file, and',
+  ),
   'a name for a folder': ('in', 'y.png', None, 'y.png is the name of a photo'),
   'the same folder': ('in', 'in/.', None, 'the folder that is read'),
   'the folder above': ('in', '.', None, 'the folder that in lies in'),
   'no photos': ('empty', 'out', None, 'no photo in empty'),
   'no mask': ('x.jpg', 'y.png', 'no.png', 'no mask no.png'),
   'masks for one': ('x.jpg', 'y.png', 'in', 'in is a folder'),
-  'no mask of it': ('in', 'out', 'masks', '2 of 2 photos have no mask in masks'),
+  'no mask of it': (
+    'in',
+    'out',
+    'masks',
+    '2 of 2 photos have no mask',
+  ),
   'photos as masks': ('in', 'out', 'in', 'masks lie in another folder'),
   'two masks': ('in', 'out', 'two', 'which one is the mask'),
   'a folder that is a file': ('x.jpg', 'x.png/y.png', None, 'can be written'),

@@ -38,11 +38,12 @@ def evaluate(commands: console.Commands) -> None:
   command.add_argument(
     '--labels', metavar='FILE', help='a name and a class number a line'
   )
+  known = [case for of in cases.OF_TASK.values() for case in of]
   command.add_argument(
     '--case',
     default='',
     help="what was done, for the paper's rows and for faithfulness: "
-    f'{", ".join(case for of in cases.OF_TASK.values() for case in of)}, ...',
+    f'{", ".join(known).replace("%", "%%")}, ...',
   )
   command.add_argument(
     '--reference',

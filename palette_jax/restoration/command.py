@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
   if getattr(args, 'preview', False):
     work = functools.partial(_preview, request)
   else:
-    model = load(args)
+    model = _model(args)
     work = functools.partial(_make, model, request)
   each = _folder if is_folder else _single
   return each(args.command, jobs, work)
@@ -89,13 +89,8 @@ def _request(args):
   )
 
 
-def load(args: argparse.Namespace) -> 'palette_jax.Model':
-  """The weights that the command line names, if they can do what it says.
-
-  Raises:
-    FileNotFoundError: if there are none.
-    ValueError: if they are damaged, or have not learnt it.
-  """
+def _model(args):
+  """The weights that the command line names, if they can do what it says."""
   model = _loaded(args.checkpoint)
   if args.task not in model.tasks:
     raise ValueError(
