@@ -106,9 +106,25 @@ def _add_export(commands):
     'export', help="a checkpoint's averaged weights -> one file"
   )
   command.add_argument(
-    '--format', choices=['safetensors', 'torch'], default='safetensors'
+    '--format',
+    choices=['safetensors', 'torch', 'sampler'],
+    default='safetensors',
+    help='sampler: a .palette file that draws without this package, on a CPU, '
+    'GPU or TPU, images of any size',
   )
-  command.add_argument('workdir', metavar='WORKDIR')
+  command.add_argument(
+    '--sampler',
+    default='',
+    help="of --format=sampler: ancestral (the paper's), ddim, dpm_solver, ...",
+  )
+  command.add_argument(
+    '--steps', type=int, default=0, help='of that sampler, such as 20'
+  )
+  command.add_argument(
+    'workdir',
+    metavar='WORKDIR',
+    help='of a run or an import; for --format=sampler also an exported file',
+  )
   command.add_argument('file', metavar='OUT')
   command.set_defaults(run=export_weights)
 
@@ -187,8 +203,31 @@ def export_weights(args: argparse.Namespace) -> None:
   from palette_jax.interop import exporter
   from palette_jax.models import unet
 
+  if args.format == 'sampler':
+    return _export_sampler(args)
+  if args.sampler or args.steps:
+    raise ValueError(
+      f'--sampler and --steps are of --format=sampler: {args.format} holds '
+      'weights alone.'
+    )
   model = exporter.write(args.workdir, args.file, args.format)
   print(f'{args.file}: {unet.summary(model)}')
+
+
+def _export_sampler(args):
+  from palette_jax.interop import sampler_export
+
+  logging.set_verbosity(logging.INFO)  # the paper's network takes a while
+  recipe = sampler_export.write(
+    args.workdir, args.file, args.sampler, args.steps
+  )
+  size = epath.Path(args.file).stat().length
+  print(
+    f'{args.file}: {size / 1e6:,.1f} MB, {recipe["sampler"]}, for '
+    f'{", ".join(recipe["platforms"])} and any size that is a multiple of '
+    f'{recipe["multiple"]}. Inside, loader.py runs it and recipe.json says '
+    'what it is.'
+  )
 
 
 def inspect_data(args: argparse.Namespace) -> None:

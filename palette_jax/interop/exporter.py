@@ -22,12 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors
 
 from palette_jax import arrays
-from palette_jax.interop import names, torch_file
+from palette_jax.interop import names, sampler_file, torch_file
 from palette_jax.models import unet
 from palette_jax.training import checkpoint
 
 # Of a config: what else whoever uses the weights must know. Imports lack it.
-LEARNT = ('task', 'data')
+LEARNT = ('task', 'data', 'experimental')
 
 
 def write(workdir: str, path: str, form: str) -> unet.UNet:
@@ -101,7 +101,7 @@ def newest(
 
 
 def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-  """What `write` wrote, in either form: tensors by name, and the settings.
+  """What `write` or `sampler_export.write` wrote: tensors and settings.
 
   Raises:
     ValueError: if it is another file, or damaged.
@@ -109,6 +109,8 @@ def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
   """
   if not pathlib.Path(path).exists():
     raise FileNotFoundError(f'There is no file {path}.')
+  if pathlib.Path(path).suffix == sampler_file.ENDING:
+    return sampler_file.read(path)
   if pathlib.Path(path).suffix != '.safetensors':
     found = torch_file.read(path)
     if not isinstance(found, dict) or found.keys() != {'model', 'config'}:

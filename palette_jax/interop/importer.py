@@ -3,7 +3,7 @@
 An imported checkpoint is a run's, at step 0, which has learnt no task yet: any
 task may be sampled with it or trained on from it.
 
-Next: palette_jax/planning/program.py
+Next: palette_jax/interop/sampler_export.py
 """
 
 import contextlib

@@ -5,7 +5,7 @@ way up; ours has a name for each level and block. PyTorch holds a convolution
 as [out, in, h, w] and a dense layer as [out, in]; JAX as [h, w, in, out] and
 [in, out].
 
-Next: palette_jax/interop/exporter.py
+Next: palette_jax/interop/tensor_stream.py
 """
 
 from collections.abc import Iterable, Iterator
@@ -165,7 +165,7 @@ def read_model(
   )
 
 
-def params(named: dict[str, np.ndarray]) -> arrays.Params:
+def params(named: dict[str, np.ndarray | jax.Array]) -> arrays.Params:
   """{'a/b/c': array} -> {'a': {'b': {'c': array}}}."""
   tree = {}
   for name, array in named.items():

@@ -99,7 +99,7 @@ class Model:
   def __init__(self, found: weights.Weights):
     """Brings weights (`weights.read`) to the device."""
     self._weights = found
-    self._painter = canvas.Painter(found.network, found.params)
+    self._painter = canvas.Painter(found.denoise_fn, found.params)
     self._multiple = unet.size_multiple(found.network)
     side = math.sqrt(found.size[0] * found.size[1])
     self._tile = max(1, round(side / self._multiple)) * self._multiple
