@@ -19,12 +19,12 @@ _MOST_SAMPLES = 64  # on one sheet
 _MOST_STEPS = 10_000
 _MOST_PIXELS = 20_000  # of one side
 _MOST_SHIFTS = 1_000
-_SEEDS = 2**31
+_SEEDS = 2**32
 
 
 def photos(commands: console.Commands) -> None:
   """The command lines of all that is done to photos."""
-  command = _command(
+  _command(
     commands,
     'colorize',
     'colorization',
@@ -32,7 +32,21 @@ def photos(commands: console.Commands) -> None:
     'Grey photos become coloured ones, of the same size and sharpness: all but '
     'the colour stays. What colour a photo has is not looked at.',
   )
+  _inpaint(commands)
+  _uncrop(commands)
+  _command(
+    commands,
+    'restore-jpeg',
+    'jpeg',
+    'removes what JPEG has done to photos',
+    'Removes the blocks and rings of a photo that was compressed too much.',
+    verb='restore_jpeg',
+  )
+  _panorama(commands)
+  _replay(commands)
 
+
+def _inpaint(commands):
   command = _command(
     commands,
     'inpaint',
@@ -57,6 +71,8 @@ def photos(commands: console.Commands) -> None:
     help='only shows in OUT-preview.png what would be painted, in magenta',
   )
 
+
+def _uncrop(commands):
   command = _command(
     commands,
     'uncrop',
@@ -75,15 +91,8 @@ def photos(commands: console.Commands) -> None:
     help='that are added; with --side all on each side',
   )
 
-  _command(
-    commands,
-    'restore-jpeg',
-    'jpeg',
-    'removes what JPEG has done to photos',
-    'Removes the blocks and rings of a photo that was compressed too much.',
-    verb='restore_jpeg',
-  )
 
+def _panorama(commands):
   command = _command(
     commands,
     'panorama',
@@ -98,12 +107,11 @@ def photos(commands: console.Commands) -> None:
       type=_whole(0, _MOST_SHIFTS),
       default=0,
       metavar='N',
-      help=f'steps to the {side}, of half a picture each (0)',
+      help=f'steps to the {side}, each half as wide as the photo is high (0)',
     )
   command.add_argument(
-    '--loop', action='store_true', help='both ends meet: the way round'
+    '--loop', action='store_true', help='both ends meet: a picture all round'
   )
-  _replay(commands)
 
 
 def _command(

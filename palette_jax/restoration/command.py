@@ -142,7 +142,9 @@ def _single(title, jobs, work):
   except KeyboardInterrupt:
     print(f'\nStopped: {job.target} is not made.', file=sys.stderr)
     return STOPPED
-  except OSError as error:
+  except Exception as error:
+    if not isinstance(error, OSError) and not _is_of_memory(error):
+      raise
     raise ValueError(f'{job.target} is not made: {_reason(error)}') from error
   return 0
 
@@ -179,8 +181,14 @@ def _folder(title, jobs, work):
   return 1 if failed else 0
 
 
+def _is_of_memory(error):
+  return isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error)
+
+
 def _reason(error):
   """One line; of what nobody has foreseen, all that there is."""
+  if _is_of_memory(error):
+    return 'there is not enough memory for it. Fewer samples take less.'
   if isinstance(error, OSError) and error.strerror:
     where = f'{error.filename}: ' if error.filename else ''
     return f'{where}{error.strerror}.'
@@ -247,10 +255,12 @@ def _preview(request, job, progress):
 def _make(model, request, job, progress):
   """All samples of one photo, and the pictures about them, as files."""
   photo = photos.read(job.source)
-  given, notes = [photo], [*photo.notes]
+  given, notes, shown = [photo], [*photo.notes], photos.rgb(photo)
   if request.verb == 'inpaint':
+    found = _hole(request, job, photo)
     given.append(job.mask)
-    notes.append(_hole(request, job, photo).said)
+    notes.append(found.said)
+    shown = images.from_u8(hole.overlay(shown, found.mask))
   names = overview.names(job.target, request.drawing['samples'])
   drawn = request.options | request.drawing
   wanted = model.recipes(request.verb, *given, **drawn)
@@ -268,7 +278,7 @@ def _make(model, request, job, progress):
     _, lost = recipe.write(path, one.photo, one.recipe)
     said += [note for note in lost if note not in said]
   if names.sheet is not None:
-    said.append(_write_overview(names, made))
+    said.append(_write_overview(names, made, images.to_u8(shown)))
   first, *others = names.all
   written = ', '.join([str(first), *(path.name for path in others)])
   progress.say('\n  '.join([f'{job.name} -> {written}', *said]))
@@ -284,7 +294,7 @@ def _is_there(names, wanted: Sequence[recipe.Recipe]) -> bool:
   )
 
 
-def _write_overview(names, made):
+def _write_overview(names, made, shown):
   pictures = [images.to_u8(photos.rgb(one.photo)) for one in made]
-  captions = [f'sample {i + 1}' for i in range(len(made))]
-  return overview.write(names, pictures, captions)
+  is_larger = pictures[0].shape != shown.shape
+  return overview.write(names, pictures, None if is_larger else shown)

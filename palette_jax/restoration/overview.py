@@ -73,18 +73,19 @@ def names(target: epath.PathLike, samples: int) -> Names:
 def write(
   names: Names,
   pictures: Sequence[UInt8[np.ndarray, 'h w 3']],
-  captions: Sequence[str],
+  given: UInt8[np.ndarray, 'h w 3'] | None = None,
 ) -> str:
   """Writes sheet, spread and pair of several samples.
 
   Args:
     names: where to.
     pictures: of one size, two or more.
-    captions: one each, a line.
+    given: what they were made from, of the same size, for the sheet.
 
   Returns:
     One line: how different they are.
   """
+  captions = [f'sample {i + 1}' for i in range(len(pictures))]
   spread = variants.spread(pictures)
   most = max(float(spread.max()), _LEAST_SPREAD)
   heat = variants.heat(spread, most)
@@ -93,20 +94,16 @@ def write(
   said = (
     f'They differ by {spread.mean():.1f} levels of 255 on average (standard '
     f'deviation), by {spread.max():.0f} at most; the most different are '
-    f'{captions[two[0]]} and {captions[two[1]]}.'
+    f'{two[0] + 1} and {two[1] + 1}.'
   )
   write_picture(names.spread, heat, f'{said} Brightest: {most:.0f} levels.')
-  write_picture(
-    names.pair,
-    variants.sheet(
-      [pictures[i] for i in two], [captions[i] for i in two], _PAIR_CELL
-    ),
-    said,
-  )
-  page = variants.sheet(
-    [*pictures, heat], [*captions, f'spread: 0 to {most:.0f} levels']
-  )
-  write_picture(names.sheet, page, said)
+  both = [pictures[i] for i in two], [captions[i] for i in two]
+  write_picture(names.pair, variants.sheet(*both, _PAIR_CELL), said)
+  pictures = [*pictures, heat]
+  captions = [*captions, f'spread: 0 to {most:.0f} levels']
+  if given is not None:
+    pictures, captions = [given, *pictures], ['given', *captions]
+  write_picture(names.sheet, variants.sheet(pictures, captions), said)
   return said
 
 
