@@ -45,6 +45,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.12.8',
     'pillow>=13',
     'safetensors>=0.6',
+    'scipy>=1.14',
     'tensorboard>=2.20',  # clu needs it and does not say so
     f'tensorflow-cpu>=2.20; {LINUX_X86}',
     f'tensorflow>=2.20; {ELSEWHERE}',
@@ -59,7 +60,6 @@ setuptools.setup(
       'pytest>=8',
       'pytest-xdist>=3.6',
       'ruff>=0.12',
-      'scipy>=1.14',
     ],
     'tpu': ['jax[tpu]>=0.10'],
     'gpu': ['jax[cuda13]>=0.10'],

@@ -1,5 +1,7 @@
 """The `palette` command.
 
+  palette colorize old.jpg new.png
+  palette inpaint photo.jpg new.png --mask mask.png
   palette import --from=janspiry 200_Network_ema.pth weights/places2
   palette export runs/colorize colorize.safetensors
   palette inspect --config=configs/inpaint.py:tiny inpaint.png
@@ -20,7 +22,8 @@ from absl import flags, logging
 from etils import epath
 
 from palette_jax import console, settings
-from palette_jax.evaluation import arguments
+from palette_jax.evaluation import arguments as evaluation
+from palette_jax.restoration import arguments as restoration
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,20 +35,45 @@ def main(argv: Sequence[str] | None = None) -> None:
   flags.FLAGS.mark_as_parsed()  # by argparse; absl's logging asks for it
   console.simplify_logging()
   try:
-    args.run(args)
+    code = args.run(args)
   except (ValueError, FileNotFoundError) as error:
     if not console.is_for_the_user(error):
       raise
     sys.exit(f'\n{error}')
+  except KeyboardInterrupt:
+    print('\nStopped.', file=sys.stderr)
+    code = 130  # as a shell has it
+  if code:
+    sys.exit(code)
 
 
 def parser() -> argparse.ArgumentParser:
   """The command line, by subcommands."""
   palette = argparse.ArgumentParser(
-    'palette', description='Palette: image-to-image diffusion models, in JAX.'
+    'palette',
+    description='Palette: image-to-image diffusion models, in JAX.',
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  commands = palette.add_subparsers(required=True, metavar='COMMAND')
+  subparsers = palette.add_subparsers(
+    required=True, metavar='COMMAND', help='one of the following'
+  )
+  photos = console.Commands(subparsers, 'photos')
+  research = console.Commands(subparsers, 'research')
+  weights = console.Commands(subparsers, 'weights')
+  restoration.photos(photos)
+  evaluation.evaluate(research)
+  evaluation.study(research)
+  evaluation.reproduce(research)
+  _add_inspect(research)
+  _add_plan(research)
+  _add_import(weights)
+  _add_export(weights)
+  more = 'palette COMMAND --help says more.'
+  palette.epilog = f'{photos}\n\n{research}\n\n{weights}\n\n{more}'
+  return palette
 
+
+def _add_import(commands):
   command = commands.add_parser(
     'import', help="another project's weights -> a checkpoint"
   )
@@ -72,6 +100,8 @@ def parser() -> argparse.ArgumentParser:
   command.add_argument('folder', metavar='OUT_DIR')
   command.set_defaults(run=import_weights)
 
+
+def _add_export(commands):
   command = commands.add_parser(
     'export', help="a checkpoint's averaged weights -> one file"
   )
@@ -98,6 +128,8 @@ def parser() -> argparse.ArgumentParser:
   command.add_argument('file', metavar='OUT')
   command.set_defaults(run=export_weights)
 
+
+def _add_inspect(commands):
   command = commands.add_parser(
     'inspect',
     usage='palette inspect --config=configs/NAME.py[:VARIANT] '
@@ -115,33 +147,6 @@ def parser() -> argparse.ArgumentParser:
   )
   command.add_argument('file', metavar='OUT.png')
   command.set_defaults(run=inspect_data)
-
-  _add_demo(commands)
-  _add_plan(commands)
-  arguments.evaluate(commands)
-  arguments.reproduce(commands)
-  arguments.study(commands)
-  return palette
-
-
-def _add_demo(commands):
-  command = commands.add_parser(
-    'demo', help='a page to colorize, inpaint, uncrop and restore photos on'
-  )
-  command.add_argument(
-    '--checkpoint',
-    default='',
-    metavar='WEIGHTS',
-    help="a run's folder, or what `palette export` wrote; by default the "
-    'weights that ship with the package',
-  )
-  command.add_argument(
-    '--host',
-    default='127.0.0.1',
-    help='0.0.0.0: whoever can reach this machine may use it',
-  )
-  command.add_argument('--port', type=int, default=8000)
-  command.set_defaults(run=demo)
 
 
 def _add_plan(commands):
@@ -250,13 +255,6 @@ def inspect_data(args: argparse.Namespace) -> None:
   text = survey.report(args.config, args.records)
   report.write_text(text)
   print(f'{text}\nThis report is {report}.')
-
-
-def demo(args: argparse.Namespace) -> None:
-  """palette demo."""
-  from palette_jax.restoration.demo import command
-
-  command.run(args.checkpoint, args.host, args.port)
 
 
 def plan_run(args: argparse.Namespace) -> None:

@@ -15,8 +15,8 @@ from werkzeug import test
 
 from palette_jax import images, web
 from palette_jax.diffusion import choice
+from palette_jax.restoration import arguments, recipe
 from palette_jax.restoration import photo as photos
-from palette_jax.restoration import recipe
 from palette_jax.restoration.demo import (
   command,
   orders,
@@ -600,8 +600,10 @@ def test_the_choices_of_the_page_are_those_of_the_server():
   html = (server._PAGE / 'index.html').read_text()
   select = html[html.index('<select') : html.index('</select>')]
   offered = re.findall(r'value="(\w*)"', select)
-  assert sorted(offered) == sorted(['', *orders.SAMPLERS])
-  assert set(orders.SAMPLERS) == set(choice.NAMES) - set(choice.UNCONDITIONAL)
+  assert sorted(offered) == sorted(['', *arguments.SAMPLERS])
+  assert set(arguments.SAMPLERS) == set(choice.NAMES) - set(
+    choice.UNCONDITIONAL
+  )
   assert f'max="{orders.MOST_STEPS}"' in html
   samples = re.findall(r'name="samples" value="(\d)"', html)
   assert [int(n) for n in samples] == list(range(1, orders.MOST_SAMPLES + 1))

@@ -12,14 +12,13 @@ import shutil
 import tempfile
 from typing import Any, NamedTuple
 
+from palette_jax.restoration import arguments
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration.demo import pictures, shelf
 from palette_jax.restoration.demo import queue as queues
 
 MOST_SAMPLES = 4
 MOST_STEPS = 2000
-SAMPLERS = ('ancestral', 'ddim', 'dpm_solver')  # that any model can use
-_SIDES = ('left', 'right', 'top', 'bottom')
 _ORDERS = 64  # that are kept
 _DONE = {
   'colorization': 'colorized',
@@ -35,7 +34,7 @@ class Drawing(NamedTuple):
   Attributes:
     seed: of all chance, 32 bits.
     samples: 1 to MOST_SAMPLES.
-    sampler: one of SAMPLERS, '' for the model's own.
+    sampler: one of `arguments.SAMPLERS`, '' for the model's own.
     steps: 1 to MOST_STEPS, 0 for the model's own.
   """
 
@@ -164,7 +163,9 @@ class Orders:
     several = method(photo, progress=progress, **options)
     before = photo
     if task == 'uncropping':
-      before, _ = photos.widen(photo, *(options[side] for side in _SIDES))
+      before, _ = photos.widen(
+        photo, *(options[side] for side in arguments.SIDES)
+      )
     view = pictures.view(before, grey=task == 'colorization')
     (folder / 'before').write_bytes(view)
     for i, made in enumerate(several):
@@ -173,7 +174,7 @@ class Orders:
     return len(several)
 
   def _check_sides(self, sides, photo):
-    if set(sides) != set(_SIDES) or not all(
+    if set(sides) != set(arguments.SIDES) or not all(
       type(pixels) is int and pixels >= 0 for pixels in sides.values()
     ):
       raise ValueError('Sides are left, right, top and bottom, in pixels.')
@@ -197,5 +198,5 @@ def _check(drawing):
   ):
     if not least <= number <= most:
       raise ValueError(f'{what} is {least} to {most}, not {number}.')
-  if drawing.sampler not in ('', *SAMPLERS):
-    raise ValueError(f'Samplers: {", ".join(SAMPLERS)}.')
+  if drawing.sampler not in ('', *arguments.SAMPLERS):
+    raise ValueError(f'Samplers: {", ".join(arguments.SAMPLERS)}.')
