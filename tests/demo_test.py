@@ -4,15 +4,20 @@ import http.client
 import io
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
+import zlib
 
 import demo_model
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 from werkzeug import test
 
+import palette_jax
 from palette_jax import images, web
 from palette_jax.diffusion import choice
 from palette_jax.restoration import arguments, recipe
@@ -631,8 +636,6 @@ def test_a_bomb_is_refused_unread(page):
   # 60,000 x 60,000, says the header; the rest is not looked at.
   file = bytearray(png(np.zeros([2, 2], np.uint8)))
   file[16:24] = (60_000).to_bytes(4, 'big') * 2
-  import zlib
-
   file[29:33] = zlib.crc32(file[12:29]).to_bytes(4, 'big')
   assert page.send('/photo', bytes(file)).status_code == 413
 
@@ -830,8 +833,6 @@ def test_the_page_asks_for_nothing_from_elsewhere():
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(monkeypatch):
-  import palette_jax
-
   def load(source):
     raise AssertionError('It was loaded.')
 
@@ -845,3 +846,14 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(monkeypatch):
 def test_a_server_knows_its_names():
   assert command.names('127.0.0.1') == ['127.0.0.1']
   assert len(command.names('0.0.0.0')) == 3
+
+
+def test_the_demo_needs_tensorflow_never_and_jax_for_the_model_only():
+  code = """
+import sys
+from palette_jax.restoration.demo import command
+assert not {'tensorflow', 'jax', 'flax'} & set(sys.modules)
+command.palette_jax.load
+assert 'jax' in sys.modules and 'tensorflow' not in sys.modules
+"""
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
