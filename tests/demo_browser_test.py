@@ -21,7 +21,6 @@ from palette_jax.restoration import photo as photos
 from palette_jax.restoration import recipe
 from palette_jax.restoration.demo import server
 
-sync_api = pytest.importorskip('playwright.sync_api')
 pytestmark = pytest.mark.slow
 
 DESK = {'viewport': {'width': 1280, 'height': 860}}
@@ -394,7 +393,10 @@ def test_cancelling_within_a_step(visit, real):
 
 def tap(page, selector, expected):
   """Until what is expected can be seen: on a busy machine, a tap is a press."""
+  sync_api = pytest.importorskip('playwright.sync_api')
+  page.locator(selector).scroll_into_view_if_needed()
   for _ in range(10):
+    page.evaluate('() => new Promise((done) => setTimeout(done, 300))')
     page.tap(selector)
     try:
       page.wait_for_selector(expected, timeout=PATIENCE / 10)
