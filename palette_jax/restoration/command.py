@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from etils import epath
 
 import palette_jax
@@ -256,6 +257,8 @@ def _make(model, request, job, progress):
   """All samples of one photo, and the pictures about them, as files."""
   photo = photos.read(job.source)
   given, notes, shown = [photo], [*photo.notes], photos.rgb(photo)
+  if request.verb == 'colorize':  # which looks at no colour
+    shown = np.repeat(2 * photos.luma(photo) - 1, 3, axis=-1)
   if request.verb == 'inpaint':
     found = _hole(request, job, photo)
     given.append(job.mask)

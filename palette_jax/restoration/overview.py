@@ -5,7 +5,7 @@ Of new.png, with several samples:
   new-1.png ...    the samples themselves, each with its recipe
   new-sheet.png    all of them, small, with captions
   new-spread.png   how far apart they are at each pixel
-  new-pair.png     the two that are furthest apart, side by side
+  new-pair.png     the two that are furthest apart, larger
 
 and new-preview.png shows what would be painted, before anything is.
 

@@ -76,15 +76,19 @@ def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is no photo, is cut off or damaged, has too many pixels,
-      or holds a kind of pixels that has no white.
+    ValueError: if it may not be read, is no photo, is cut off or damaged, has
+      too many pixels, or holds a kind of pixels that has no white.
   """
   path = epath.Path(path)
   if not path.exists():
     raise FileNotFoundError(f'There is no photo {path}.')
   if path.is_dir():
     raise ValueError(f'{path} is a folder, where a photo was expected.')
-  found = decode(path.read_bytes(), str(path), most_pixels)
+  try:
+    encoded = path.read_bytes()
+  except OSError as error:
+    raise ValueError(f'{path} cannot be read: {error.strerror}.') from error
+  found = decode(encoded, str(path), most_pixels)
   return found._replace(source=str(path))
 
 
