@@ -513,6 +513,24 @@ def test_a_large_photo_is_shown_small_and_saved_large(page, monkeypatch):
   assert pixels(page.get(f'/job/{name}/0/file')).shape == (40, 60, 3)
 
 
+@pytest.mark.parametrize('mode', ['L', 'LA', 'RGB', 'RGBA', 'I;16'])
+def test_what_is_shown_small_looks_like_the_photo(page, monkeypatch, mode):
+  slope = np.linspace(20, 230, 60)[None, :, None] * np.ones([40, 1, 3])
+  image = Image.fromarray(slope[..., :3].astype(np.uint8))
+  image = image.convert('L') if mode[0] in 'LI' else image
+  if mode == 'I;16':
+    image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+  elif mode[-1] == 'A':
+    image.putalpha(255)
+  file = io.BytesIO()
+  image.save(file, 'PNG')
+  large = pixels(page.get(f'/photo/{page.upload(file.getvalue())["id"]}/view'))
+  monkeypatch.setattr(pictures, 'LONGEST_SIDE', 30)
+  small = pixels(page.get(f'/photo/{page.upload(file.getvalue())["id"]}/view'))
+  means = large.reshape(20, 2, 30, 2, 3).mean((1, 3))
+  assert np.abs(means - small).max() <= 1
+
+
 def test_sixteen_bits_stay(page):
   deep = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27
   photo = page.upload(png(deep))

@@ -9,7 +9,7 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 
 import palette_jax
@@ -65,20 +65,30 @@ def view(photo: photos.Photo, grey: bool = False) -> bytes:
 
   No EXIF, no profile, no text: a screenshot shows as much.
   """
+  small = _reduced(photo)
   if grey:
-    luma = np.repeat(photos.luma(photo), 3, axis=-1)
-    return images.png(_reduced(images.to_u8(2 * luma - 1)))
-  return images.png(_reduced(images.to_u8(photos.rgb(photo))))
+    luma = np.repeat(photos.luma(small), 3, axis=-1)
+    return images.png(images.to_u8(2 * luma - 1))
+  return images.png(images.to_u8(photos.rgb(small)))
 
 
-def _reduced(image_u8: UInt8[np.ndarray, 'h w 3']):
-  height, width = image_u8.shape[:2]
-  scale = min(1, LONGEST_SIDE / max(height, width))
-  if scale == 1:
-    return image_u8
+def _reduced(photo):
+  """With at most LONGEST_SIDE pixels a side; 8 bits, if it was larger."""
+  height, width = photo.levels.shape[:2]
+  scale = LONGEST_SIDE / max(height, width)
+  if scale >= 1:
+    return photo
   size = max(1, round(width * scale)), max(1, round(height * scale))
-  small = Image.fromarray(image_u8).resize(size, Image.Resampling.BOX)
-  return np.asarray(small)
+
+  def small(levels):
+    if levels is None:
+      return None
+    eight = (levels >> 8).astype(np.uint8) if levels.itemsize == 2 else levels
+    eight = eight[..., 0] if eight.shape[-1] == 1 else eight
+    image = Image.fromarray(eight).resize(size, Image.Resampling.BOX)
+    return np.atleast_3d(np.asarray(image))
+
+  return photo._replace(levels=small(photo.levels), alpha=small(photo.alpha))
 
 
 def stem(photo: photos.Photo) -> str:
