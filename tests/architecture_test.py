@@ -12,6 +12,7 @@ PACKAGE = sorted((ROOT / 'palette_jax').rglob('*.py'))
 FORBIDDEN = {
   'arrays': {'flax', 'tensorflow'},
   'images': {'flax', 'tensorflow', 'jax'},
+  'web': {'flax', 'tensorflow', 'jax'},
   'masks': {'jax', 'flax'},
   'tasks': {'jax', 'flax', 'palette_jax.data', 'palette_jax.diffusion'},
   'data': {'jax', 'flax', 'palette_jax.training', 'palette_jax.models'},
