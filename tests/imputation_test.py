@@ -30,16 +30,15 @@ def pair_of(correlation):
   return clean_fn
 
 
-def fill(correlation, seed=0, **options):
+def fill(correlation, seed=0, variance='upper', jump=1, resamplings=1):
   """Known left pixels, and what is put beside them; about 0, in deviations."""
   shape = [1, 2048, 1, 3]
   left = MEAN + DEVIATION * jax.random.normal(jax.random.key(9), shape)
   cond = jnp.concatenate([left, jnp.full_like(left, 9.0)], axis=2)
   mask = jnp.broadcast_to(jnp.array([[0.0], [1.0]]), [1, 2048, 2, 1])
-  impute = functools.partial(
-    imputation.impute, pair_of(correlation), schedule=LEVELS, **options
-  )
-  drawn = jax.jit(impute)(None, cond, mask, jax.random.key(seed))
+  table = imputation.walk_coefficients(LEVELS, variance, jump, resamplings)
+  impute = jax.jit(functools.partial(sampler.refine, pair_of(correlation)))
+  drawn = impute(None, cond, mask, jax.random.key(seed), table)
   assert np.array_equal(drawn[:, :, :1], left)
   return (np.asarray(drawn).reshape(-1, 2, 3) - MEAN) / DEVIATION
 
@@ -80,10 +79,10 @@ def test_imputation_without_a_hole_s_edge_is_the_ancestral_sampler():
   """A mask of ones: what an unconditional model draws."""
   cond, mask = jnp.ones([1, 64, 2, 3]), jnp.ones([1, 64, 2, 1])
   clean_fn, key = pair_of(0.9), jax.random.key(4)
-  given = None, cond, mask, key, LEVELS
+  draw = jax.jit(functools.partial(sampler.refine, clean_fn))
   found, wanted = (
-    jax.jit(lambda key, f=f: f(clean_fn, *given[:3], key, LEVELS))(key)
-    for f in (imputation.impute, sampler.ancestral)
+    draw(None, cond, mask, key, table_of(LEVELS, 'upper'))
+    for table_of in (imputation.walk_coefficients, sampler.coefficients_of)
   )
   np.testing.assert_allclose(found, wanted, atol=1e-5)
 

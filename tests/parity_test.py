@@ -65,7 +65,7 @@ def test_a_widened_network_says_the_same_noise_at_the_same_noise_level():
   theirs[last], theirs['out.2.bias'] = (6, 32, 3, 3), (6,)
   tensors = {name: cases.weight(name, shape) for name, shape in theirs.items()}
   widened = importer._widen('file', tensors)
-  params = importer._fit('file', widened, names.tensors(model))
+  params = names.fit('file', widened, names.tensors(model))
 
   steps = np.array(cases.TIME_STEPS)
   gammas = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))[steps]
@@ -104,7 +104,12 @@ def test_samples_are_the_port_s_step_by_step():
     said = model.apply({'params': params}, y_t, cond, gamma)
     return process.estimate_clean('eps', y_t, said, gamma)
 
-  step = jax.jit(lambda *args: sampler.step(clean_fn, params, *args))
+  @jax.jit
+  def step(y_t, cond, mask, z, now):
+    y_0 = sampler.estimate(clean_fn, params, y_t, cond, now)
+    stage = sampler.Stage(y_t, None)
+    return sampler.advance(now, stage, y_0, cond, mask, z).y_t
+
   wanted = golden('sampler')['trajectory']
   y_t = cond
   assert np.array_equal(y_t[0], wanted[0])
@@ -190,7 +195,9 @@ def test_a_thousand_steps_end_where_the_port_s_formulas_do():
 
   def one(y_t, inputs):
     now, z = inputs
-    return sampler.step(clean_fn, None, y_t, cond, ones, z[None], now), None
+    y_0 = sampler.estimate(clean_fn, None, y_t, cond, now)
+    stage = sampler.Stage(y_t, None)
+    return sampler.advance(now, stage, y_0, cond, ones, z[None]).y_t, None
 
   scan = jax.jit(lambda y_t, inputs: jax.lax.scan(one, y_t, inputs)[0])
   found = scan(start, (coefficients, noise[::-1]))

@@ -11,9 +11,6 @@ Next: palette_jax/diffusion/objective.py
 
 import dataclasses
 
-from jaxtyping import Array, Float
-
-from palette_jax import arrays
 from palette_jax.diffusion import imputation, sampler, solver
 from palette_jax.diffusion import schedule as schedules
 
@@ -66,25 +63,18 @@ class Choice:
       return steps
     return len(imputation.walk(steps, self.jump, self.resamplings))
 
-  def draw(
-    self,
-    clean_fn: sampler.CleanFn,
-    params: arrays.Params,
-    cond: Float[Array, 'b h w 3'],
-    mask: Float[Array, 'b h w 1'],
-    key: Array,
-    schedule: schedules.Schedule,
-    variance: str,
-  ) -> Float[Array, 'b h w 3']:
-    """Draws an image for each condition, in [-1, 1] inside the mask."""
-    given = clean_fn, params, cond, mask, key, schedule
+  def coefficients(
+    self, schedule: schedules.Schedule, variance: str
+  ) -> sampler.Coefficients:
+    """What makes the sampler: the table for `sampler.refine`."""
     if self.name == 'ddim':
-      return solver.ddim(*given, self.eta)
+      return solver.ddim_coefficients(schedule, self.eta)
     if self.name == 'dpm_solver':
-      return solver.dpm_solver(*given)
+      return solver.dpm_solver_coefficients(schedule)
     if self.name == 'imputation':
-      return imputation.impute(*given, variance)
+      return imputation.walk_coefficients(schedule, variance)
     if self.name == 'repaint':
-      return imputation.impute(*given, variance, self.jump, self.resamplings)
+      walk = self.jump, self.resamplings
+      return imputation.walk_coefficients(schedule, variance, *walk)
     assert self.name == 'ancestral', self.name
-    return sampler.ancestral(*given, variance)
+    return sampler.coefficients_of(schedule, variance)

@@ -8,68 +8,17 @@ does not agree with what is known as it should. RePaint (Lugmayr et al. 2022,
 section 4.2) goes back some levels, again and again, so that both can adapt.
 
 Going back is noising, and that of several levels is one Gaussian: RePaint is
-imputation along a walk in which a step may end further back than it began.
+imputation along a walk in which a step may end further back than it began, and
+both are tables for `sampler.refine`, which then shows the network no condition.
 
 Next: palette_jax/diffusion/choice.py
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from palette_jax import arrays
-from palette_jax.diffusion import process, sampler
+from palette_jax.diffusion import sampler
 from palette_jax.diffusion import schedule as schedules
-
-
-def impute(
-  clean_fn: sampler.CleanFn,
-  params: arrays.Params,
-  cond: Float[Array, 'b h w 3'],
-  mask: Float[Array, 'b h w 1'],
-  key: Array,
-  schedule: schedules.Schedule,
-  variance: str = 'upper',
-  jump: int = 1,
-  resamplings: int = 1,
-) -> Float[Array, 'b h w 3']:
-  """Fills holes with an unconditional model; one `lax.scan` over the walk.
-
-  Args:
-    clean_fn: the network, which is shown a cond of zeros, and what its
-      prediction says of the clean image.
-    params: its weights.
-    cond: the known pixels; what is in the hole is not looked at.
-    mask: 1 where to paint; elsewhere the result equals cond exactly.
-    key: of all noise.
-    schedule: the noise levels.
-    variance: of the noise in each step, one of sampler.VARIANCES.
-    jump: levels that RePaint goes back, its j.
-    resamplings: how often it comes by, its r; 1 is plain imputation.
-
-  Returns:
-    Images clipped to [-1, 1] inside the mask.
-  """
-  coefficients = walk_coefficients(schedule, variance, jump, resamplings)
-  key_start, key_steps = jax.random.split(key)
-  keys = jax.random.split(key_steps, len(coefficients['gamma']))
-  nothing = jnp.zeros_like(cond)
-
-  def one(y_t, inputs):
-    now, key = inputs
-    y_0 = sampler.estimate(clean_fn, params, y_t, nothing, now)
-    # Noise is independent by pixel: one array serves hole and surroundings.
-    z = jax.random.normal(key, y_t.shape)
-    painted = now['y_0'] * y_0 + now['y_t'] * y_t + now['deviation'] * z
-    around = now['known'] * cond + now['known_deviation'] * z
-    return process.keep_known(painted, around, mask), None
-
-  z = jax.random.normal(key_start, cond.shape)
-  gamma = jnp.full([cond.shape[0]], coefficients['gamma'][0])
-  y_t = process.keep_known(z, process.add_noise(cond, z, gamma), mask)
-  y_0, _ = jax.lax.scan(one, y_t, (coefficients, keys))
-  return y_0
 
 
 def walk(steps: int, jump: int, resamplings: int) -> np.ndarray:
@@ -101,12 +50,21 @@ def walk(steps: int, jump: int, resamplings: int) -> np.ndarray:
 
 
 def walk_coefficients(
-  schedule: schedules.Schedule, variance: str, jump: int, resamplings: int
+  schedule: schedules.Schedule,
+  variance: str,
+  jump: int = 1,
+  resamplings: int = 1,
 ) -> sampler.Coefficients:
   """What each step of the walk multiplies by; computed in float64.
 
   A step of Algorithm 2, then noise up to where the walk goes on;
   `known` and `known_deviation` are those of the known pixels there.
+
+  Args:
+    schedule: the noise levels.
+    variance: of the noise in each step, one of sampler.VARIANCES.
+    jump: levels that RePaint goes back, its j.
+    resamplings: how often it comes by, its r; 1 is plain imputation.
   """
   steps = len(schedule.betas)
   start, end = walk(steps, jump, resamplings).T

@@ -140,13 +140,17 @@ class Diffusion:
     key: Array,
   ) -> Float[Array, 'b h w 3']:
     """Draws an image for each condition: Algorithm 2, or another sampler."""
+    clean_fn = sampler.clean_fn_of(denoise_fn, self.prediction)
+    table = self.coefficients()
+    return sampler.refine(clean_fn, params, cond, mask, key, table)
 
-    def clean_fn(params, y_t, cond, gamma):
-      said = denoise_fn(params, y_t, cond, gamma)
-      return process.estimate_clean(self.prediction, y_t, said, gamma)
+  def coefficients(self) -> sampler.Coefficients:
+    """The sampler, as a table."""
+    return self.choice.coefficients(self.sample_schedule, self.variance)
 
-    given = params, cond, mask, key, self.sample_schedule, self.variance
-    return self.choice.draw(clean_fn, *given)
+  def start(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
+    """What is in the hole at first: y_T, noise."""
+    return jax.random.normal(key, shape)
 
   def passes(self) -> int:
     """How often the network is asked for an image."""
@@ -191,6 +195,7 @@ class Regression:
 
   norm: str = 'l2'
 
+  prediction = 'y_0'
   blind_name = 'the mean colour'
 
   def draw(
@@ -227,6 +232,16 @@ class Regression:
     del key
     image = _one_pass(denoise_fn, params, cond, mask)
     return process.keep_known(jnp.clip(image, -1.0, 1.0), cond, mask)
+
+  def coefficients(self) -> sampler.Coefficients:
+    """`restore` as a table: one step that takes the estimate as it is."""
+    one, none = jnp.ones([1]), jnp.zeros([1])
+    return dict(gamma=none, y_0=one, y_t=none)
+
+  def start(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
+    """What is in the hole at first: zeros."""
+    del key
+    return jnp.zeros(shape)
 
   def passes(self) -> int:
     """How often the network is asked for an image."""

@@ -1,15 +1,16 @@
 """From noise to an image: iterative refinement (Palette, Algorithm 2).
 
-All samplers have one signature and take any decreasing noise levels, since the
-network is told gamma:
-
-  sampler(clean_fn, params, cond, mask, key, schedule) -> images
-
-Those of this file and the next are one loop, `refine`; what makes one of them
-is the table of numbers that it multiplies by.
+All samplers take any decreasing noise levels, since the network is told gamma,
+and are one loop, `refine`. What makes one of them is the table of numbers that
+it multiplies by: the paper's is made here, others in the next two files. What
+a step does beside asking the network is `advance`, so that another loop, that
+shows the network one part of a large picture after another, makes the same
+(palette_jax/restoration/canvas.py).
 
 Next: palette_jax/diffusion/solver.py
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,36 +28,11 @@ CleanFn = arrays.DenoiseFn
 #   y_0, y_t    of the estimate and of what it was made from
 #   y_0_before  of the estimate of the step before, if that is used
 #   deviation   of fresh noise, if there is any
+#   known, known_deviation   of the known pixels and of noise on them, if an
+#               unconditional model is told of them in this way alone
 Coefficients = dict[str, Float[Array, '*t']]
 
 VARIANCES = ('upper', 'posterior')
-
-
-def ancestral(
-  clean_fn: CleanFn,
-  params: arrays.Params,
-  cond: Float[Array, 'b h w 3'],
-  mask: Float[Array, 'b h w 1'],
-  key: Array,
-  schedule: schedules.Schedule,
-  variance: str = 'upper',
-) -> Float[Array, 'b h w 3']:
-  """The paper's sampler; arguments are those of `refine`.
-
-  Args:
-    clean_fn: see `refine`, as for all others up to the key.
-    params: of clean_fn.
-    cond: the degraded images.
-    mask: 1 where to paint.
-    key: of all noise.
-    schedule: the noise levels.
-    variance: of the noise in each step, one of VARIANCES.
-
-  Returns:
-    See `refine`.
-  """
-  coefficients = coefficients_of(schedule, variance)
-  return refine(clean_fn, params, cond, mask, key, coefficients)
 
 
 def coefficients_of(
@@ -96,6 +72,18 @@ def backwards(**columns: np.ndarray) -> Coefficients:
   return {k: jnp.asarray(v[::-1], jnp.float32) for k, v in columns.items()}
 
 
+class Stage(NamedTuple):
+  """Where a sampler is between two steps.
+
+  Attributes:
+    y_t: the noisy image, known pixels as the sampler has them.
+    y_0_before: the last estimate; None for samplers that forget it.
+  """
+
+  y_t: Float[Array, 'b h w 3']
+  y_0_before: Float[Array, 'b h w 3'] | None
+
+
 def refine(
   clean_fn: CleanFn,
   params: arrays.Params,
@@ -104,7 +92,7 @@ def refine(
   key: Array,
   coefficients: Coefficients,
 ) -> Float[Array, 'b h w 3']:
-  """Draws one image for each condition: `step` for t = T..1 in one `lax.scan`.
+  """Draws one image for each condition, for t = T..1 in one `lax.scan`.
 
   Args:
     clean_fn: the network and what its prediction says of the clean image.
@@ -117,36 +105,62 @@ def refine(
   Returns:
     Images clipped to [-1, 1] inside the mask.
   """
+  key_start, keys = keys_of(key, coefficients)
+  shown = what_is_shown(coefficients, cond)
+
+  def one(stage, inputs):
+    now, key = inputs
+    z = jax.random.normal(key, cond.shape) if 'deviation' in now else None
+    y_0 = estimate(clean_fn, params, stage.y_t, shown, now)
+    return advance(now, stage, y_0, cond, mask, z), None
+
+  z = jax.random.normal(key_start, cond.shape)
+  stage = begin(coefficients, cond, mask, z)
+  stage, _ = jax.lax.scan(one, stage, (coefficients, keys))
+  return stage.y_t
+
+
+def keys_of(key: Array, coefficients: Coefficients) -> tuple[Array, Array]:
+  """Of y_T's noise, and of each step's."""
   key_start, key_steps = jax.random.split(key)
-  keys = jax.random.split(key_steps, len(coefficients['gamma']))
-
-  def one(carry, inputs):
-    (y_t, y_0_before), (now, key) = carry, inputs
-    z = jax.random.normal(key, y_t.shape) if 'deviation' in now else None
-    y_0 = estimate(clean_fn, params, y_t, cond, now)
-    y_t = process.keep_known(_combine(y_0, y_t, y_0_before, z, now), cond, mask)
-    return (y_t, y_0 if 'y_0_before' in now else None), None
-
-  y_t = jax.random.normal(key_start, cond.shape)
-  y_t = process.keep_known(y_t, cond, mask)
-  y_0_before = jnp.zeros_like(y_t) if 'y_0_before' in coefficients else None
-  (y_t, _), _ = jax.lax.scan(one, (y_t, y_0_before), (coefficients, keys))
-  return y_t
+  return key_start, jax.random.split(key_steps, len(coefficients['gamma']))
 
 
-def step(
-  clean_fn: CleanFn,
-  params: arrays.Params,
-  y_t: Float[Array, 'b h w 3'],
+def what_is_shown(
+  coefficients: Coefficients, cond: Float[Array, 'b h w 3']
+) -> Float[Array, 'b h w 3']:
+  """The network's condition: nothing, if that is what it has learnt from."""
+  return jnp.zeros_like(cond) if 'known' in coefficients else cond
+
+
+def begin(
+  coefficients: Coefficients,
   cond: Float[Array, 'b h w 3'],
   mask: Float[Array, 'b h w 1'],
   z: Float[Array, 'b h w 3'],
-  coefficients: Coefficients,
-) -> Float[Array, 'b h w 3']:
-  """From y_t to y_{t-1}, both with the known pixels of cond."""
-  y_0 = estimate(clean_fn, params, y_t, cond, coefficients)
-  painted = _combine(y_0, y_t, None, z, coefficients)
-  return process.keep_known(painted, cond, mask)
+) -> Stage:
+  """y_T, of noise (or of whatever is to be refined) in the hole."""
+  known = cond
+  if 'known' in coefficients:
+    gamma = jnp.full([cond.shape[0]], coefficients['gamma'][0])
+    known = process.add_noise(cond, z, gamma)
+  before = jnp.zeros_like(z) if 'y_0_before' in coefficients else None
+  return Stage(process.keep_known(z, known, mask), before)
+
+
+def clean_fn_of(denoise_fn: arrays.DenoiseFn, prediction: str) -> CleanFn:
+  """The clean image that follows from what the network says.
+
+  Args:
+    denoise_fn: the network.
+    prediction: what it says, one of process.PREDICTIONS.
+  """
+
+  def clean_fn(params, y_t, cond, gamma):
+    said = denoise_fn(params, y_t, cond, gamma)
+    return process.estimate_clean(prediction, y_t, said, gamma)
+
+  return clean_fn
 
 
 def estimate(
@@ -165,10 +179,32 @@ def estimate(
   return jnp.clip(clean_fn(params, y_t, cond, gamma), -1.0, 1.0)
 
 
-def _combine(y_0, y_t, y_0_before, z, coefficients):
-  painted = coefficients['y_0'] * y_0 + coefficients['y_t'] * y_t
-  if 'y_0_before' in coefficients:
-    painted += coefficients['y_0_before'] * y_0_before
-  if 'deviation' in coefficients:
-    painted += coefficients['deviation'] * z
-  return painted
+def advance(
+  now: Coefficients,
+  stage: Stage,
+  y_0: Float[Array, 'b h w 3'],
+  cond: Float[Array, 'b h w 3'],
+  mask: Float[Array, 'b h w 1'],
+  z: Float[Array, 'b h w 3'] | None,
+) -> Stage:
+  """From y_t and the estimate to y_{t-1}: all of a step but the network.
+
+  Args:
+    now: the coefficients of this step.
+    stage: before it.
+    y_0: the estimate.
+    cond: holds the known pixels.
+    mask: 1 where to paint.
+    z: fresh noise, where there is a deviation. It is independent by pixel: one
+      array serves hole and surroundings.
+  """
+  painted = now['y_0'] * y_0 + now['y_t'] * stage.y_t
+  if 'y_0_before' in now:
+    painted += now['y_0_before'] * stage.y_0_before
+  if 'deviation' in now:
+    painted += now['deviation'] * z
+  known = cond
+  if 'known' in now:
+    known = now['known'] * cond + now['known_deviation'] * z
+  before = y_0 if 'y_0_before' in now else None
+  return Stage(process.keep_known(painted, known, mask), before)

@@ -15,64 +15,9 @@ Next: palette_jax/diffusion/imputation.py
 """
 
 import numpy as np
-from jaxtyping import Array, Float
 
-from palette_jax import arrays
 from palette_jax.diffusion import sampler
 from palette_jax.diffusion import schedule as schedules
-
-
-def ddim(
-  clean_fn: sampler.CleanFn,
-  params: arrays.Params,
-  cond: Float[Array, 'b h w 3'],
-  mask: Float[Array, 'b h w 1'],
-  key: Array,
-  schedule: schedules.Schedule,
-  eta: float = 0.0,
-) -> Float[Array, 'b h w 3']:
-  """DDIM; arguments as those of `sampler.refine`.
-
-  Args:
-    clean_fn: see `sampler.refine`, as for all others up to the key.
-    params: of clean_fn.
-    cond: the degraded images.
-    mask: 1 where to paint.
-    key: of y_T's noise and, if eta > 0, that of the steps.
-    schedule: the noise levels.
-    eta: noise of a step, as a share of the posterior deviation: 0 for none, 1
-      for the ancestral sampler with posterior variance.
-
-  Returns:
-    See `sampler.refine`.
-  """
-  coefficients = ddim_coefficients(schedule, eta)
-  return sampler.refine(clean_fn, params, cond, mask, key, coefficients)
-
-
-def dpm_solver(
-  clean_fn: sampler.CleanFn,
-  params: arrays.Params,
-  cond: Float[Array, 'b h w 3'],
-  mask: Float[Array, 'b h w 1'],
-  key: Array,
-  schedule: schedules.Schedule,
-) -> Float[Array, 'b h w 3']:
-  """DPM-Solver++ 2M; arguments as those of `sampler.refine`.
-
-  Args:
-    clean_fn: see `sampler.refine`, as for all others up to the key.
-    params: of clean_fn.
-    cond: the degraded images.
-    mask: 1 where to paint.
-    key: of y_T's noise; there is no other.
-    schedule: the noise levels.
-
-  Returns:
-    See `sampler.refine`.
-  """
-  coefficients = dpm_solver_coefficients(schedule)
-  return sampler.refine(clean_fn, params, cond, mask, key, coefficients)
 
 
 def ddim_coefficients(
@@ -82,6 +27,11 @@ def ddim_coefficients(
 
   That is the noise that y_0 leaves after it has been clipped, so that y_t stays
   between the two.
+
+  Args:
+    schedule: the noise levels.
+    eta: noise of a step, as a share of the posterior deviation: 0 for none, 1
+      for the ancestral sampler with posterior variance.
   """
   assert 0.0 <= eta <= 1.0, eta
   betas, gammas = schedule

@@ -7,11 +7,12 @@ import argparse
 
 from absl import logging
 
+from palette_jax import console
 from palette_jax.evaluation import cases
 from palette_jax.evaluation.study import plan
 
 
-def evaluate(commands: argparse._SubParsersAction) -> None:
+def evaluate(commands: console.Commands) -> None:
   """The command line of `palette evaluate`."""
   command = commands.add_parser(
     'evaluate',
@@ -37,6 +38,7 @@ def evaluate(commands: argparse._SubParsersAction) -> None:
   command.add_argument(
     '--labels', metavar='FILE', help='a name and a class number a line'
   )
+  known = [case for of in cases.OF_TASK.values() for case in of]
   command.add_argument(
     '--probe',
     default='',
@@ -48,7 +50,7 @@ def evaluate(commands: argparse._SubParsersAction) -> None:
     '--case',
     default='',
     help="what was done, for the paper's rows and for faithfulness: "
-    f'{", ".join(case for of in cases.OF_TASK.values() for case in of)}, ...',
+    f'{", ".join(known).replace("%", "%%")}, ...',
   )
   command.add_argument(
     '--reference',
@@ -84,7 +86,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
   command.run(args)
 
 
-def reproduce(commands: argparse._SubParsersAction) -> None:
+def reproduce(commands: console.Commands) -> None:
   """The command line of `palette reproduce`."""
   command = commands.add_parser(
     'reproduce', help="a table of the paper, ours beside the paper's"
@@ -141,7 +143,7 @@ def run_reproduce(args: argparse.Namespace) -> None:
   print(f'All of it is in {folder}.')
 
 
-def study(commands: argparse._SubParsersAction) -> None:
+def study(commands: console.Commands) -> None:
   """The command line of `palette study`."""
   command = commands.add_parser(
     'study',

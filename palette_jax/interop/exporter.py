@@ -3,8 +3,9 @@
 The tensors have guided-diffusion's names and layouts, so that its UNetModel
 with 6 channels in and 3 out takes them (if the attention is 'global'); its time
 steps are then what embeddings.POSITIONS makes of gamma. The settings of network
-and objective go along as JSON: `config` in safetensors' metadata, or beside
-`model` in PyTorch's file.
+and objective, the task and the size of the images that it was learnt from go
+along as JSON: `config` in safetensors' metadata, or beside `model` in PyTorch's
+file.
 
 Next: palette_jax/interop/importer.py
 """
@@ -21,9 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors
 
 from palette_jax import arrays
-from palette_jax.interop import names, torch_file
+from palette_jax.interop import names, sampler_file, torch_file
 from palette_jax.models import unet
 from palette_jax.training import checkpoint
+
+# Of a config: what else whoever uses the weights must know. Imports lack it.
+LEARNT = ('task', 'data', 'experimental')
 
 
 def write(workdir: str, path: str, form: str) -> unet.UNet:
@@ -41,27 +45,9 @@ def write(workdir: str, path: str, form: str) -> unet.UNet:
     FileNotFoundError: if there is no checkpoint.
     ValueError: if it is damaged, or if PyTorch is needed and not installed.
   """
-  if not epath.Path(workdir, 'checkpoints').exists():
-    raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
   if not pathlib.Path(path).absolute().parent.exists():
     raise FileNotFoundError(f'There is no folder for {path}.')
-
-  def load(step):
-    config = checkpoints.meta(step)['config']
-    config = {part: config[part] for part in ('model', 'objective')}
-    model = unet.from_config(config['model'])
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    abstract = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
-      unet.shapes(model),
-    )
-    return config, model, checkpoints.restore_ema(step, abstract)
-
-  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
-    found = checkpoints.load_newest(load)
-  if found is None:
-    raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
-  config, model, params = found
+  model, config, params = newest(workdir)
   tensors = _to_theirs(params, model)
   text = json.dumps(config)
   if form == 'safetensors':
@@ -79,8 +65,43 @@ def write(workdir: str, path: str, form: str) -> unet.UNet:
   return model
 
 
+def newest(
+  workdir: str,
+) -> tuple[unet.UNet, dict[str, Any], arrays.Params]:
+  """The network, its settings and the average of the newest checkpoint.
+
+  Args:
+    workdir: of a run or an import.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if none is whole.
+  """
+  if not epath.Path(workdir, 'checkpoints').exists():
+    raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
+
+  def load(step):
+    saved = checkpoints.meta(step)['config']
+    config = {part: saved[part] for part in ('model', 'objective')}
+    if 'task' in saved:
+      config |= dict(task=saved['task'], data=dict(size=saved['data']['size']))
+    model = unet.from_config(config['model'])
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+      unet.shapes(model),
+    )
+    return model, config, checkpoints.restore_ema(step, abstract)
+
+  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
+    found = checkpoints.load_newest(load)
+  if found is None:
+    raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
+  return found
+
+
 def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-  """What `write` wrote, in either form: tensors by name, and the settings.
+  """What `write` or `sampler_export.write` wrote: tensors and settings.
 
   Raises:
     ValueError: if it is another file, or damaged.
@@ -88,6 +109,8 @@ def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
   """
   if not pathlib.Path(path).exists():
     raise FileNotFoundError(f'There is no file {path}.')
+  if pathlib.Path(path).suffix == sampler_file.ENDING:
+    return sampler_file.read(path)
   if pathlib.Path(path).suffix != '.safetensors':
     found = torch_file.read(path)
     if not isinstance(found, dict) or found.keys() != {'model', 'config'}:

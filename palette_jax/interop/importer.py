@@ -3,13 +3,12 @@
 An imported checkpoint is a run's, at step 0, which has learnt no task yet: any
 task may be sampled with it or trained on from it.
 
-Next: palette_jax/planning/program.py
+Next: palette_jax/interop/sampler_export.py
 """
 
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,6 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from palette_jax import arrays
 from palette_jax.diffusion import schedule as schedules
 from palette_jax.interop import exporter, names, torch_file
 from palette_jax.models import unet
@@ -77,7 +75,7 @@ def import_weights(
   """
   if epath.Path(folder, 'checkpoints').exists():
     raise ValueError(f'{folder} has checkpoints already. Name a new folder.')
-  objective = dict(name='diffusion', prediction='eps')
+  objective, learnt = dict(name='diffusion', prediction='eps'), {}
   spelling = SPELLING.get(source, {})
   if source == 'palette':
     tensors, config = exporter.read(path)
@@ -86,6 +84,7 @@ def import_weights(
     except (KeyError, TypeError) as error:
       raise ValueError(f'{path} has an unknown setting: {error}.') from error
     unet.check(model, *[unet.size_multiple(model)] * 2)
+    learnt = {part: config[part] for part in exporter.LEARNT if part in config}
   else:
     tensors = torch_file.tensors(path, torch_file.read(path))
     if source == 'janspiry':
@@ -101,8 +100,8 @@ def import_weights(
       **spelling,
     )
   spelling = spelling | dict(new_attention_order=new_attention_order)
-  params = _fit(path, tensors, names.tensors(model, **spelling))
-  config = dict(model=unet.to_config(model), objective=objective)
+  params = names.fit(path, tensors, names.tensors(model, **spelling))
+  config = dict(model=unet.to_config(model), objective=objective, **learnt)
   _save(params, folder, config, f'{source}: {pathlib.Path(path).name}')
   return model
 
@@ -175,40 +174,6 @@ def _read_model(path: str, tensors: Tensors, **unseen) -> unet.UNet:
     ) from error
   unet.check(model, *[unet.size_multiple(model)] * 2)
   return model
-
-
-def _fit(
-  path: str, tensors: Tensors, wanted: Iterable[names.Tensor]
-) -> arrays.Params:
-  """Our parameters from tensors that must be these and no others.
-
-  Raises:
-    ValueError: naming the first key that does not fit.
-  """
-  expected = {tensor.theirs: tensor for tensor in wanted}
-  for key, array in tensors.items():
-    if key not in expected:
-      raise ValueError(
-        f'{path}: {key!r} does not fit: the network that the other tensors '
-        'make has no such one.'
-      )
-    shape = expected[key].their_shape()
-    if array.shape != shape:
-      raise ValueError(
-        f'{path}: {key!r} does not fit: its shape is {array.shape}, in '
-        f'the network that the other tensors make it is {shape}.'
-      )
-    if not np.all(np.isfinite(array.astype(np.float32))):
-      raise ValueError(f'{path}: {key!r} has values that are not finite.')
-  for key in expected:
-    if key not in tensors:
-      raise ValueError(f'{path}: {key!r} is missing.')
-  return names.params(
-    {
-      tensor.ours: tensor.to_ours(tensors[key].astype(np.float32))
-      for key, tensor in expected.items()
-    }
-  )
 
 
 def _save(params, folder, config, origin):

@@ -5,10 +5,10 @@ way up; ours has a name for each level and block. PyTorch holds a convolution
 as [out, in, h, w] and a dense layer as [out, in]; JAX as [h, w, in, out] and
 [in, out].
 
-Next: palette_jax/interop/exporter.py
+Next: palette_jax/interop/tensor_stream.py
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import einops
@@ -165,7 +165,7 @@ def read_model(
   )
 
 
-def params(named: dict[str, np.ndarray]) -> arrays.Params:
+def params(named: dict[str, np.ndarray | jax.Array]) -> arrays.Params:
   """{'a/b/c': array} -> {'a': {'b': {'c': array}}}."""
   tree = {}
   for name, array in named.items():
@@ -222,3 +222,45 @@ def _entries(model):
       inside = position if model.resblock_updown else f'{position}.conv'
       found[f'up{level}_resample'] = f'{entry}.{inside}'
   return found
+
+
+def fit(
+  path: str, tensors: dict[str, np.ndarray], wanted: Iterable[Tensor]
+) -> arrays.Params:
+  """Our parameters from tensors that must be these and no others.
+
+  Args:
+    path: of the file, for messages.
+    tensors: by their names.
+    wanted: what the network has.
+
+  Returns:
+    NumPy arrays, float32.
+
+  Raises:
+    ValueError: naming the first key that does not fit.
+  """
+  expected = {tensor.theirs: tensor for tensor in wanted}
+  for key, array in tensors.items():
+    if key not in expected:
+      raise ValueError(
+        f'{path}: {key!r} does not fit: the network that the other tensors '
+        'make has no such one.'
+      )
+    shape = expected[key].their_shape()
+    if array.shape != shape:
+      raise ValueError(
+        f'{path}: {key!r} does not fit: its shape is {array.shape}, in '
+        f'the network that the other tensors make it is {shape}.'
+      )
+    if not np.all(np.isfinite(array.astype(np.float32))):
+      raise ValueError(f'{path}: {key!r} has values that are not finite.')
+  for key in expected:
+    if key not in tensors:
+      raise ValueError(f'{path}: {key!r} is missing.')
+  return params(
+    {
+      tensor.ours: tensor.to_ours(tensors[key].astype(np.float32))
+      for key, tensor in expected.items()
+    }
+  )

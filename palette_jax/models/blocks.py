@@ -108,7 +108,7 @@ class GroupNorm(nn.Module):
     return x * (gain * factor)[:, None, None] + summand[:, None, None]
 
 
-def downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h/2 w/2 c']:
+def downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h//2 w//2 c']:
   """Means of 2x2 pixels."""
   return nn.avg_pool(x, (2, 2), strides=(2, 2))
 

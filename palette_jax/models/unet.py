@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from palette_jax import arrays
 from palette_jax.models import blocks, embeddings
 
+Side = Any  # in pixels: an int, or a symbol of jax.export, such as 32*h
 DTYPES = ('bfloat16', 'float32')  # float16 would need a scaled loss
 # What follows the residual blocks of the attention levels (Table 5):
 # self-attention over windows, so many along a side of the map; or, without any
@@ -212,7 +213,7 @@ def size_multiple(model: UNet) -> int:
   return 2 ** (halvings + (model.attention == 'local'))
 
 
-def check(model: UNet, height: int, width: int) -> None:
+def check(model: UNet, height: Side, width: Side) -> None:
   """Refuses settings and image sizes that the network cannot work with.
 
   Raises:

@@ -18,6 +18,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
+from scipy import ndimage
 
 from palette_jax import images
 from palette_jax.restoration import photo as photos
@@ -57,15 +58,40 @@ def read(
     ValueError: if it is no mask, of another shape than the photo, or paints
       nothing or everything.
   """
-  drawn = photos.read(path)
+  return of(photos.read(path), str(path), height, width, invert)
+
+
+def of(
+  drawn: photos.Photo, name: str, height: int, width: int, invert: bool = False
+) -> Hole:
+  """As `read`, of a mask that has been read; `name` is said in messages."""
   try:
     hole, how = _detected(drawn)
     if invert:
       hole, how = ~hole, f'{how}, inverted'
     how += _check_shape(hole.shape[:2], height, width)
-    return _hole(_resized(hole, height, width), f'{path}: {how}', invert)
+    return _hole(_resized(hole, height, width), f'{name}: {how}', invert)
   except ValueError as error:
-    raise ValueError(f'The mask {path} {error}') from None
+    raise ValueError(f'The mask {name} {error}') from None
+
+
+def found(
+  photo: photos.Photo, drawn: photos.Photo | None, invert: bool = False
+) -> Hole:
+  """What must be painted of a photo: by its mask, or else its transparency.
+
+  Args:
+    photo: that will be painted.
+    drawn: the mask, as it was read; or None.
+    invert: as in `read`.
+
+  Raises:
+    ValueError: as `read` and `erased`.
+  """
+  if drawn is None:
+    return erased(photo, invert)
+  name = drawn.source or 'that was given'
+  return of(drawn, name, *photo.levels.shape[:2], invert)
 
 
 def erased(photo: photos.Photo, invert: bool = False) -> Hole:
@@ -202,7 +228,9 @@ def _hole(hole, said, invert):
       'paints everything, and nothing of the photo would be left. If it is the '
       f'other way round, {flag}.'
     )
-  said = f'{said}: {share:.1%} of the photo.'
+  _, count = ndimage.label(hole[..., 0], np.ones([3, 3], int))
+  holes = 'one hole' if count == 1 else f'{count} holes'
+  said = f'{said}: {holes}, {share:.1%} of the photo.'
   if share > 0.5:
     said += f' That is more than half: if it is the other way round, {flag}.'
   return Hole(hole.astype(np.float32), said)

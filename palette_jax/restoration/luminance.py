@@ -17,7 +17,7 @@ enlargement alone and 36.4 of the guided filter alone; at 64, 35.7 against 34.8.
 Where a difference would leave the gamut it is scaled down, at the same luma and
 hue: grey of any luma lies in the gamut, so luma never gives way.
 
-Next: palette_jax/restoration/variants.py
+Next: palette_jax/restoration/weights.py
 """
 
 import math
@@ -54,12 +54,25 @@ def small_size(
 
 
 def resize(
-  image: Float[np.ndarray, 'h w c'], height: int, width: int
+  image: Float[np.ndarray, 'h w c'],
+  height: int,
+  width: int,
+  kernel: Image.Resampling = Image.Resampling.BILINEAR,
+  box: tuple[float, float, float, float] | None = None,
 ) -> Float[np.ndarray, 'y x c']:
-  """Bilinear, averaging where it makes smaller; float32, any range."""
+  """Bilinear by default, averaging where it makes smaller; any range.
+
+  Args:
+    image: float32.
+    height: that it shall have, pixels.
+    width: likewise.
+    kernel: Pillow's.
+    box: left, top, right, bottom of the part that is taken; what is beyond is
+      seen by the kernel.
+  """
   planes = [
     Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize(
-      (width, height), Image.Resampling.BILINEAR
+      (width, height), kernel, box
     )
     for plane in np.moveaxis(image, -1, 0)
   ]

@@ -7,6 +7,7 @@ Next: palette_jax/restoration/tiles.py
 
 import dataclasses
 import hashlib
+import io
 import json
 import posixpath
 import re
@@ -23,6 +24,7 @@ from palette_jax.restoration import photo as photos
 
 KEY = 'palette'
 FORMAT = 1  # of the JSON; another is not read
+_END = b'\0\0\0\0IEND\xaeB`\x82'  # a PNG's last chunk
 _SHA256 = re.compile('[0-9a-f]{64}')
 Options = dict[str, Any]
 
@@ -179,9 +181,33 @@ def _parsed(line):
   return Recipe(**fields)
 
 
+def is_made_by(path: epath.PathLike, recipe: Recipe) -> bool:
+  """Whether a file is there, whole, and says that this recipe made it.
+
+  Where, under which name of the input and by which version it was made is not
+  looked at. Pixels are not decoded.
+  """
+  try:
+    with epath.Path(path).open('rb') as file:
+      with Image.open(file, formats=['PNG']) as image:
+        found = _parsed(image.info[KEY])
+      file.seek(-len(_END), io.SEEK_END)
+      return file.read() == _END and _work(found) == _work(recipe)
+  except Exception:  # Pillow's decoders fail in many ways
+    return False
+
+
+def _work(recipe):
+  """What is said of the work itself, as JSON has it."""
+  fields = dataclasses.asdict(recipe)
+  for name in ('input_name', 'pixels', 'version', 'machine'):
+    del fields[name]
+  return json.loads(json.dumps(fields))
+
+
 def replay(
   path: epath.PathLike,
-  source: epath.PathLike,
+  source: epath.PathLike | photos.Photo,
   make: Callable[[Recipe, photos.Photo], photos.Photo],
 ) -> Replayed:
   """Makes a file's pixels again and compares them.
@@ -198,17 +224,43 @@ def replay(
       that was used.
   """
   recipe = read(path)
-  photo = photos.read(source)
+  photo = source if isinstance(source, photos.Photo) else photos.read(source)
   if photo.sha256 != recipe.input_sha256:
     raise ValueError(
-      f'{path} was made from {recipe.input_name} with SHA-256 '
-      f'{recipe.input_sha256[:12]}..., and {source} has '
+      f'{path} was made from {recipe.input_name or "a picture"} with SHA-256 '
+      f'{recipe.input_sha256[:12]}..., and {photo.source or "this"} has '
       f'{photo.sha256[:12]}...: give the very file.'
     )
   made = make(recipe, photo)
   if pixels_of(made) == recipe.pixels:
     return Replayed(made, True, f'{path}: the same pixels, bit for bit.')
   return Replayed(made, False, f'{path}: {_difference(path, made, recipe)}')
+
+
+def inputs_of(mask: photos.Photo | None) -> dict[str, str]:
+  """The other files of something that was made with that mask, or none."""
+  return {} if mask is None else {'mask': mask.sha256}
+
+
+def check_mask(
+  path: epath.PathLike, recipe: Recipe, mask: photos.Photo | None
+) -> None:
+  """Looks whether a mask is that of a recipe.
+
+  Raises:
+    ValueError: if it is another, or missing, or one too many.
+  """
+  if inputs_of(mask) == recipe.inputs:
+    return
+  if mask is None:
+    raise ValueError(f'{path} was made with a mask: give it, too.')
+  if not recipe.inputs:
+    raise ValueError(f'{path} was made without a mask: give none.')
+  raise ValueError(
+    f'{path} was made with a mask of SHA-256 '
+    f'{recipe.inputs.get("mask", "")[:12]}..., and {mask.source or "this"} has '
+    f'{mask.sha256[:12]}...: give the very file.'
+  )
 
 
 def _difference(path, made, recipe):

@@ -38,7 +38,12 @@ class Layout(NamedTuple):
 
 
 def layout(
-  height: int, width: int, tile: int, overlap: int, multiple: int = 32
+  height: int,
+  width: int,
+  tile: int,
+  overlap: int,
+  multiple: int = 32,
+  grid: int = 1,
 ) -> Layout:
   """As few tiles as cover a picture, evenly spread.
 
@@ -49,6 +54,7 @@ def layout(
       of the next multiple.
     overlap: of neighbours, pixels; at most half a tile.
     multiple: of which the network's sides must be.
+    grid: tiles start at multiples of it, pixels; at most half a tile.
 
   Raises:
     ValueError: if these numbers make no sense.
@@ -66,11 +72,16 @@ def layout(
   sides, starts = [], []
   for length in (height, width):
     side = min(tile, math.ceil(length / multiple) * multiple)
-    count = 1
-    if length > side:
-      count = math.ceil((length - overlap) / (side - overlap))
     last = max(length - side, 0)
-    starts.append(tuple(np.linspace(0, last, count).round().astype(int)))
+    if last % grid:
+      raise ValueError(
+        f'{length} pixels: the last of the tiles of {side} would not start at '
+        f'a multiple of {grid}.'
+      )
+    steps = last // grid
+    count = math.ceil(steps / max(1, (side - overlap) // grid)) + 1
+    places = np.linspace(0, steps, count if last else 1).round() * grid
+    starts.append(tuple(places.astype(int)))
     sides.append(side)
   tops, lefts = (tuple(map(int, places)) for places in starts)
   return Layout(height, width, tops, lefts, tuple(sides), overlap)
