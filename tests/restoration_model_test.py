@@ -15,7 +15,7 @@ from PIL import Image
 import palette_jax
 from palette_jax import images
 from palette_jax.models import unet
-from palette_jax.restoration import growth, recipe, weights
+from palette_jax.restoration import canvas, growth, recipe, weights
 from palette_jax.restoration import model as models
 from palette_jax.restoration import photo as photos
 
@@ -360,6 +360,17 @@ def test_a_panorama_is_the_paper_s_for_any_height(model, height):
   assert np.array_equal(middle, photo)
 
 
+@pytest.mark.parametrize('size', [(1, 1), (90, 1)])
+def test_no_photo_is_too_small(model, size):
+  photo = levels(*size)
+  height, width = size
+  (wide,) = model.panorama(photo, left=1, right=2, loop=True, steps=1)
+  step = max(1, round(height / 2))
+  assert np.array_equal(wide.photo.levels[:, step : step + width], photo)
+  (cleaned,) = model.restore_jpeg(photo, steps=1)
+  assert cleaned.photo.levels.shape == photo.shape
+
+
 def test_a_panorama_s_pieces_are_one_look_each(model):
   said = []
   drawing = dict(steps=2, progress=lambda *now: said.append(now))
@@ -444,6 +455,24 @@ def test_a_recipe_makes_the_same_pixels_again(model, tmp_path):
     model.replay(path, tmp_path / 'other.png', mask)
   with pytest.raises(ValueError, match='made with the weights .*load those'):
     models.Model(weights_of(seed=1)).replay(path, image, mask)
+
+
+def test_samples_drawn_together_are_replayed_together(tmp_path):
+  """As on accelerators: a batch of another size might round otherwise."""
+  found = weights_of()
+  together = models.Model(found)
+  together._painter = canvas.Painter(found.denoise_fn, found.params, batch=4)
+  photo, said = levels(20, 30), []
+  made = together.colorize(
+    photo, samples=3, steps=2, progress=lambda *now: said.append(now)
+  )
+  assert said == [(1, 2), (2, 2)]
+  path, _ = made[2].save(tmp_path / 'made.png')
+  assert recipe.read(path).options['samples'] == 3
+  assert together.replay(path, photo).is_same
+  (alone,) = models.Model(found).colorize(photo, steps=2)
+  apart = alone.photo.levels.astype(int) - made[0].photo.levels
+  assert np.abs(apart).max() <= 1
 
 
 def test_a_picture_in_memory_can_be_replayed(model, tmp_path):

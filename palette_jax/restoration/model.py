@@ -12,7 +12,6 @@ Next: palette_jax/restoration/variants.py
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -33,7 +32,6 @@ from palette_jax.restoration import photo as photos
 from palette_jax.restoration import picture as pictures
 
 Picture = pictures.Picture
-Progress = Callable[[int, int], None]
 
 _TASKS = {
   'colorize': 'colorization',
@@ -71,7 +69,7 @@ class Made(NamedTuple):
 class Model:
   """Weights, and what can be done with them.
 
-  All that makes something takes the same further arguments:
+  All that makes something takes these further arguments:
 
     seed      of all chance; sample i of a seed is the same however many
               samples are made
@@ -236,8 +234,11 @@ class Model:
       try:
         options = dict(said.options)
         does, sample = options.pop('does'), options.pop('sample')
-        drawing = self._drawing(said.sampler, said.seed, [sample], None)
-        return self._draw(does, drawing, photo, options, drawn)[0]
+        # In the company that it had: a batch of another size rounds otherwise.
+        samples = list(range(options.pop('samples'))) or [sample]
+        drawing = self._drawing(said.sampler, said.seed, samples, None)
+        made = self._draw(does, drawing, photo, options, drawn)
+        return made[samples.index(sample)]
       except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
           f'The recipe in {path} cannot be followed: {error!r}.'
@@ -287,18 +288,23 @@ class Model:
       machine=self._painter.machine,
     )
     photo = pictures.read(photo)
+    together = samples if self._painter.together > 1 else 0
+    options |= dict(does=does, samples=together)
     return [
-      recipe.of(photo, options={'does': does, 'sample': i, **options}, **common)
+      recipe.of(photo, options=options | dict(sample=i), **common)
       for i in range(samples)
     ]
 
-  def _make(self, does, photo, options, mask=None, *, progress=None, **drawing):
+  def _make(
+    self, does, photo, options, mask=None, *,
+    seed=0, samples=1, sampler='', steps=0, progress=None,
+  ):  # fmt: skip
     """A method's results: what it does is its name."""
     photo = pictures.read(photo)
     drawn = None if mask is None else pictures.read(mask)
-    recipes = self.recipes(does, photo, drawn, **drawing, **options)
-    seed, sampler = recipes[0].seed, recipes[0].sampler
-    drawing = self._drawing(sampler, seed, list(range(len(recipes))), progress)
+    said = dict(seed=seed, samples=samples, sampler=sampler, steps=steps)
+    recipes = self.recipes(does, photo, drawn, **said, **options)
+    drawing = self._drawing(recipes[0].sampler, seed, range(samples), progress)
     made = self._draw(does, drawing, photo, options, drawn)
     return [Made(one, how) for one, how in zip(made, recipes)]
 
@@ -320,8 +326,8 @@ class Model:
     if does == 'restore_jpeg':
       return making.clean(drawing, photo)
     if does == 'inpaint':
-      mask = _hole(photo, drawn, **options).mask
-      return making.fill(drawing, photo, mask)
+      found = hole.found(photo, drawn, **options)
+      return making.fill(drawing, photo, found.mask)
     if does == 'uncrop':
       return making.uncrop(drawing, photo, options)
     assert does == 'panorama', does
@@ -341,10 +347,3 @@ def load(source: epath.PathLike = '') -> Model:
     ValueError: if they are damaged, or of an unknown kind.
   """
   return Model(weights.read(source))
-
-
-def _hole(photo, drawn, invert):
-  if drawn is None:
-    return hole.erased(photo, invert)
-  name = drawn.source or 'that was given'
-  return hole.of(drawn, name, *photo.levels.shape[:2], invert)

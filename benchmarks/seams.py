@@ -1,0 +1,212 @@
+"""Can it be seen where tiles meet?
+
+  python -m benchmarks.seams
+  python -m benchmarks.seams --weights=runs/jpeg
+
+Pictures are restored in tiles, in four ways:
+
+  apart       beside each other, each drawn for itself
+  crossfaded  overlapping, each drawn for itself, the results blended
+  eps         overlapping, drawn together: what the network says of the noise
+              is blended in every step
+  y_0         likewise, what it says of the clean image, clipped before (ours)
+
+Without weights the pictures are Gaussian, with the power spectrum of photos,
+known by the means of 8x8 pixels; the network is the exact answer of somebody
+who sees one tile. With weights they are the photos of the package, made small
+and spoilt by JPEG.
+
+`seam` is how much larger the error's gradient is where one tile gives way to
+the next than elsewhere (1: nothing is to be seen), one pixel and eight wide;
+`sharp` how strong the picture's own gradient is there, beside the truth's (less
+than 1: blurred). Rows and columns alike.
+"""
+
+import argparse
+import functools
+import io
+import pathlib
+from collections.abc import Iterable
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+import palette_jax
+from palette_jax import arrays, images
+from palette_jax.diffusion import choice as choices
+from palette_jax.diffusion import objective as objectives
+from palette_jax.diffusion import sampler
+from palette_jax.diffusion import schedule as schedules
+from palette_jax.restoration import canvas, tiles, weights
+
+PHOTOS = pathlib.Path(palette_jax.__file__).parent / 'data/photos'
+QUALITY, BLOCK = 10, 8
+
+
+class BlendsNoise(canvas.Painter):
+  """Clips only what has been blended: that is as if eps were."""
+
+  def __init__(self, denoise_fn, params):
+    super().__init__(denoise_fn, params)
+    unclipped = functools.partial(self._unclipped, denoise_fn)
+    self._estimate = jax.jit(unclipped, static_argnames=['prediction'])
+
+  @staticmethod
+  def _unclipped(denoise_fn, params, y_t, cond, now, prediction):
+    clean_fn = sampler.clean_fn_of(denoise_fn, prediction)
+    return clean_fn(params, y_t, cond, jnp.full([len(y_t)], now['gamma']))
+
+  def paint(self, *given):
+    blend = canvas._blend
+    clipped = lambda *parts: np.clip(blend(*parts), -1, 1)  # noqa: E731
+    with mock.patch.object(canvas, '_blend', clipped):
+      return super().paint(*given)
+
+
+def spoilt(path: pathlib.Path, side: int) -> tuple[np.ndarray, np.ndarray]:
+  """A photo's middle, [side side 3] in [-1, 1], and what JPEG left of it."""
+  image = Image.open(path).convert('RGB')
+  short = min(image.size)
+  left, top = (image.width - short) // 2, (image.height - short) // 2
+  box = (left, top, left + short, top + short)
+  clean, encoded = image.resize((side, side), Image.BOX, box), io.BytesIO()
+  clean.save(encoded, 'JPEG', quality=QUALITY)
+  return tuple(
+    images.from_u8(np.asarray(one)) for one in (clean, Image.open(encoded))
+  )
+
+
+class Exact:
+  """Gaussian pictures, and the best that can be said of a tile of one."""
+
+  def __init__(self, tile: int, side: int, deviation: float = 0.2):
+    """Power falls as the frequency squared, over a torus larger than all."""
+    self.side, around = side, 4 * side
+    frequency = np.fft.fftfreq(around) * around
+    power = 1 / (4 + frequency[:, None] ** 2 + frequency**2)
+    self.amplitude = np.sqrt(power / power.mean()) * deviation
+    law = np.fft.ifft2(self.amplitude**2).real
+    y, x = (places.ravel() for places in np.mgrid[:tile, :tile])
+    covariance = law[y[:, None] - y, x[:, None] - x]
+    blocks = (y // BLOCK) * (tile // BLOCK) + x // BLOCK
+    means = (blocks == np.arange(blocks.max() + 1)[:, None]) / BLOCK**2
+    gain = covariance @ means.T @ np.linalg.inv(means @ covariance @ means.T)
+    left = covariance - gain @ means @ covariance
+    values, vectors = np.linalg.eigh((left + left.T) / 2)
+    exact = dict(gain=gain @ means, vectors=vectors, values=values.clip(0))
+    self.params = {k: jnp.asarray(v, jnp.float32) for k, v in exact.items()}
+
+  def picture(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One, [side side 3], and its means."""
+    noise = np.random.default_rng(seed).normal(size=[3, *self.amplitude.shape])
+    drawn = np.fft.ifft2(np.fft.fft2(noise) * self.amplitude).real
+    clean = np.moveaxis(drawn[:, : self.side, : self.side], 0, -1)
+    count = self.side // BLOCK
+    means = clean.reshape(count, BLOCK, count, BLOCK, 3).mean(axis=(1, 3))
+    known = means.repeat(BLOCK, 0).repeat(BLOCK, 1)
+    return clean.astype(np.float32), known.astype(np.float32)
+
+  @staticmethod
+  def clean_fn(params, y_t, cond, gamma):
+    """E[y_0 | y_t, the means]."""
+    level, flat = gamma[:, None, None], [len(y_t), -1, 3]
+    mean = jnp.einsum('pq,bqc->bpc', params['gain'], cond.reshape(flat))
+    surprise = y_t.reshape(flat) - jnp.sqrt(level) * mean
+    parts = jnp.einsum('pq,bpc->bqc', params['vectors'], surprise)
+    values = params['values'][None, :, None]
+    parts *= jnp.sqrt(level) * values / (level * values + 1 - level)
+    said = mean + jnp.einsum('pq,bqc->bpc', params['vectors'], parts)
+    return said.reshape(y_t.shape)
+
+
+def seams(plan: tiles.Layout) -> list[int]:
+  """Pixels after which the next tile weighs more, of rows and columns alike."""
+  pairs = zip(plan.tops[:-1], plan.tops[1:])
+  return [(first + plan.tile[0] + second) // 2 - 1 for first, second in pairs]
+
+
+def ratio(picture: np.ndarray, places: list[int], reach: int) -> float:
+  """Mean absolute gradient at the seams, over that elsewhere."""
+  found = []
+  for turned in picture, picture.swapaxes(0, 1):
+    gradient = np.abs(np.diff(turned, axis=0)).mean(axis=(1, 2))
+    at = np.zeros(len(gradient), bool)
+    for place in places:
+      at[max(0, place - reach // 2) : place + (reach + 1) // 2] = True
+    found.append(gradient[at].mean() / gradient[~at].mean())
+  return float(np.mean(found))
+
+
+def objective_of(choice: choices.Choice) -> objectives.Diffusion:
+  """The paper's schedules, for a network that says y_0."""
+  train = schedules.linear(1e-6, 0.01, 2000)
+  levels = choice.levels(schedules.linear(1e-4, 0.09, 1000), train)
+  return objectives.Diffusion(train, levels, prediction='y_0', choice=choice)
+
+
+def compare(
+  denoise_fn: arrays.DenoiseFn,
+  params: arrays.Params,
+  objective: objectives.Objective,
+  tile: int,
+  pictures: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> dict[tuple[int, str], np.ndarray]:
+  """seam, seam 8, sharp, PSNR by overlap and way: means over the pictures."""
+  ours = canvas.Painter(denoise_fn, params)
+  noise = BlendsNoise(denoise_fn, params)
+  one, rows = tiles.Layout(tile, tile, (0,), (0,), (tile, tile), 0), {}
+  for number, (clean, cond) in enumerate(pictures):
+    key, mask = jax.random.key(number), np.ones_like(cond[..., :1])
+    for overlap in 0, tile // 4, tile // 2:
+      plan = tiles.layout(*cond.shape[:2], tile, overlap, 8, grid=BLOCK)
+      parts, made = tiles.cut(cond, plan), {}
+      keys = list(jax.random.split(key, len(parts)))
+      drawn = ours.paint(objective, parts, mask[:tile, :tile], one, keys)
+      made['crossfaded' if overlap else 'apart'] = tiles.blend(drawn, plan)
+      for name, way in (('eps', noise), ('y_0', ours)):
+        if overlap:
+          made[name] = way.paint(objective, cond[None], mask, plan, [key])[0]
+      for name, picture in made.items():
+        error, at = picture - clean, seams(plan)
+        figures = [ratio(error, at, 1), ratio(error, at, 8)]
+        figures += [ratio(picture, at, 8) / ratio(clean, at, 8)]
+        figures += [10 * np.log10(4 / np.mean(error**2))]
+        rows.setdefault((overlap, name), []).append(figures)
+  return {name: np.mean(figures, axis=0) for name, figures in rows.items()}
+
+
+def main() -> None:
+  arguments = argparse.ArgumentParser(description=__doc__)
+  arguments.add_argument('--weights', default='')
+  arguments.add_argument('--pictures', type=int, default=15)
+  arguments.add_argument('--sampler', default='')
+  arguments.add_argument('--steps', type=int, default=0)
+  args = arguments.parse_args()
+  if args.weights:
+    found = weights.read(args.weights)
+    objective = found.objective(found.choose(args.sampler, args.steps))
+    tile, params, network = found.size[0], found.params, found.denoise_fn
+    paths = sorted(PHOTOS.glob('*.jpg'))[: args.pictures]
+    pictures = (spoilt(path, 4 * tile) for path in paths)
+  else:
+    tile = 32
+    exact = Exact(tile, side=4 * tile)
+    network, params = exact.clean_fn, exact.params
+    choice = choices.Choice(args.sampler or 'dpm_solver', args.steps or 20)
+    objective = objective_of(choice)
+    pictures = (exact.picture(seed) for seed in range(args.pictures))
+  rows = compare(network, params, objective, tile, pictures)
+  print(
+    f'tiles of {tile} on {4 * tile}x{4 * tile}, {objective.passes()} passes'
+  )
+  print(f'overlap  {"way":10}   seam  seam 8   sharp   PSNR')
+  for (overlap, name), (seam, wide, sharp, psnr) in rows.items():
+    line = f'{overlap:7}  {name:10} {seam:6.3f} {wide:7.3f} {sharp:7.3f}'
+    print(f'{line} {psnr:6.2f}')
+
+
+if __name__ == '__main__':
+  main()
