@@ -72,6 +72,34 @@ def parser() -> argparse.ArgumentParser:
   command.add_argument('folder', metavar='OUT_DIR')
   command.set_defaults(run=import_weights)
 
+  _add_export(commands)
+
+  command = commands.add_parser(
+    'inspect',
+    usage='palette inspect --config=configs/NAME.py[:VARIANT] '
+    '[--config.FIELD=VALUE ...] [--rows N] [--records N] OUT.png',
+    help="a config's training examples on one sheet, and a report of its data",
+  )
+  command.add_argument(
+    '--rows', type=int, default=8, help='examples on the sheet'
+  )
+  command.add_argument(
+    '--records',
+    type=int,
+    default=10_000,
+    help='images of each split that are decoded for the report, at most',
+  )
+  command.add_argument('file', metavar='OUT.png')
+  command.set_defaults(run=inspect_data)
+
+  _add_plan(commands)
+  arguments.evaluate(commands)
+  arguments.reproduce(commands)
+  arguments.study(commands)
+  return palette
+
+
+def _add_export(commands):
   command = commands.add_parser(
     'export', help="a checkpoint's averaged weights -> one file"
   )
@@ -97,30 +125,6 @@ def parser() -> argparse.ArgumentParser:
   )
   command.add_argument('file', metavar='OUT')
   command.set_defaults(run=export_weights)
-
-  command = commands.add_parser(
-    'inspect',
-    usage='palette inspect --config=configs/NAME.py[:VARIANT] '
-    '[--config.FIELD=VALUE ...] [--rows N] [--records N] OUT.png',
-    help="a config's training examples on one sheet, and a report of its data",
-  )
-  command.add_argument(
-    '--rows', type=int, default=8, help='examples on the sheet'
-  )
-  command.add_argument(
-    '--records',
-    type=int,
-    default=10_000,
-    help='images of each split that are decoded for the report, at most',
-  )
-  command.add_argument('file', metavar='OUT.png')
-  command.set_defaults(run=inspect_data)
-
-  _add_plan(commands)
-  arguments.evaluate(commands)
-  arguments.reproduce(commands)
-  arguments.study(commands)
-  return palette
 
 
 def _add_plan(commands):
