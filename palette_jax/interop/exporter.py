@@ -27,7 +27,7 @@ from palette_jax.models import unet
 from palette_jax.training import checkpoint
 
 # Of a config: what else whoever uses the weights must know. Imports lack it.
-LEARNT = ('task', 'data')
+LEARNT = ('task', 'data', 'experimental')
 
 
 def write(workdir: str, path: str, form: str) -> unet.UNet:

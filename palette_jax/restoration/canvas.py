@@ -30,29 +30,27 @@ from jaxtyping import Array, Float
 from palette_jax import arrays, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import sampler
-from palette_jax.models import unet
 from palette_jax.restoration import tiles
 
 
 class Painter:
   """Weights on a device, ready to paint."""
 
-  def __init__(self, network: unet.UNet, params: arrays.Params, batch: int = 0):
+  def __init__(
+    self, denoise_fn: arrays.DenoiseFn, params: arrays.Params, batch: int = 0
+  ):
     """Moves the weights to the first device.
 
     Args:
-      network: whose weights they are; computes in float32 on a CPU, which has
-        no faster arithmetic.
-      params: the weights.
+      denoise_fn: the network.
+      params: its weights.
       batch: tiles that it sees at a time, at most; 0 for what suits the device.
     """
     device = jax.local_devices()[0]
-    is_cpu = device.platform == 'cpu'
-    network = network.clone(dtype='float32') if is_cpu else network
     self._params = jax.device_put(params, device)
-    self._batch = batch or (1 if is_cpu else 8)
+    self._batch = batch or (1 if device.platform == 'cpu' else 8)
     self._estimate = jax.jit(
-      functools.partial(_estimate, network),
+      functools.partial(_estimate, denoise_fn),
       static_argnames=['prediction'],
       compiler_options=sharding.compiler_options(),
     )
@@ -105,7 +103,7 @@ class Painter:
     Returns:
       In [-1, 1] in the hole; cond elsewhere.
     """
-    table = objective.coefficients()
+    table, cond = objective.coefficients(), jnp.asarray(cond)
     starts, steps = zip(*(sampler.keys_of(key, table) for key in keys))
     draw = functools.partial(objective.start, shape=cond.shape[1:])
     holes = jnp.broadcast_to(mask, [*cond.shape[:3], 1])
@@ -139,12 +137,8 @@ class Painter:
     return np.concatenate(said)[: len(y_t)]
 
 
-def _estimate(network, params, y_t, cond, now, prediction):
+def _estimate(denoise_fn, params, y_t, cond, now, prediction):
   """y_0; compiled once for all samplers and steps."""
-
-  def denoise_fn(params, y_t, cond, gamma):
-    return network.apply({'params': params}, y_t, cond, gamma)
-
   clean_fn = sampler.clean_fn_of(denoise_fn, prediction)
   return sampler.estimate(clean_fn, params, y_t, cond, now)
 

@@ -99,7 +99,7 @@ class Model:
   def __init__(self, found: weights.Weights):
     """Brings weights (`weights.read`) to the device."""
     self._weights = found
-    self._painter = canvas.Painter(found.network, found.params)
+    self._painter = canvas.Painter(found.denoise_fn, found.params)
     self._multiple = unet.size_multiple(found.network)
     side = math.sqrt(found.size[0] * found.size[1])
     self._tile = max(1, round(side / self._multiple)) * self._multiple
@@ -245,20 +245,27 @@ class Model:
 
     return recipe.replay(path, pictures.read(source), make)
 
-  def _make(
+  def recipes(
     self,
-    does,
-    photo,
-    options,
-    mask=None,
+    does: str,
+    photo: Picture,
+    mask: Picture | None = None,
     *,
     seed: int = 0,
     samples: int = 1,
     sampler: str = '',
     steps: int = 0,
-    progress: Progress | None = None,
-  ):
-    """A method's results: what it does is its name."""
+    **options,
+  ) -> list[recipe.Recipe]:
+    """How a method's results would be made, a recipe each; makes nothing.
+
+    Args:
+      does: the method's name.
+      photo: that it would be given.
+      mask: likewise, if it takes one.
+      seed, samples, sampler, steps: see the class.
+      **options: all others that the method takes.
+    """
     task = _TASKS[does]
     if task not in self.tasks:
       raise ValueError(
@@ -270,29 +277,30 @@ class Model:
         f'samples={samples}, seed={seed}, steps={steps}: samples are 1 or '
         f'more, seeds 0 to {_MOST_SEED}, steps 1 or more (or 0: as usual).'
       )
-    photo = pictures.read(photo)
-    drawn = None if mask is None else pictures.read(mask)
-    chosen = self._weights.choose(sampler, steps)
-    drawing = self._drawing(chosen, seed, list(range(samples)), progress)
-    made = self._draw(does, drawing, photo, options, drawn)
     common = dict(
       task=task,
       config=self._weights.config,
       checkpoint=self.checkpoint,
-      sampler=chosen,
+      sampler=self._weights.choose(sampler, steps),
       seed=seed,
-      inputs=recipe.inputs_of(drawn),
+      inputs=recipe.inputs_of(None if mask is None else pictures.read(mask)),
       machine=self._painter.machine,
     )
+    photo = pictures.read(photo)
     return [
-      Made(
-        one,
-        recipe.of(
-          photo, options={'does': does, 'sample': i, **options}, **common
-        ),
-      )
-      for i, one in enumerate(made)
+      recipe.of(photo, options={'does': does, 'sample': i, **options}, **common)
+      for i in range(samples)
     ]
+
+  def _make(self, does, photo, options, mask=None, *, progress=None, **drawing):
+    """A method's results: what it does is its name."""
+    photo = pictures.read(photo)
+    drawn = None if mask is None else pictures.read(mask)
+    recipes = self.recipes(does, photo, drawn, **drawing, **options)
+    seed, sampler = recipes[0].seed, recipes[0].sampler
+    drawing = self._drawing(sampler, seed, list(range(len(recipes))), progress)
+    made = self._draw(does, drawing, photo, options, drawn)
+    return [Made(one, how) for one, how in zip(made, recipes)]
 
   def _drawing(self, sampler, seed, samples, progress) -> piece.Drawing:
     key = jax.random.key(seed)

@@ -54,7 +54,7 @@ def layout(
       of the next multiple.
     overlap: of neighbours, pixels; at most half a tile.
     multiple: of which the network's sides must be.
-    grid: tiles start at multiples of it, pixels; divides `multiple`.
+    grid: tiles start at multiples of it, pixels; at most half a tile.
 
   Raises:
     ValueError: if these numbers make no sense.
@@ -78,10 +78,9 @@ def layout(
         f'{length} pixels: the last of the tiles of {side} would not start at '
         f'a multiple of {grid}.'
       )
-    # On the grid a tile may start so much earlier or later than evenly spread.
-    most = side - overlap - grid // 2 * 2
-    count = math.ceil(last / most) + 1 if last else 1
-    places = np.linspace(0, last // grid, count).round() * grid
+    steps = last // grid
+    count = math.ceil(steps / max(1, (side - overlap) // grid)) + 1
+    places = np.linspace(0, steps, count if last else 1).round() * grid
     starts.append(tuple(places.astype(int)))
     sides.append(side)
   tops, lefts = (tuple(map(int, places)) for places in starts)

@@ -152,6 +152,6 @@ def enlarged(
     view.window.height,
     view.window.width,
     Image.Resampling.BICUBIC,
-    box=(_KERNEL, 0, _KERNEL + view.width, view.height),
+    box=(float(_KERNEL), 0.0, float(_KERNEL + view.width), float(view.height)),
   )
   return np.clip(made, -1.0, 1.0)

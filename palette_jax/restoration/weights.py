@@ -16,6 +16,7 @@ import jax
 import ml_collections
 import numpy as np
 from etils import epath
+from jaxtyping import Array, Float
 
 from palette_jax import arrays
 from palette_jax.diffusion import choice as choices
@@ -96,6 +97,18 @@ class Weights(NamedTuple):
     """Those of the tasks that they are not good at yet."""
     named = self.config.get('experimental', ())
     return tuple(task for task in self.tasks if task in named)
+
+  def denoise_fn(
+    self,
+    params: arrays.Params,
+    y_t: Float[Array, 'b h w 3'],
+    cond: Float[Array, 'b h w 3'],
+    gamma: Float[Array, ' b'],
+  ) -> Float[Array, 'b h w 3']:
+    """The network; in float32 on a CPU, which has no faster arithmetic."""
+    is_cpu = jax.default_backend() == 'cpu'
+    network = self.network.clone(dtype='float32') if is_cpu else self.network
+    return network.apply({'params': params}, y_t, cond, gamma)
 
   def objective(
     self, sampler: dict[str, Any] | None = None
@@ -185,10 +198,7 @@ def read(source: epath.PathLike = '') -> Weights:
       'in by `palette import`.'
     )
   found = Weights(network, params, config, sha256(params))
-  try:
-    found.objective()
-  except (KeyError, TypeError) as error:
-    raise ValueError(f'{path} has an unknown setting: {error}.') from error
+  _check(str(path), found)
   return found
 
 
@@ -215,6 +225,28 @@ def _fitted(path, tensors, config):
     raise ValueError(f'{path} has an unknown setting: {error}.') from error
   unet.check(network, *[unet.size_multiple(network)] * 2)
   return network, names.fit(path, tensors, names.tensors(network))
+
+
+def _check(path, found):
+  """Asks settings for all that they will be asked for: JSON holds anything."""
+  config = found.config
+  try:
+    found.objective()
+    for field, values, kind in (
+      ('data.size', found.size, int),
+      ('task.name', [config.get('task', {}).get('name', '')], str),
+      ('task.tasks', config.get('task', {}).get('tasks', []), str),
+      ('experimental', config.get('experimental', []), str),
+    ):
+      if not all(isinstance(value, kind) for value in values):
+        raise TypeError(f'{field} is {values!r}')
+    height, width = found.size
+    if min(height, width) < 1:
+      raise TypeError(f'data.size is {found.size}')
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{path} has an unknown setting: {error}.') from error
+  except ValueError as error:
+    raise ValueError(f'{path} has an unknown setting: {error}') from error
 
 
 def sha256(params: arrays.Params) -> str:

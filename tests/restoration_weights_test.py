@@ -1,0 +1,123 @@
+"""Weights are the same weights in whatever they are kept."""
+
+import json
+import pathlib
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+from restoration_model_test import EVERYTHING, weights_of
+from safetensors import numpy as safetensors
+
+import palette_jax
+from configs import common
+from palette_jax.interop import exporter, importer
+from palette_jax.models import unet
+from palette_jax.restoration import weights
+
+
+def write(path, found, **changes):
+  tensors = exporter._to_theirs(found.params, found.network)
+  text = json.dumps(found.config | changes)
+  safetensors.save_file(tensors, path, {'config': text})
+  return str(path)
+
+
+def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
+  """And what they have learnt comes along, on the way out and in again."""
+  wanted = weights_of(experimental=[])
+  file = write(tmp_path / 'a.safetensors', wanted)
+  importer.import_weights('palette', file, str(tmp_path / 'run'))
+  again = str(tmp_path / 'b.safetensors')
+  exporter.write(str(tmp_path / 'run'), again, 'safetensors')
+  for source in file, again, tmp_path / 'run':
+    found = weights.read(source)
+    assert found.sha256 == wanted.sha256
+    assert found.tasks == wanted.tasks and found.size == (16, 16)
+    same = jax.tree.map(np.array_equal, found.params, wanted.params)
+    assert all(jax.tree.leaves(same))
+  model = palette_jax.load(file)
+  assert model.checkpoint == wanted.sha256
+  assert model.tasks == weights.TASKS and model.size == (16, 16)
+
+
+@pytest.mark.slow
+def test_weights_are_the_same_in_pytorch_s_file(tmp_path):
+  pytest.importorskip('torch')
+  wanted = weights_of()
+  file = write(tmp_path / 'a.safetensors', wanted)
+  importer.import_weights('palette', file, str(tmp_path / 'run'))
+  exporter.write(str(tmp_path / 'run'), str(tmp_path / 'b.pt'), 'torch')
+  found = weights.read(tmp_path / 'b.pt')
+  assert found.sha256 == wanted.sha256 and found.tasks == wanted.tasks
+
+
+def test_any_number_name_or_shape_makes_other_weights():
+  wanted = weights_of()
+  flat, tree = jax.tree.flatten(wanted.params)
+  for i in 0, len(flat) - 1:
+    other = [leaf.copy() for leaf in flat]
+    other[i].reshape(-1)[-1] += 1e-3
+    assert weights.sha256(tree.unflatten(other)) != wanted.sha256
+  a, b = np.zeros([2, 3], np.float32), np.zeros([3, 2], np.float32)
+  hashes = [{'a': a}, {'b': a}, {'a': b}, {'a': a.astype(np.float64)}]
+  assert len({weights.sha256(one) for one in hashes}) == 4
+  assert weights.sha256({'a': a, 'b': b}) == weights.sha256({'b': b, 'a': a})
+
+
+def test_the_weights_in_the_package_are_the_default(tmp_path, monkeypatch):
+  monkeypatch.setattr(weights, 'SHIPPED', tmp_path)
+  wanted = weights_of()
+  write(tmp_path / 'palette.safetensors', wanted)
+  assert palette_jax.load().checkpoint == wanted.sha256
+
+
+def test_files_from_before_tasks_were_written_are_read(tmp_path):
+  old = weights_of(task=None)
+  assert set(old.config) == {'model', 'objective'}
+  found = weights.read(write(tmp_path / 'old.safetensors', old))
+  assert found.tasks == weights.TASKS and found.sha256 == old.sha256
+
+
+def test_what_a_config_is_silent_about_is_the_paper_s():
+  paper = common.get_config(common.parse_arg(None), 'colorization')
+  assert ml_collections.ConfigDict(weights._OBJECTIVE) == paper.objective
+  assert weights._SIZE == tuple(paper.data.size)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (dict(model={'channel': 3}), 'unknown setting: .*channel'),
+    (dict(model=None), 'unknown setting'),
+    (dict(objective=3), 'unknown setting'),
+    (dict(objective=dict(prediction='x')), "prediction: 'x' is not in"),
+    (dict(objective=dict(sampler=dict(stpes=3))), 'unknown setting: .*stpes'),
+    (dict(data=dict(size=[3])), 'unknown setting'),
+    (dict(data=dict(size='16')), 'unknown setting: .*size'),
+    (dict(data=dict(size=[0, 16])), 'unknown setting: .*size'),
+    (dict(task=dict(name=3)), 'unknown setting: .*task.name'),
+    (dict(task=dict(name='x', tasks=[3])), 'unknown setting: .*task.tasks'),
+    (dict(task='inpainting'), 'unknown setting'),
+    (dict(experimental=3), 'unknown setting'),
+    (dict(experimental=[3]), 'unknown setting: .*experimental'),
+  ],
+)
+def test_settings_that_nobody_wrote_are_refused(tmp_path, changes, message):
+  file = write(tmp_path / 'a.safetensors', weights_of(), **changes)
+  with pytest.raises(ValueError, match=message):
+    weights.read(file)
+
+
+def test_damaged_files_are_refused(tmp_path):
+  path = pathlib.Path(write(tmp_path / 'a.safetensors', weights_of()))
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-100])
+  with pytest.raises(ValueError, match='no safetensors file'):
+    weights.read(path)
+  network = unet.to_config(weights_of().network) | dict(channels=64)
+  file = write(path, weights_of(), model=network)
+  with pytest.raises(ValueError, match="a.safetensors: '.*' does not fit"):
+    weights.read(file)
+  assert EVERYTHING['name'] == 'multitask'
