@@ -47,7 +47,7 @@ from palette_jax.restoration import weights
 mark('import')
 found = weights.read(path)
 objective = found.objective(found.choose())
-sampler = functools.partial(stablehlo.restored, found.network, objective)
+sampler = functools.partial(stablehlo.restored, found.denoise_fn, objective)
 run = jax.jit(sampler, compiler_options=sharding.compiler_options())
 params = jax.device_put(found.params)
 mark('read')

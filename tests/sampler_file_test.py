@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -17,6 +18,7 @@ from conftest import ROOT
 from golden import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax import export
 
 from palette_jax import cli, images, sharding, tasks
 from palette_jax.interop import (
@@ -109,12 +111,9 @@ def by_package(path, cond, mask, seed, **sampler):
   found = weights_.read(path)
   objective = found.objective(sampler)
 
-  def network(params, y_t, cond, gamma):
-    return found.network.apply({'params': params}, y_t, cond, gamma)
-
   def draw(params, cond, mask, seed):
     key = jax.random.key(seed)
-    return objective.restore(network, params, cond, mask, key)
+    return objective.restore(found.denoise_fn, params, cond, mask, key)
 
   run = jax.jit(draw, compiler_options=sharding.compiler_options())
   return np.asarray(run(found.params, cond, mask, seed))
@@ -168,6 +167,23 @@ def test_weights_are_arguments_and_no_folder_of_ours_is_inside(exported):
   for folder in ROOT, pathlib.Path(jax.__file__).parents[2]:
     assert str(folder).encode() not in traced
   assert b'unet.py' in traced  # a name is enough to find the place
+
+
+def test_bfloat16_is_for_devices_that_have_it():
+  model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
+  found = weights_.Weights(model, {}, dict(objective=FEW), '')
+  traced = stablehlo.trace(model, found.objective())
+  module = export.deserialize(bytearray(traced)).mlir_module()
+  products = re.findall(r'stablehlo.convolution.*-> tensor<.*x(\w+)>', module)
+  assert {'f32', 'bf16'} <= set(products)
+  run = jax.jit(export.deserialize(bytearray(traced)).call)
+  weights = digest.named(unet.shapes(model))
+  image, hole = (
+    jax.ShapeDtypeStruct([1, 4, 4, channels], np.float32) for channels in (3, 1)
+  )
+  seed = jax.ShapeDtypeStruct([], np.uint32)
+  compiled = run.lower(weights, image, hole, seed).compile()
+  assert 'bf16' not in compiled.as_text()
 
 
 def test_a_file_is_made_of_a_file(exported, tmp_path):

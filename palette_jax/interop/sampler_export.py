@@ -127,7 +127,7 @@ def _canvas(multiple):
 
 def _own(found, objective, canvas):
   """What this package draws."""
-  sampler = functools.partial(stablehlo.restored, found.network, objective)
+  sampler = functools.partial(stablehlo.restored, found.denoise_fn, objective)
   run = jax.jit(sampler, compiler_options=sharding.compiler_options())
   return np.asarray(run(found.params, *canvas))
 
