@@ -180,9 +180,9 @@ def make(settings, path, steps):
 
 def export(weights, path):
   """What is measured."""
-  from palette_jax.interop import sampler_export
+  from palette_jax.interop import exporter
 
-  sampler_export.write(weights, path)
+  exporter.write_sampler(weights, path)
 
 
 if __name__ == '__main__':

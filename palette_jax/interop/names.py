@@ -17,6 +17,7 @@ import numpy as np
 
 from palette_jax import arrays
 from palette_jax.models import unet
+from palette_jax.training import digest
 
 # What a module of ours is inside an entry of theirs.
 _PARTS = {
@@ -175,6 +176,17 @@ def params(named: dict[str, np.ndarray | jax.Array]) -> arrays.Params:
       branch = branch.setdefault(folder, {})
     branch[leaf] = array
   return tree
+
+
+def to_theirs(params: arrays.Params, model: unet.UNet) -> dict[str, np.ndarray]:
+  """Our parameters by guided-diffusion's names, contiguous; `fit` undoes it."""
+  named = digest.named(params)
+  return {
+    tensor.theirs: np.array(
+      tensor.to_theirs(np.asarray(named[tensor.ours])), order='C'
+    )
+    for tensor in tensors(model)
+  }
 
 
 def _layout(part, kind, ndim):
