@@ -123,10 +123,10 @@ class Painter:
 
   def _look(self, objective, y_t, shown, now, tick):
     """The estimate of each tile; in batches of one size, the last filled up."""
-    passes = math.ceil(len(y_t) / self._batch)
-    if not passes:
+    if not len(y_t):
       return y_t
-    size = math.ceil(len(y_t) / passes)
+    # Powers of two: compiling for each number of tiles would take longer.
+    size = min(self._batch, 2 ** math.ceil(math.log2(len(y_t))))
     said = []
     for first in range(0, len(y_t), size):
       which = np.arange(first, first + size) % len(y_t)

@@ -5,16 +5,29 @@ uncropping again and again, each time with half of an image known. Pictures grow
 sideways first, then up and down. A panorama may be closed to a ring: its last
 piece then sees the picture's other end, too.
 
+Each piece is made of the one before, and so are its errors: after some pieces
+the colours have run away. Brightness and colour of a panorama's pieces, and how
+much they vary, are therefore kept within what the photo itself has from one
+part to another, with some slack. A piece within that is left as it is; what is
+not is moved back, more and more with the distance from the seam.
+
 Next: palette_jax/restoration/making.py
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from palette_jax import images
 from palette_jax.restoration import piece as pieces
 from palette_jax.restoration import windows
+
+# Beyond the range that the photo itself has: in levels of [-1, 1], and as a
+# factor of how much they vary.
+SLACK_MEAN = 0.1
+SLACK_SPREAD = 1.2
 
 
 def known_part(mask: Float[np.ndarray, 'h w 1']) -> windows.Window:
@@ -104,8 +117,8 @@ def plan(
 
 def closing(
   drawing: pieces.Drawing,
-  last: windows.Window,
   before: windows.Window,
+  last: windows.Window,
   height: int,
   width: int,
 ) -> tuple[pieces.Piece, int]:
@@ -113,8 +126,8 @@ def closing(
 
   Args:
     drawing: what it is painted with.
+    before: what is there.
     last: the last rectangle, which is the whole picture.
-    before: the one before.
     height: of the picture.
     width: likewise.
 
@@ -128,3 +141,95 @@ def closing(
   middle = (int(places[0]) + int(places[-1])) // 2
   shift = width // 2 - middle
   return pieces.of(np.roll(mask, shift, axis=1), drawing), shift
+
+
+class Bounds(NamedTuple):
+  """What the parts of a photo are like: brightness, and two of colour.
+
+  Attributes:
+    low: [2, 3], of mean and of standard deviation of luma, R-Y and B-Y.
+    high: likewise.
+  """
+
+  low: Float[np.ndarray, '2 3']
+  high: Float[np.ndarray, '2 3']
+
+
+def bounds_of(photo: Float[np.ndarray, 'h w 3'], width: int) -> Bounds:
+  """From the parts of a photo that are as wide as a piece.
+
+  Args:
+    photo: in [-1, 1].
+    width: of a piece, pixels.
+  """
+  width = min(width, photo.shape[1])
+  starts = np.linspace(0, photo.shape[1] - width, 9).round().astype(int)
+  parts = np.stack(
+    [_moments(photo[:, start : start + width]) for start in starts]
+  )
+  low, high = parts.min(axis=0), parts.max(axis=0)
+  low[0] -= SLACK_MEAN
+  high[0] += SLACK_MEAN
+  low[1] /= SLACK_SPREAD
+  high[1] *= SLACK_SPREAD
+  return Bounds(low, high)
+
+
+def steady_all(
+  pictures: Float[np.ndarray, 's h w 3'],
+  before: windows.Window,
+  now: windows.Window,
+  bounds: Bounds,
+) -> None:
+  """`steady`, of what each picture has grown by to one side; in place."""
+  if now.left < before.left:
+    columns, seam = slice(now.left, before.left), 'right'
+  else:
+    columns, seam = (
+      slice(before.left + before.width, now.left + now.width),
+      'left',
+    )
+  for picture in pictures:
+    picture[:, columns] = steady(picture[:, columns], bounds, seam)
+
+
+def steady(
+  new: Float[np.ndarray, 'h w 3'], bounds: Bounds, seam: str
+) -> Float[np.ndarray, 'h w 3']:
+  """A new piece, moved back into the bounds.
+
+  Args:
+    new: in [-1, 1].
+    bounds: of the photo.
+    seam: which of its sides lies at what was there before: 'left' or 'right'.
+  """
+  mean, spread = moments = _moments(new)
+  wanted = np.clip(moments, bounds.low, bounds.high)
+  if np.array_equal(wanted, moments):
+    return new
+  scale = wanted[1] / np.maximum(spread, 1e-6)
+  moved = _to_rgb((_to_luma(new) - mean) * scale + wanted[0])
+  share = np.minimum(1, 2 * (np.arange(new.shape[1]) + 0.5) / new.shape[1])
+  share = share[:, None] if seam == 'left' else share[::-1, None]
+  steadied = new + share.astype(np.float32) * (moved - new)
+  return np.clip(steadied, -1, 1).astype(np.float32)
+
+
+def _to_luma(image):
+  """Luma, R-Y and B-Y."""
+  weights = np.array(images.LUMA, np.float32) / np.float32(sum(images.LUMA))
+  luma = image @ weights[:, None]
+  return np.concatenate([luma, image[..., ::2] - luma], axis=-1)
+
+
+def _to_rgb(image):
+  weights = np.array(images.LUMA, np.float32) / np.float32(sum(images.LUMA))
+  luma, red, blue = np.moveaxis(image, -1, 0)
+  green = -(weights[0] * red + weights[2] * blue) / weights[1]
+  return np.stack([luma + red, luma + green, luma + blue], axis=-1)
+
+
+def _moments(image):
+  """[2, 3]: mean and standard deviation of each."""
+  values = _to_luma(image.astype(np.float32)).reshape(-1, 3)
+  return np.stack([values.mean(axis=0), values.std(axis=0)])

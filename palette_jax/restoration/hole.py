@@ -74,6 +74,25 @@ def of(
     raise ValueError(f'The mask {name} {error}') from None
 
 
+def found(
+  photo: photos.Photo, drawn: photos.Photo | None, invert: bool = False
+) -> Hole:
+  """What must be painted of a photo: by its mask, or else its transparency.
+
+  Args:
+    photo: that will be painted.
+    drawn: the mask, as it was read; or None.
+    invert: as in `read`.
+
+  Raises:
+    ValueError: as `read` and `erased`.
+  """
+  if drawn is None:
+    return erased(photo, invert)
+  name = drawn.source or 'that was given'
+  return of(drawn, name, *photo.levels.shape[:2], invert)
+
+
 def erased(photo: photos.Photo, invert: bool = False) -> Hole:
   """The transparent part of the photo itself.
 

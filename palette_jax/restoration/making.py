@@ -155,28 +155,26 @@ def panorama(
   look = view.at_scale(windows.Window(0, 0, *mask.shape[:2]), scale)
   small, holes = view.seen(look, photos.rgb(wide), mask)
   size, known = holes.shape[:2], growth.known_part(holes)
-  counts = dict(left=left, right=right)
-  rectangles = growth.stages(known, *size, counts)
+  rectangles = growth.stages(known, *size, dict(left=left, right=right))
   todo = growth.plan(drawing, known, rectangles, *size)
+  shift = 0
+  if loop:
+    ends = (known, *rectangles)[-2:]
+    todo[-1], shift = growth.closing(drawing, *ends, *size)
   pictures = _copies(small, drawing)
   drawing = drawing._replace(prepare=tasks.get('uncropping').prepare)
-  last, shift = [], 0
-  if loop:
-    before = (known, *rectangles)[-2]
-    todo, (close, shift) = (
-      todo[:-1],
-      growth.closing(drawing, rectangles[-1], before, *size),
-    )
-    last = [close]
-  drawing.counter.expect(
-    sum(piece.passes(one, drawing) for one in [*todo, *last])
-  )
-  for number, one in enumerate(todo):
+  drawing.counter.expect(sum(piece.passes(one, drawing) for one in todo))
+  photo_bounds = growth.bounds_of(small[known.slices], known.height // 2)
+  before = known
+  for number, (one, now) in enumerate(zip(todo, rectangles)):
+    if one is todo[-1] and loop:
+      rolled = np.roll(pictures, shift, axis=2)
+      piece.paint(one, drawing, rolled, number)
+      pictures = np.roll(rolled, -shift, axis=2)
+      break
     piece.paint(one, drawing, pictures, number)
-  for one in last:
-    rolled = np.roll(pictures, shift, axis=2)
-    piece.paint(one, drawing, rolled, len(todo))
-    pictures = np.roll(rolled, -shift, axis=2)
+    growth.steady_all(pictures, before, now, photo_bounds)
+    before = now
   return [
     photos.paint(wide, view.enlarged(look, made, loop), mask, opaque=True)
     for made in pictures

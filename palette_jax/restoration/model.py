@@ -71,7 +71,7 @@ class Made(NamedTuple):
 class Model:
   """Weights, and what can be done with them.
 
-  All that makes something takes the same further arguments:
+  All that makes something takes these further arguments:
 
     seed      of all chance; sample i of a seed is the same however many
               samples are made
@@ -236,8 +236,11 @@ class Model:
       try:
         options = dict(said.options)
         does, sample = options.pop('does'), options.pop('sample')
-        drawing = self._drawing(said.sampler, said.seed, [sample], None)
-        return self._draw(does, drawing, photo, options, drawn)[0]
+        # In the company that it had: a batch of another size rounds otherwise.
+        samples = list(range(options.pop('samples'))) or [sample]
+        drawing = self._drawing(said.sampler, said.seed, samples, None)
+        made = self._draw(does, drawing, photo, options, drawn)
+        return made[samples.index(sample)]
       except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
           f'The recipe in {path} cannot be followed: {error!r}.'
@@ -287,8 +290,10 @@ class Model:
       machine=self._painter.machine,
     )
     photo = pictures.read(photo)
+    together = samples if self._painter.together > 1 else 0
+    options |= dict(does=does, samples=together)
     return [
-      recipe.of(photo, options={'does': does, 'sample': i, **options}, **common)
+      recipe.of(photo, options=options | dict(sample=i), **common)
       for i in range(samples)
     ]
 
@@ -320,8 +325,8 @@ class Model:
     if does == 'restore_jpeg':
       return making.clean(drawing, photo)
     if does == 'inpaint':
-      mask = _hole(photo, drawn, **options).mask
-      return making.fill(drawing, photo, mask)
+      found = hole.found(photo, drawn, **options)
+      return making.fill(drawing, photo, found.mask)
     if does == 'uncrop':
       return making.uncrop(drawing, photo, options)
     assert does == 'panorama', does
@@ -341,10 +346,3 @@ def load(source: epath.PathLike = '') -> Model:
     ValueError: if they are damaged, or of an unknown kind.
   """
   return Model(weights.read(source))
-
-
-def _hole(photo, drawn, invert):
-  if drawn is None:
-    return hole.erased(photo, invert)
-  name = drawn.source or 'that was given'
-  return hole.of(drawn, name, *photo.levels.shape[:2], invert)
