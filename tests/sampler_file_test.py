@@ -32,6 +32,7 @@ from palette_jax.interop import (
   tensor_stream,
 )
 from palette_jax.models import unet
+from palette_jax.planning import topology
 from palette_jax.restoration import weights as weights_
 from palette_jax.training import digest
 
@@ -177,14 +178,36 @@ def test_bfloat16_is_for_devices_that_have_it():
   module = export.deserialize(bytearray(traced)).mlir_module()
   products = re.findall(r'stablehlo.convolution.*-> tensor<.*x(\w+)>', module)
   assert {'f32', 'bf16'} <= set(products)
+  # Nothing is asked of a device that only some of them have.
+  calls = re.findall(r'custom_call @([\w.]+)', module)
+  assert set(calls) == {'shape_assertion'}
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  assert 'bf16' not in compiled(model, traced, here).as_text()
+
+
+def compiled(model, traced, device):
+  def lies(shape, dtype):
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=device)
+
+  weights = {
+    name: lies(leaf.shape, leaf.dtype)
+    for name, leaf in digest.named(unet.shapes(model)).items()
+  }
+  image, hole = (lies([1, 4, 4, channels], np.float32) for channels in (3, 1))
   run = jax.jit(export.deserialize(bytearray(traced)).call)
-  weights = digest.named(unet.shapes(model))
-  image, hole = (
-    jax.ShapeDtypeStruct([1, 4, 4, channels], np.float32) for channels in (3, 1)
-  )
-  seed = jax.ShapeDtypeStruct([], np.uint32)
-  compiled = run.lower(weights, image, hole, seed).compile()
-  assert 'bf16' not in compiled.as_text()
+  return run.lower(weights, image, hole, lies([], np.uint32)).compile()
+
+
+@pytest.mark.slow
+def test_the_program_compiles_for_a_tpu_that_is_not_here():
+  pytest.importorskip('libtpu')
+  device = topology.describe('v5e:2x2').devices[0]
+  model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
+  found = weights_.Weights(model, {}, dict(objective=FEW), '')
+  traced = stablehlo.trace(model, found.objective())
+  where = jax.sharding.SingleDeviceSharding(device)
+  made = compiled(model, traced, where)
+  assert 'bf16' in made.as_text()
 
 
 def test_a_file_is_made_of_a_file(exported, tmp_path):
