@@ -265,14 +265,14 @@ def fit(
         f'{path}: {key!r} does not fit: its shape is {array.shape}, in '
         f'the network that the other tensors make it is {shape}.'
       )
-    if not np.all(np.isfinite(array.astype(np.float32))):
+    if not np.all(np.isfinite(array.astype(np.float32, copy=False))):
       raise ValueError(f'{path}: {key!r} has values that are not finite.')
   for key in expected:
     if key not in tensors:
       raise ValueError(f'{path}: {key!r} is missing.')
   return params(
     {
-      tensor.ours: tensor.to_ours(tensors[key].astype(np.float32))
+      tensor.ours: tensor.to_ours(tensors[key].astype(np.float32, copy=False))
       for key, tensor in expected.items()
     }
   )
