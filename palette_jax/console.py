@@ -3,8 +3,10 @@
 Next: palette_jax/settings.py
 """
 
+import argparse
 import logging as std_logging
 import pathlib
+import textwrap
 import traceback
 
 from absl import logging
@@ -34,3 +36,27 @@ def is_for_the_user(error: BaseException) -> bool:
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   package = pathlib.Path(__file__).parent
   return pathlib.Path(frame.f_code.co_filename).is_relative_to(package)
+
+
+class Commands:
+  """Subcommands of one kind, which the help lists under a title.
+
+  argparse lists all subcommands in one column.
+  """
+
+  def __init__(self, subparsers: argparse._SubParsersAction, title: str):
+    """`subparsers`, without a help of their own, are shared by all kinds."""
+    self._subparsers, self._lines = subparsers, [f'{title}:']
+
+  def add_parser(
+    self, name: str, *, help: str, **options: object
+  ) -> argparse.ArgumentParser:
+    """As argparse's; what `help` says is told by the command's own, too."""
+    self._lines += textwrap.wrap(
+      help, 78, initial_indent=f'  {name:14}', subsequent_indent=' ' * 16
+    )
+    return self._subparsers.add_parser(name, **{'description': help} | options)
+
+  def __str__(self) -> str:
+    """The title and a line each."""
+    return '\n'.join(self._lines)

@@ -48,6 +48,13 @@ def grid(rows: np.ndarray, gap: int = 2) -> np.ndarray:
   return sheet[:-gap, :-gap] if gap else sheet
 
 
+def png(image_u8: np.ndarray) -> bytes:
+  """A PNG file of [h, w, 3] or [h, w] pixels, and of nothing else."""
+  encoded = io.BytesIO()
+  Image.fromarray(image_u8).save(encoded, format='png')
+  return encoded.getvalue()
+
+
 def write_png(path: epath.PathLike, image: np.ndarray) -> epath.Path:
   """Writes an image in [-1, 1] as an 8-bit PNG; a reader never sees half.
 
@@ -58,8 +65,6 @@ def write_png(path: epath.PathLike, image: np.ndarray) -> epath.Path:
   path = epath.Path(path)
   image_u8 = image if image.dtype == np.uint8 else to_u8(image)
   path.parent.mkdir(parents=True, exist_ok=True)
-  encoded = io.BytesIO()
-  Image.fromarray(image_u8).save(encoded, format='png')
   partial = path.parent / f'.{path.name}.{uuid.uuid4().hex}'
-  partial.write_bytes(encoded.getvalue())
+  partial.write_bytes(png(image_u8))
   return partial.replace(path)

@@ -12,6 +12,7 @@ PACKAGE = sorted((ROOT / 'palette_jax').rglob('*.py'))
 FORBIDDEN = {
   'arrays': {'flax', 'tensorflow'},
   'images': {'flax', 'tensorflow', 'jax'},
+  'web': {'flax', 'tensorflow', 'jax'},
   'masks': {'jax', 'flax'},
   'tasks': {'jax', 'flax', 'palette_jax.data', 'palette_jax.diffusion'},
   'data': {'jax', 'flax', 'palette_jax.training', 'palette_jax.models'},
@@ -139,6 +140,6 @@ def test_requirements_pin_what_setup_asks_for():
     re.findall(r'^([\w.-]+)==', (ROOT / 'requirements.txt').read_text(), re.M)
   )
   normal = lambda names: {n.lower().replace('_', '-') for n in names}  # noqa: E731
-  optional = {'gradio', 'torch'}
+  optional = {'torch'}
   assert len(asked) > 15
   assert normal(asked) - optional <= normal(pinned)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -48,6 +49,27 @@ def pytest_runtest_makereport(item):
     report.outcome = 'failed'
     report.longrepr = f'--all must not skip a slow test: {report.longrepr}'
   return report
+
+
+PATIENCE = 90_000  # milliseconds; of browsers, on a machine that is busy
+FLAGS = (
+  '--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic '
+  '--no-first-run --disable-background-networking --disable-component-update '
+  '--disable-sync'
+).split()
+
+
+@pytest.fixture(scope='module')
+def chromium():
+  """Debian's browser, driven by Playwright."""
+  playwright = pytest.importorskip('playwright.sync_api')
+  path = shutil.which('chromium') or shutil.which('chromium-browser')
+  if path is None:
+    pytest.skip('There is no chromium; launch/install --all gets it.')
+  with playwright.sync_playwright() as driver:
+    browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import http.client
 import json
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,37 +10,18 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE, ROOT
 from PIL import Image
 
 from palette_jax.evaluation.study import report, store
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 90_000  # milliseconds; of the tests, for a machine that is busy
-FLAGS = (
-  '--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic '
-  '--no-first-run --disable-background-networking --disable-component-update '
-  '--disable-sync'
-).split()
 COLOURS = {
   'originals': (190, 120, 60),
   'blue': (40, 90, 200),
   'green': (60, 180, 90),
 }
-
-
-@pytest.fixture(scope='module')
-def chromium():
-  """Debian's browser, driven by Playwright."""
-  playwright = pytest.importorskip('playwright.sync_api')
-  path = shutil.which('chromium') or shutil.which('chromium-browser')
-  if path is None:
-    pytest.skip('There is no chromium; launch/install --all gets it.')
-  with playwright.sync_playwright() as driver:
-    browser = driver.chromium.launch(executable_path=path, args=FLAGS)
-    yield browser
-    browser.close()
 
 
 class Served:

@@ -15,6 +15,7 @@ from hypothesis import strategies
 from PIL import Image
 from werkzeug import test
 
+from palette_jax import images
 from palette_jax.evaluation import arguments as cli_arguments
 from palette_jax.evaluation import folders
 from palette_jax.evaluation.study import (
@@ -136,7 +137,7 @@ def test_a_picture_is_its_pixels_and_nothing_else(tmp_path):
   Image.fromarray(pixels).save(
     path, exif=exif, icc_profile=b'profile', dpi=(300, 300), comment=b'words'
   )
-  file = pictures.png(folders.read(str(path)))
+  file = images.png(folders.read(str(path)))
   assert re.findall(rb'IHDR|IDAT|IEND|[a-z][A-Z]{2}[a-zA-Z]', file[:60])
   chunks, place = [], 8
   while place < len(file):
@@ -149,7 +150,7 @@ def test_a_picture_is_its_pixels_and_nothing_else(tmp_path):
   # Of another format, but of the same pixels: the same file.
   again = tmp_path / 'output.png'
   Image.fromarray(folders.read(str(path))).save(again)
-  assert pictures.png(folders.read(str(again))) == file
+  assert images.png(folders.read(str(again))) == file
 
 
 @pytest.mark.parametrize('level', [0, 90, 255])

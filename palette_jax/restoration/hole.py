@@ -18,6 +18,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
+from scipy import ndimage
 
 from palette_jax import images
 from palette_jax.restoration import photo as photos
@@ -227,7 +228,9 @@ def _hole(hole, said, invert):
       'paints everything, and nothing of the photo would be left. If it is the '
       f'other way round, {flag}.'
     )
-  said = f'{said}: {share:.1%} of the photo.'
+  _, count = ndimage.label(hole[..., 0], np.ones([3, 3], int))
+  holes = 'one hole' if count == 1 else f'{count} holes'
+  said = f'{said}: {holes}, {share:.1%} of the photo.'
   if share > 0.5:
     said += f' That is more than half: if it is the other way round, {flag}.'
   return Hole(hole.astype(np.float32), said)

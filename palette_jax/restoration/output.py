@@ -55,7 +55,7 @@ def write(
       or the path is the photo's own source and `replace` is not set.
   """
   path, kind = target(path)
-  if not replace and _is_same(path, photo.source):
+  if not replace and is_same(path, photo.source):
     raise ValueError(
       f'{path} is the photo itself, which would be lost: give another name.'
     )
@@ -100,7 +100,9 @@ def target(path: epath.PathLike) -> tuple[epath.Path, str]:
   return path, FORMATS[ending]
 
 
-def _is_same(path, source):
+def is_same(path: epath.PathLike, source: epath.PathLike) -> bool:
+  """Whether both name one file, whatever links lead to it."""
+  path, source = epath.Path(path), str(source)
   if not source:
     return False
   if posixpath.normpath(str(path)) == posixpath.normpath(source):

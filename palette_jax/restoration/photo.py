@@ -39,6 +39,10 @@ _FORMATS = (
 _GREY = ('1', 'L', 'LA', 'La')
 
 
+class TooLarge(ValueError):
+  """A photo has more pixels than are accepted."""
+
+
 class Photo(NamedTuple):
   """A picture as its file has it, upright.
 
@@ -72,15 +76,19 @@ def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is no photo, is cut off or damaged, has too many pixels,
-      or holds a kind of pixels that has no white.
+    ValueError: if it may not be read, is no photo, is cut off or damaged, has
+      too many pixels, or holds a kind of pixels that has no white.
   """
   path = epath.Path(path)
   if not path.exists():
     raise FileNotFoundError(f'There is no photo {path}.')
   if path.is_dir():
     raise ValueError(f'{path} is a folder, where a photo was expected.')
-  found = decode(path.read_bytes(), str(path), most_pixels)
+  try:
+    encoded = path.read_bytes()
+  except OSError as error:
+    raise ValueError(f'{path} cannot be read: {error.strerror}.') from error
+  found = decode(encoded, str(path), most_pixels)
   return found._replace(source=str(path))
 
 
@@ -91,8 +99,10 @@ def decode(encoded: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Photo:
       warnings.simplefilter('ignore')  # Pillow's, of damaged EXIF and the like
       found = _decode(encoded, most_pixels)
   except Exception as error:  # decoders fail in every way that there is
+    too_large = TooLarge, Image.DecompressionBombError
+    kind = TooLarge if isinstance(error, too_large) else ValueError
     reason = _reason(encoded, error)
-    raise ValueError(f'{name} cannot be read: {reason}.') from error
+    raise kind(f'{name} cannot be read: {reason}.') from error
   return found._replace(sha256=hashlib.sha256(encoded).hexdigest())
 
 
@@ -119,7 +129,7 @@ def _decode(encoded, most_pixels):
   with Image.open(io.BytesIO(encoded), formats=formats) as image:
     pixels = image.width * image.height
     if pixels > most_pixels:
-      raise ValueError(
+      raise TooLarge(
         f'it has {pixels / 1e6:.0f} million pixels ({image.width} x '
         f'{image.height}), of which at most {most_pixels / 1e6:g} million are '
         'accepted; make it smaller first'

@@ -7,6 +7,7 @@ Next: palette_jax/restoration/tiles.py
 
 import dataclasses
 import hashlib
+import io
 import json
 import posixpath
 import re
@@ -23,6 +24,7 @@ from palette_jax.restoration import photo as photos
 
 KEY = 'palette'
 FORMAT = 1  # of the JSON; another is not read
+_END = b'\0\0\0\0IEND\xaeB`\x82'  # a PNG's last chunk
 _SHA256 = re.compile('[0-9a-f]{64}')
 Options = dict[str, Any]
 
@@ -177,6 +179,30 @@ def _parsed(line):
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
       raise ValueError(f'{name} is {value!r}, no SHA-256')
   return Recipe(**fields)
+
+
+def is_made_by(path: epath.PathLike, recipe: Recipe) -> bool:
+  """Whether a file is there, whole, and says that this recipe made it.
+
+  Where, under which name of the input and by which version it was made is not
+  looked at. Pixels are not decoded.
+  """
+  try:
+    with epath.Path(path).open('rb') as file:
+      with Image.open(file, formats=['PNG']) as image:
+        found = _parsed(image.info[KEY])
+      file.seek(-len(_END), io.SEEK_END)
+      return file.read() == _END and _work(found) == _work(recipe)
+  except Exception:  # Pillow's decoders fail in many ways
+    return False
+
+
+def _work(recipe):
+  """What is said of the work itself, as JSON has it."""
+  fields = dataclasses.asdict(recipe)
+  for name in ('input_name', 'pixels', 'version', 'machine'):
+    del fields[name]
+  return json.loads(json.dumps(fields))
 
 
 def replay(

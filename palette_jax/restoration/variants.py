@@ -3,7 +3,7 @@
 A task like colorization has many right answers (section 5.5); to see how sure
 the model is of one, look at several.
 
-Next: palette_jax/console.py
+Next: palette_jax/restoration/overview.py
 """
 
 import math
@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 CELL = 512  # longest side of a picture on the sheet, pixels
 _GAP = 4
 _TEXT = 16  # pixels
+_STRIP = 64  # rows whose spread is computed at once: float64 takes memory
 # From the same to apart, in equal steps of brightness: black, purple, orange,
 # pale yellow.
 _HEAT = ((0, 0, 0), (96, 24, 112), (236, 104, 40), (252, 252, 190))
@@ -112,6 +113,14 @@ def spread(
     ValueError: if there are fewer than two.
   """
   _check_several(pictures)
+  made = np.empty([*pictures[0].shape[:2], 1], np.float32)
+  for top in range(0, len(made), _STRIP):
+    strips = [picture[top : top + _STRIP] for picture in pictures]
+    made[top : top + _STRIP] = _spread(strips)
+  return made
+
+
+def _spread(pictures):
   total, squares = 0.0, 0.0
   for picture in pictures:
     # Seen from the first: so that equal pictures give 0, and no more.
@@ -119,7 +128,7 @@ def spread(
     total, squares = total + values, squares + values**2
   count = len(pictures)
   variance = np.maximum(squares / count - (total / count) ** 2, 0)
-  return np.sqrt(variance.mean(-1, keepdims=True)).astype(np.float32)
+  return np.sqrt(variance.mean(-1, keepdims=True))
 
 
 def heat(

@@ -8,7 +8,9 @@ import json
 
 from absl import logging
 from etils import epath
+from werkzeug import serving
 
+from palette_jax import web
 from palette_jax.evaluation import folders
 from palette_jax.evaluation.study import pictures, plan, report, server, store
 
@@ -26,22 +28,22 @@ def run(args: argparse.Namespace) -> None:
     write_report(args.answers, args.seed)
     return
   logging.set_verbosity(logging.INFO)
-  serving = prepare(args)
+  listening = prepare(args)
   try:
     print(
-      f'The study is at {server.address(serving)}\n'
+      f'The study is at {web.address(listening)}\n'
       f'Answers go to {args.answers}. Ctrl-C stops; the same command goes on.\n'
       f'What they say:\n  palette study --report --answers {args.answers}',
       flush=True,
     )
-    serving.serve_forever()
+    listening.serve_forever()
   except KeyboardInterrupt:
     pass  # how it is meant to end
   finally:
-    serving.app.close()
+    listening.app.close()
 
 
-def prepare(args: argparse.Namespace) -> server.serving.BaseWSGIServer:
+def prepare(args: argparse.Namespace) -> serving.BaseWSGIServer:
   """Checks everything and takes the port.
 
   Raises:
@@ -75,7 +77,7 @@ def prepare(args: argparse.Namespace) -> server.serving.BaseWSGIServer:
   answers = store.Store(args.answers, study)
   application = server.Application(study, answers, files)
   try:
-    return server.listen(application, args.host, args.port)
+    return web.listen(application, web.take(args.host, args.port))
   except ValueError:
     application.close()
     raise

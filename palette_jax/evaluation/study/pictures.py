@@ -4,7 +4,6 @@ Next: palette_jax/evaluation/study/store.py
 """
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,13 +16,6 @@ from palette_jax.evaluation import folders
 # Of a catch trial's fake: tiles on the longer side, and how much brighter or
 # darker than its neighbours each is, so that even a clear sky shows them.
 _TILES, _CONTRAST = 12, 36
-
-
-def png(image_u8: UInt8[np.ndarray, 'h w 3']) -> bytes:
-  """A file of pixels and nothing else."""
-  file = io.BytesIO()
-  Image.fromarray(image_u8).save(file, 'PNG', compress_level=6)
-  return file.getvalue()
 
 
 def spoil(

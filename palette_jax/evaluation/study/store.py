@@ -4,7 +4,7 @@ Every change is on the disk before anybody hears of it, and the file is whole
 after a kill or a power cut at any time. A trial passes through three states and
 never goes back: dealt, shown, answered.
 
-Next: palette_jax/evaluation/study/server.py
+Next: palette_jax/web.py
 """
 
 import contextlib

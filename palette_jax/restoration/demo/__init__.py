@@ -1,0 +1,1 @@
+"""`palette demo`: a page in a browser on which photos are painted."""

@@ -1,0 +1,77 @@
+/* What there is to choose from: tasks, examples, files from elsewhere. */
+
+import { TASKS } from './tasks.js';
+
+const byId = (id) => document.getElementById(id);
+
+/* A tab for each task; choose(name) is called, unless isBusy(). */
+export function buildTabs(tasks, choose, isBusy) {
+  const tabs = tasks.map(({ name, experimental }, i) => {
+    const tab = document.createElement('button');
+    Object.assign(tab, { type: 'button', id: `tab-${name}` });
+    tab.textContent = TASKS[name].tab;
+    tab.dataset.task = name;
+    tab.setAttribute('role', 'tab');
+    tab.setAttribute('aria-controls', 'work');
+    if (experimental) {
+      const mark = document.createElement('small');
+      mark.textContent = ' experimental';
+      tab.append(mark);
+    }
+    tab.addEventListener('click', () => isBusy() || choose(name));
+    tab.addEventListener('keydown', (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step || isBusy()) return;
+      const next = tabs[(i + step + tabs.length) % tabs.length];
+      next.focus();
+      choose(next.dataset.task);
+    });
+    return tab;
+  });
+  byId('tabs').append(...tabs);
+}
+
+/* The marked tab is that task's. */
+export function markTab(task) {
+  for (const tab of byId('tabs').children) {
+    const chosen = tab.dataset.task === task;
+    tab.setAttribute('aria-selected', chosen);
+    tab.tabIndex = chosen ? 0 : -1;
+    if (chosen) byId('work').setAttribute('aria-labelledby', tab.id);
+  }
+}
+
+/* A button for each example; take(id) is called. */
+export function buildExamples(examples, take) {
+  for (const { id, name, author, licence } of examples) {
+    const item = document.createElement('li');
+    const button = document.createElement('button');
+    const image = document.createElement('img');
+    const words = `${name}, by ${author} (${licence})`;
+    Object.assign(image, { src: `example/${id}`, loading: 'lazy', alt: words });
+    Object.assign(button, { type: 'button', title: words });
+    button.append(image);
+    button.addEventListener('click', () => take(id));
+    item.append(button);
+    byId('examples').querySelector('ul').append(item);
+  }
+  byId('examples').hidden = false;
+}
+
+/* A file that is dropped or pasted anywhere; take(file) is called. */
+export function listenForFiles(take) {
+  const over = (is) => byId('easel').classList.toggle('over', is);
+  addEventListener('dragover', (event) => {
+    event.preventDefault(); // or the browser would open the file itself
+    over(true);
+  });
+  addEventListener('dragleave', (event) => event.relatedTarget || over(false));
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    over(false);
+    take(event.dataTransfer.files[0]);
+  });
+  addEventListener('paste', (event) => {
+    if (event.clipboardData.files.length) take(event.clipboardData.files[0]);
+  });
+}

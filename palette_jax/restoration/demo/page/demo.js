@@ -1,0 +1,339 @@
+/* Choose a photo, say what shall be done, wait, compare.
+
+   document.body.dataset.state is one of
+     start    no photo yet              ready    the photo can be worked on
+     loading  a file is on its way      sampling a job waits or runs         */
+
+import { Brush } from './brush.js';
+import {
+  buildExamples,
+  buildTabs,
+  listenForFiles,
+  markTab,
+} from './choices.js';
+import { showResults } from './compare.js';
+import { follow, showAsking, showStopping } from './progress.js';
+import { abandon, get, post, Refused, send } from './server.js';
+import { NAMES, Sides } from './sides.js';
+import { layOut } from './stage.js';
+import { TASKS } from './tasks.js';
+
+const byId = (id) => document.getElementById(id);
+const all = (query) => [...document.querySelectorAll(query)];
+
+let about; // what the server can do
+let task;
+let photo = null; // {id, name, width, height, ...}, as it was chosen
+let worse = null; // the same as a bad JPEG, with its quality
+let mask = null; // the name of the mask at the server, if it has not changed
+let job = null;
+let cancelled = false; // also before the job has a name
+let layout;
+
+const brush = new Brush(byId('mask'), byId('brush'), () => {
+  mask = null;
+  byId('mask-said').textContent = '';
+  update();
+});
+const fields = Object.fromEntries(NAMES.map((side) => [side, byId(side)]));
+const sides = new Sides(byId('frame'), fields, arrange);
+
+/* What goes wrong inside is said, and nothing else is lost. */
+async function attempt(action) {
+  byId('trouble').textContent = '';
+  try {
+    return await action();
+  } catch (error) {
+    if (!(error instanceof Refused)) console.error(error);
+    byId('trouble').textContent = error.message;
+    return null;
+  }
+}
+
+function enter(state) {
+  document.body.dataset.state = state;
+  update();
+}
+
+function say(text) {
+  byId('status').textContent = text;
+}
+
+const isBusy = () =>
+  ['loading', 'sampling'].includes(document.body.dataset.state);
+
+const shown = () => (task === 'jpeg' && worse ? worse : photo);
+
+/* Everything that follows from the task and the photo. */
+function update() {
+  const busy = isBusy();
+  const sampling = document.body.dataset.state === 'sampling';
+  for (const set of all('fieldset[data-task]')) {
+    set.hidden = set.dataset.task !== task;
+  }
+  for (const set of all('fieldset')) set.disabled = sampling;
+  byId('hint').textContent = TASKS[task].hint;
+  byId('experimental').hidden = !about.tasks.find((t) => t.name === task)
+    .experimental;
+  byId('go').textContent = TASKS[task].tab;
+  byId('go').disabled = !photo || busy;
+  byId('go').hidden = sampling;
+  byId('progress').hidden = !sampling;
+  byId('undo').disabled = byId('clear').disabled = brush.isEmpty;
+  byId('open-mask').disabled = !photo || busy;
+  byId('erased').hidden = !photo?.erased;
+  byId('quality').disabled = !byId('worsen').checked;
+  byId('drop').hidden = Boolean(photo);
+  byId('frame').hidden = byId('caption').hidden = !photo;
+  byId('another').disabled = busy;
+  for (const button of all('#examples button')) button.disabled = busy;
+  document.body.dataset.task = task;
+}
+
+/* The photo as large as fits. */
+function arrange(dragging = false) {
+  if (!photo) return;
+  const uncropping = task === 'uncropping';
+  const now = shown();
+  const added = uncropping ? sides.values : { left: 0, right: 0, top: 0, bottom: 0 };
+  layout = layOut(now, added, uncropping ? 0.12 : 0, dragging ? layout : null);
+  byId('added').hidden = !uncropping;
+  byId('mask').hidden = task !== 'inpainting';
+  if (task !== 'inpainting') byId('brush').hidden = true;
+  sides.show(uncropping);
+  sides.place(layout.scale);
+  const wide = now.width + added.left + added.right;
+  const high = now.height + added.top + added.bottom;
+  byId('about-photo').textContent = `${now.name}, ${wide} × ${high}`;
+}
+
+async function show() {
+  const now = shown();
+  byId('photo').src = `photo/${now.id}/view`;
+  byId('photo').alt = `Your photo: ${now.name}`;
+  await byId('photo').decode().catch(() => {});
+  arrange();
+}
+
+function choose(name) {
+  task = name;
+  markTab(name);
+  say('');
+  update();
+  arrange();
+  if (photo) attempt(async () => (await worsen(), await show()));
+}
+
+/* Photos. */
+
+async function take(ask, isExample = false) {
+  if (isBusy()) return;
+  enter('loading');
+  say('Reading the photo.');
+  const taken = await attempt(ask);
+  say('');
+  if (taken) {
+    [photo, worse, mask] = [taken, null, null];
+    byId('worsen').checked = isExample;
+    byId('mask-said').textContent = '';
+    byId('inverted').checked = false;
+    brush.start(photo);
+    sides.start(photo);
+    say(photo.notes.join(' '));
+    byId('frame').hidden = false;
+    await attempt(async () => (await worsen(), await show()));
+  }
+  enter(photo ? 'ready' : 'start');
+}
+
+function takeFile(file) {
+  if (!file) return;
+  take(async () => {
+    check(file);
+    return send(`photo?name=${encodeURIComponent(file.name)}`, file);
+  });
+}
+
+function check(file) {
+  if (file.size > about.bytes) {
+    const megabytes = (bytes) => Math.round(bytes / 2 ** 20);
+    throw new Refused(
+      `${file.name} has ${megabytes(file.size)} MB, of which at most ` +
+        `${megabytes(about.bytes)} are accepted: make it smaller first.`,
+    );
+  }
+}
+
+/* The photo as a bad JPEG, if that is wanted. */
+async function worsen() {
+  const quality = byId('quality').valueAsNumber;
+  if (task !== 'jpeg' || !byId('worsen').checked) {
+    worse = null;
+  } else if (worse?.quality !== quality || worse?.of !== photo.id) {
+    const made = await post(`photo/${photo.id}/jpeg`, { quality });
+    worse = { ...made, quality, of: photo.id };
+  }
+}
+
+/* Masks. */
+
+async function takeMask(file) {
+  const invert = byId('inverted').checked ? 1 : 0;
+  const name = encodeURIComponent(file?.name ?? '');
+  await attempt(async () => {
+    if (file) check(file);
+    const taken = await send(
+      `photo/${photo.id}/mask?invert=${invert}&name=${name}`,
+      file,
+    );
+    const picture = new Image();
+    picture.src = `mask/${taken.id}/view`;
+    await picture.decode();
+    brush.open(picture);
+    mask = taken.id;
+    byId('mask-said').textContent = taken.said;
+    update();
+  });
+}
+
+async function sendMask() {
+  if (mask) return mask;
+  if (brush.isEmpty) {
+    throw new Refused('Paint over what shall be made anew first.');
+  }
+  const file = await brush.file();
+  mask = (await send(`photo/${photo.id}/mask?name=mask.png`, file)).id;
+  return mask;
+}
+
+/* Sampling. */
+
+async function begin() {
+  if (document.body.dataset.state !== 'ready') return;
+  if (!byId('locked').checked) {
+    byId('seed').value = crypto.getRandomValues(new Uint32Array(1))[0] % 1e6;
+  }
+  const from = shown();
+  const samples = Number(document.querySelector('[name=samples]:checked').value);
+  const seed = byId('seed').valueAsNumber;
+  cancelled = false;
+  enter('sampling');
+  say('Sampling.');
+  showAsking();
+  byId('stop').focus();
+  await attempt(async () => {
+    const hole = task === 'inpainting' ? await sendMask() : '';
+    const order = await post('job', {
+      task,
+      photo: from.id,
+      mask: hole,
+      sides: sides.values,
+      seed: Number.isInteger(seed) ? seed : -1,
+      samples,
+      sampler: byId('sampler').value,
+      steps: byId('steps').valueAsNumber || 0,
+    });
+    job = order.id;
+    if (cancelled) await post(`job/${job}/stop`);
+    const seen = await follow(job);
+    say('');
+    if (seen.state === 'failed') throw new Refused(seen.error);
+    if (seen.state === 'stopped') say(seen.error || 'Cancelled.');
+    if (seen.state === 'done') await present(from, hole, seed, seen.made);
+  });
+  job = null;
+  const waited = [byId('stop'), document.body].includes(document.activeElement);
+  enter('ready');
+  if (waited) byId('go').focus({ preventScroll: true });
+}
+
+async function present(from, hole, seed, count) {
+  const links = [['the photo', `photo/${from.id}/file`]];
+  if (hole) links.push(['the mask', `mask/${hole}/file`]);
+  const { tab, before, after } = TASKS[task];
+  const title = `${tab}: ${from.name}, seed ${seed}`;
+  const group = await showResults(job, count, { title, before, after }, links);
+  say(count > 1 ? `${count} samples are below.` : 'The result is below.');
+  group.scrollIntoView({ block: 'nearest' });
+}
+
+async function stop() {
+  cancelled = true;
+  showStopping();
+  if (job) await attempt(() => post(`job/${job}/stop`));
+}
+
+/* What people do. */
+
+function listen() {
+  const on = (id, name, action) => byId(id).addEventListener(name, action);
+  on('choose', 'click', () => byId('file').click());
+  on('another', 'click', () => byId('file').click());
+  on('file', 'change', () => {
+    takeFile(byId('file').files[0]);
+    byId('file').value = ''; // the same file may be chosen again
+  });
+  on('open-mask', 'click', () => byId('mask-file').click());
+  on('mask-file', 'change', () => {
+    takeMask(byId('mask-file').files[0]);
+    byId('mask-file').value = '';
+  });
+  on('erased', 'click', () => takeMask());
+  on('undo', 'click', () => brush.undo());
+  on('clear', 'click', () => brush.clear());
+  on('brush-size', 'input', () => {
+    const percent = byId('brush-size').valueAsNumber;
+    brush.share = percent / 100;
+    all('output')[0].value = `${percent}%`;
+  });
+  for (const tool of all('[name=tool]')) {
+    tool.addEventListener('change', () => {
+      brush.erasing = tool.value === 'eraser';
+    });
+  }
+  on('quality', 'input', () => {
+    all('output')[1].value = byId('quality').value;
+  });
+  for (const id of ['quality', 'worsen']) {
+    on(id, 'change', () => {
+      update();
+      if (photo) attempt(async () => (await worsen(), await show()));
+    });
+  }
+  on('panel', 'submit', (event) => {
+    event.preventDefault();
+    begin();
+  });
+  on('stop', 'click', stop);
+  addEventListener('resize', () => arrange());
+  addEventListener('pagehide', () => job && abandon(job));
+  addEventListener('keydown', shortcut);
+  listenForFiles(takeFile);
+}
+
+function shortcut(event) {
+  const typing = event.target.matches('[type=number], select');
+  if (task !== 'inpainting' || typing || !photo) return;
+  if (document.body.dataset.state !== 'ready') return;
+  const undoing = (event.ctrlKey || event.metaKey) && event.key === 'z';
+  if (undoing) {
+    event.preventDefault();
+    brush.undo();
+  }
+  const size = { '[': -1, ']': 1 }[event.key];
+  if (size) {
+    byId('brush-size').valueAsNumber += size;
+    byId('brush-size').dispatchEvent(new Event('input'));
+    if (!byId('brush').hidden) brush.show();
+  }
+}
+
+/* The page, from what the server can do. */
+
+about = await attempt(() => get('about'));
+if (about) {
+  buildTabs(about.tasks, choose, isBusy);
+  buildExamples(about.examples, (id) => take(() => post(`example/${id}`), true));
+  listen();
+  choose(about.tasks[0].name);
+}
