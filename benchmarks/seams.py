@@ -1,9 +1,9 @@
 """Can it be seen where tiles meet?
 
-  python -m benchmarks.seams --weights=runs/multitask
+  python -m benchmarks.seams
+  python -m benchmarks.seams --weights=runs/jpeg
 
-Photos of the package, made small and spoilt by JPEG, are restored in tiles of
-the size that the weights have learnt from, in four ways:
+Pictures are restored in tiles, in four ways:
 
   apart       beside each other, each drawn for itself
   crossfaded  overlapping, each drawn for itself, the results blended
@@ -11,16 +11,22 @@ the size that the weights have learnt from, in four ways:
               is blended in every step
   y_0         likewise, what it says of the clean image, clipped before (ours)
 
+Without weights the pictures are Gaussian, with the power spectrum of photos,
+known by the means of 8x8 pixels; the network is the exact answer of somebody
+who sees one tile. With weights they are the photos of the package, made small
+and spoilt by JPEG.
+
 `seam` is how much larger the error's gradient is where one tile gives way to
-the next than elsewhere (1: nothing is to be seen); `sharp` how strong the
-picture's own gradient is there (less than 1: blurred). Both are of the middle
-of overlaps, a column wide and eight, and of rows alike.
+the next than elsewhere (1: nothing is to be seen), one pixel and eight wide;
+`sharp` how strong the picture's own gradient is there, beside the truth's (less
+than 1: blurred). Rows and columns alike.
 """
 
 import argparse
 import functools
 import io
 import pathlib
+from collections.abc import Iterable
 from unittest import mock
 
 import jax
@@ -29,12 +35,15 @@ import numpy as np
 from PIL import Image
 
 import palette_jax
-from palette_jax import images, tasks
+from palette_jax import arrays, images
+from palette_jax.diffusion import choice as choices
+from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import sampler
+from palette_jax.diffusion import schedule as schedules
 from palette_jax.restoration import canvas, tiles, weights
 
 PHOTOS = pathlib.Path(palette_jax.__file__).parent / 'data/photos'
-QUALITY = 10
+QUALITY, BLOCK = 10, 8
 
 
 class BlendsNoise(canvas.Painter):
@@ -70,6 +79,49 @@ def spoilt(path: pathlib.Path, side: int) -> tuple[np.ndarray, np.ndarray]:
   )
 
 
+class Exact:
+  """Gaussian pictures, and the best that can be said of a tile of one."""
+
+  def __init__(self, tile: int, side: int, deviation: float = 0.2):
+    """Power falls as the frequency squared, over a torus larger than all."""
+    self.side, around = side, 4 * side
+    frequency = np.fft.fftfreq(around) * around
+    power = 1 / (4 + frequency[:, None] ** 2 + frequency**2)
+    self.amplitude = np.sqrt(power / power.mean()) * deviation
+    law = np.fft.ifft2(self.amplitude**2).real
+    y, x = (places.ravel() for places in np.mgrid[:tile, :tile])
+    covariance = law[y[:, None] - y, x[:, None] - x]
+    blocks = (y // BLOCK) * (tile // BLOCK) + x // BLOCK
+    means = (blocks == np.arange(blocks.max() + 1)[:, None]) / BLOCK**2
+    gain = covariance @ means.T @ np.linalg.inv(means @ covariance @ means.T)
+    left = covariance - gain @ means @ covariance
+    values, vectors = np.linalg.eigh((left + left.T) / 2)
+    exact = dict(gain=gain @ means, vectors=vectors, values=values.clip(0))
+    self.params = {k: jnp.asarray(v, jnp.float32) for k, v in exact.items()}
+
+  def picture(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One, [side side 3], and its means."""
+    noise = np.random.default_rng(seed).normal(size=[3, *self.amplitude.shape])
+    drawn = np.fft.ifft2(np.fft.fft2(noise) * self.amplitude).real
+    clean = np.moveaxis(drawn[:, : self.side, : self.side], 0, -1)
+    count = self.side // BLOCK
+    means = clean.reshape(count, BLOCK, count, BLOCK, 3).mean(axis=(1, 3))
+    known = means.repeat(BLOCK, 0).repeat(BLOCK, 1)
+    return clean.astype(np.float32), known.astype(np.float32)
+
+  @staticmethod
+  def clean_fn(params, y_t, cond, gamma):
+    """E[y_0 | y_t, the means]."""
+    level, flat = gamma[:, None, None], [len(y_t), -1, 3]
+    mean = jnp.einsum('pq,bqc->bpc', params['gain'], cond.reshape(flat))
+    surprise = y_t.reshape(flat) - jnp.sqrt(level) * mean
+    parts = jnp.einsum('pq,bpc->bqc', params['vectors'], surprise)
+    values = params['values'][None, :, None]
+    parts *= jnp.sqrt(level) * values / (level * values + 1 - level)
+    said = mean + jnp.einsum('pq,bqc->bpc', params['vectors'], parts)
+    return said.reshape(y_t.shape)
+
+
 def seams(plan: tiles.Layout) -> list[int]:
   """Pixels after which the next tile weighs more, of rows and columns alike."""
   pairs = zip(plan.tops[:-1], plan.tops[1:])
@@ -88,32 +140,33 @@ def ratio(picture: np.ndarray, places: list[int], reach: int) -> float:
   return float(np.mean(found))
 
 
-def main() -> None:
-  arguments = argparse.ArgumentParser(description=__doc__)
-  arguments.add_argument('--weights', default='')
-  arguments.add_argument('--photos', type=int, default=15)
-  arguments.add_argument('--sampler', default='')
-  arguments.add_argument('--steps', type=int, default=0)
-  args = arguments.parse_args()
-  found = weights.read(args.weights)
-  objective = found.objective(found.choose(args.sampler, args.steps))
-  tile = found.size[0]
-  painter = canvas.Painter(found.denoise_fn, found.params)
-  together = BlendsNoise(found.denoise_fn, found.params)
-  side, rows = 4 * tile, {}
-  prepare = tasks.get('jpeg').prepare
-  for number, path in enumerate(sorted(PHOTOS.glob('*.jpg'))[: args.photos]):
-    clean, photo = spoilt(path, side)
-    cond, mask = prepare(photo)
-    key = jax.random.key(number)
-    for overlap in 0, tile // 8, tile // 4, tile // 2:
-      plan = tiles.layout(side, side, tile, overlap, grid=8)
-      parts = tiles.cut(cond, plan)
+def objective_of(choice: choices.Choice) -> objectives.Diffusion:
+  """The paper's schedules, for a network that says y_0."""
+  train = schedules.linear(1e-6, 0.01, 2000)
+  levels = choice.levels(schedules.linear(1e-4, 0.09, 1000), train)
+  return objectives.Diffusion(train, levels, prediction='y_0', choice=choice)
+
+
+def compare(
+  denoise_fn: arrays.DenoiseFn,
+  params: arrays.Params,
+  objective: objectives.Objective,
+  tile: int,
+  pictures: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> dict[tuple[int, str], np.ndarray]:
+  """seam, seam 8, sharp, PSNR by overlap and way: means over the pictures."""
+  ours = canvas.Painter(denoise_fn, params)
+  noise = BlendsNoise(denoise_fn, params)
+  one, rows = tiles.Layout(tile, tile, (0,), (0,), (tile, tile), 0), {}
+  for number, (clean, cond) in enumerate(pictures):
+    key, mask = jax.random.key(number), np.ones_like(cond[..., :1])
+    for overlap in 0, tile // 4, tile // 2:
+      plan = tiles.layout(*cond.shape[:2], tile, overlap, 8, grid=BLOCK)
+      parts, made = tiles.cut(cond, plan), {}
       keys = list(jax.random.split(key, len(parts)))
-      one = tiles.Layout(tile, tile, (0,), (0,), (tile, tile), 0)
-      drawn = painter.paint(objective, parts, mask[:tile, :tile], one, keys)
-      made = {'crossfaded' if overlap else 'apart': tiles.blend(drawn, plan)}
-      for name, way in (('eps', together), ('y_0', painter)):
+      drawn = ours.paint(objective, parts, mask[:tile, :tile], one, keys)
+      made['crossfaded' if overlap else 'apart'] = tiles.blend(drawn, plan)
+      for name, way in (('eps', noise), ('y_0', ours)):
         if overlap:
           made[name] = way.paint(objective, cond[None], mask, plan, [key])[0]
       for name, picture in made.items():
@@ -122,15 +175,37 @@ def main() -> None:
         figures += [ratio(picture, at, 8) / ratio(clean, at, 8)]
         figures += [10 * np.log10(4 / np.mean(error**2))]
         rows.setdefault((overlap, name), []).append(figures)
+  return {name: np.mean(figures, axis=0) for name, figures in rows.items()}
+
+
+def main() -> None:
+  arguments = argparse.ArgumentParser(description=__doc__)
+  arguments.add_argument('--weights', default='')
+  arguments.add_argument('--pictures', type=int, default=15)
+  arguments.add_argument('--sampler', default='')
+  arguments.add_argument('--steps', type=int, default=0)
+  args = arguments.parse_args()
+  if args.weights:
+    found = weights.read(args.weights)
+    objective = found.objective(found.choose(args.sampler, args.steps))
+    tile, params, network = found.size[0], found.params, found.denoise_fn
+    paths = sorted(PHOTOS.glob('*.jpg'))[: args.pictures]
+    pictures = (spoilt(path, 4 * tile) for path in paths)
+  else:
+    tile = 32
+    exact = Exact(tile, side=4 * tile)
+    network, params = exact.clean_fn, exact.params
+    choice = choices.Choice(args.sampler or 'dpm_solver', args.steps or 20)
+    objective = objective_of(choice)
+    pictures = (exact.picture(seed) for seed in range(args.pictures))
+  rows = compare(network, params, objective, tile, pictures)
   print(
-    f'{len(rows[0, "apart"])} photos of {side}x{side}, tiles of {tile}, JPEG '
-    f'quality {QUALITY}, {objective.passes()} passes'
+    f'tiles of {tile} on {4 * tile}x{4 * tile}, {objective.passes()} passes'
   )
-  print(f' overlap {"way":10}   seam  seam 8  sharp  PSNR')
-  for (overlap, name), figures in rows.items():
-    seam, wide, sharp, psnr = np.mean(figures, axis=0)
-    line = f'{overlap:8} {name:10} {seam:6.3f} {wide:7.3f} {sharp:6.3f}'
-    print(f'{line} {psnr:6.2f}', flush=True)
+  print(f'overlap  {"way":10}   seam  seam 8   sharp   PSNR')
+  for (overlap, name), (seam, wide, sharp, psnr) in rows.items():
+    line = f'{overlap:7}  {name:10} {seam:6.3f} {wide:7.3f} {sharp:7.3f}'
+    print(f'{line} {psnr:6.2f}')
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ takes the recipe, and says what differs:
 
   --config=configs/colorize.py                      as in the paper
   --config=configs/colorize.py:tiny                 minutes on a laptop
+  --config=configs/colorize.py:small                an hour on 2 cores, 32x32
   --config=configs/colorize.py:size=64,batch=32     smaller, by hand
   --config=configs/colorize.py:model=runs/other     the network's settings from
                                                     there, run or import
@@ -23,6 +24,12 @@ IMAGENET_AND_PLACES = '0.5*tfds:imagenet2012 + 0.5*tfds:places365_small'
 
 PAPER = dict(size=256, batch=1024, steps=1_000_000)
 TINY = dict(size=64, batch=8, steps=100)
+SMALL = dict(size=32, batch=32, steps=4_000)
+# What `python -m benchmarks.small_data` writes.
+CIFAR = dict(
+  train='folder:data/cifar10/train', test='list:data/cifar10/test.txt'
+)
+TILES = dict(train='folder:data/tiles/train', test='folder:data/tiles/test')
 
 
 def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
@@ -35,7 +42,7 @@ def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
   Raises:
     ValueError: for an unknown name (with the nearest known) or a bad value.
   """
-  defaults = dict(tiny=False, model='', **PAPER) | more
+  defaults = dict(tiny=False, small=False, model='', **PAPER) | more
   given = {}
   for part in filter(None, (arg or '').split(',')):
     name, equals, text = part.partition('=')
@@ -56,8 +63,8 @@ def parse_arg(arg: str | None, **more) -> ml_collections.ConfigDict:
       raise ValueError(
         f'{part!r} in {arg!r}: {text!r} is not {kind.__name__}.'
       ) from error
-  tiny = TINY if given.get('tiny') else {}
-  return ml_collections.ConfigDict(defaults | tiny | given)
+  scale = TINY if given.get('tiny') else SMALL if given.get('small') else {}
+  return ml_collections.ConfigDict(defaults | scale | given)
 
 
 def get_config(
@@ -132,10 +139,13 @@ def get_config(
     batch=variant.batch,
     seed=0,  # of the sampler's noise
     reference='',  # source of FID's reference; '' is what is judged
+    probe='',  # file of a classifier of the labels; '' if they are ImageNet's
   )
   config.mesh = dict(fsdp=1)  # devices that share one copy of the state
   if variant.tiny:
-    shrink(config)
+    make_tiny(config)
+  elif variant.small:
+    make_small(config)
   if variant.model:
     adopt(config, epath.Path(variant.model, 'config.json'))
   return config
@@ -159,7 +169,7 @@ def adopt(config: ml_collections.ConfigDict, file: epath.Path) -> None:
       config.objective[name] = saved['objective'][name]
 
 
-def shrink(config: ml_collections.ConfigDict) -> None:
+def make_tiny(config: ml_collections.ConfigDict) -> None:
   """A run of minutes on 2 CPU cores, on the photos inside the package."""
   config.data.update(source='photos', min_crop=0.4)
   config.model.update(
@@ -175,3 +185,26 @@ def shrink(config: ml_collections.ConfigDict) -> None:
   config.optimizer.learning_rate = 2e-3
   config.train.update(log_every=20, checkpoint_every=50)
   config.held_out.update(examples=48, images=3, every=1_000)
+
+
+def make_small(config: ml_collections.ConfigDict) -> None:
+  """An hour on 2 CPU cores, drawing and judging included (docs/results.md)."""
+  images, probe = CIFAR, 'data/cifar10/probe.npz'
+  if config.task.name == 'jpeg':  # CIFAR-10's files are JPEGs themselves
+    images, probe = TILES, ''
+  config.data.source = images['train']
+  if config.task.name == 'multitask':
+    config.data.source = f'0.5*{CIFAR["train"]} + 0.5*{TILES["train"]}'
+  config.model.update(
+    channels=32,
+    channel_mult=(1, 1, 2, 3),
+    num_res_blocks=1,
+    attention_levels=(2, 3),
+    head_channels=32,
+    dtype='float32',
+  )
+  config.objective.sampler.steps = 50
+  config.optimizer.learning_rate = 1e-3
+  config.train.update(checkpoint_every=500)
+  config.held_out.update(examples=256, every=2_000)
+  config.evaluation.update(source=images['test'], probe=probe, batch=50)

@@ -365,10 +365,12 @@ def test_the_report_stands_beside_the_paper_s_rows(photos, judged):
 def test_the_paper_s_tables_are_whole():
   tables = {row.table for row in paper.rows()}
   assert tables == set(range(1, 12))
-  (palette,) = [r for r in paper.of_table(1) if r.model == 'Palette']
+  (palette,) = [r for r in paper.of_table('table-1') if r.model == 'Palette']
   assert palette.values['fid'] == 15.78 and palette.values['fool_rate'] == 47.8
-  of_nine = {(r.case, r.model, r.images): r.values for r in paper.of_table(9)}
-  for row in paper.of_table(2):  # its rows are Table 9's
+  of_nine = {
+    (r.case, r.model, r.images): r.values for r in paper.of_table('table-9')
+  }
+  for row in paper.of_table('table-2'):  # its rows are Table 9's
     assert of_nine[row.case, row.model, row.images] == row.values
   assert [row.model for row in paper.of_case('jpeg:5')] == [
     'Regression',

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from benchmarks import seams
 from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import schedule as schedules
@@ -132,6 +133,24 @@ def test_known_pixels_stay_and_painted_ones_are_in_range():
     known = np.broadcast_to(mask < 0.5, found.shape)
     assert np.array_equal(found[known], cond[0][known]), name
     assert np.abs(found).max() <= 1, name
+
+
+def test_no_seam_is_to_be_seen_and_nothing_is_blurred():
+  """An exact network that sees one tile, on pictures whose law is known."""
+  exact = seams.Exact(16, side=64)
+  objective = seams.objective_of(choices.Choice('dpm_solver', 12))
+  found = seams.compare(
+    exact.clean_fn, exact.params, objective, 16, map(exact.picture, range(4))
+  )
+  apart, crossfaded = found[0, 'apart'], found[8, 'crossfaded']
+  assert apart[0] > 1.2  # the measure sees seams,
+  assert crossfaded[2] < 0.9  # and blur
+  for overlap in 4, 8:
+    seam, wide, sharp, _ = found[overlap, 'y_0']
+    assert 0.9 < seam < 1.1 and 0.95 < wide < 1.05 and 0.93 < sharp < 1.07
+    # Whatever is blended: the step is linear, but for the clip.
+    difference = found[overlap, 'y_0'] - found[overlap, 'eps']
+    assert np.abs(difference).max() < 0.02
 
 
 @some

@@ -360,6 +360,17 @@ def test_a_panorama_is_the_paper_s_for_any_height(model, height):
   assert np.array_equal(middle, photo)
 
 
+@pytest.mark.parametrize('size', [(1, 1), (90, 1)])
+def test_no_photo_is_too_small(model, size):
+  photo = levels(*size)
+  height, width = size
+  (wide,) = model.panorama(photo, left=1, right=2, loop=True, steps=1)
+  step = max(1, round(height / 2))
+  assert np.array_equal(wide.photo.levels[:, step : step + width], photo)
+  (cleaned,) = model.restore_jpeg(photo, steps=1)
+  assert cleaned.photo.levels.shape == photo.shape
+
+
 def test_a_panorama_s_pieces_are_one_look_each(model):
   said = []
   drawing = dict(steps=2, progress=lambda *now: said.append(now))

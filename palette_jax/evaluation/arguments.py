@@ -40,6 +40,13 @@ def evaluate(commands: console.Commands) -> None:
   )
   known = [case for of in cases.OF_TASK.values() for case in of]
   command.add_argument(
+    '--probe',
+    default='',
+    metavar='FILE',
+    help="a classifier of those classes, if they are not ImageNet's "
+    '(palette_jax/evaluation/networks/probe.py)',
+  )
+  command.add_argument(
     '--case',
     default='',
     help="what was done, for the paper's rows and for faithfulness: "
@@ -84,15 +91,19 @@ def reproduce(commands: console.Commands) -> None:
   command = commands.add_parser(
     'reproduce', help="a table of the paper, ours beside the paper's"
   )
-  command.add_argument(
-    '--table', type=int, required=True, choices=range(1, 12), metavar='1..11'
-  )
+  which = command.add_mutually_exclusive_group(required=True)
+  which.add_argument('--table', type=int, choices=range(1, 12), metavar='1..11')
+  which.add_argument('--figure', type=int, choices=[9], metavar='9')
   command.add_argument(
     '--scale',
-    choices=['tiny', 'paper'],
+    choices=['tiny', 'small', 'paper'],
     required=True,
     help='tiny: trains for minutes on photos inside the package, to show that '
-    'it works; paper: runs that have been trained',
+    'it works; small: for an hour a model, on the images that `python -m '
+    'benchmarks.small_data` writes; paper: runs that have been trained',
+  )
+  command.add_argument(
+    '--seeds', type=int, default=1, metavar='N', help='trainings of each model'
   )
   command.add_argument(
     '--runs', default='runs', metavar='DIR', help='one folder for each model'
@@ -100,7 +111,8 @@ def reproduce(commands: console.Commands) -> None:
   command.add_argument(
     '--source',
     default='',
-    help="of the images: paper, tfds:imagenet2012; tiny, the package's",
+    help="of the images: paper, tfds:imagenet2012; tiny, the package's; small, "
+    "CIFAR-10's test set",
   )
   command.add_argument(
     '--records', default='', help='which of them: first:5000, list:FILE, ...'
@@ -116,11 +128,19 @@ def run_reproduce(args: argparse.Namespace) -> None:
   logging.set_verbosity(logging.INFO)  # training takes minutes
   from palette_jax.evaluation import reproduction
 
+  if args.seeds < 1:
+    raise ValueError(f'--seeds={args.seeds}: train every model at least once.')
   scale = reproduction.Scale(
-    args.scale, args.runs, args.source, args.records, args.reference
+    args.scale,
+    args.runs,
+    args.source,
+    args.records,
+    args.reference,
+    args.seeds,
   )
-  folder = reproduction.reproduce(args.table, scale)
-  print(f'Table {args.table} is in {folder}.')
+  name = f'table-{args.table}' if args.table else f'figure-{args.figure}'
+  folder = reproduction.reproduce(name, scale)
+  print(f'All of it is in {folder}.')
 
 
 def study(commands: console.Commands) -> None:

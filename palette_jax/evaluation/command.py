@@ -1,6 +1,6 @@
 """`palette evaluate` and --mode=evaluate: what they are given, in and out.
 
-Next: palette_jax/evaluation/reproduction.py
+Next: palette_jax/evaluation/tables.py
 """
 
 import argparse
@@ -41,7 +41,8 @@ def of_run(config: ml_collections.ConfigDict, workdir: str) -> None:
   for request in samples.requests(config, run, step, workdir):
     samples.draw(request, run, params)
     results = protocol.judge(
-      samples.subject({name: request}), reference=config.evaluation.reference
+      samples.subject({name: request}, config.evaluation.probe),
+      reference=config.evaluation.reference,
     )
     publish(results, request.folder, request.meta)
 
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
     inputs=args.inputs,
     holes=args.holes,
     labels=_labels(args.labels),
+    probe=args.probe,
     case=args.case,
   )
   results = protocol.judge(

@@ -98,6 +98,24 @@ def jpeg_consistency(
   return np.asarray(_psnr(compressed(outputs_u8, quality), inputs_u8))
 
 
+def colourfulness(
+  images_u8: UInt8[np.ndarray, 'n h w 3'],
+) -> Float[np.ndarray, ' n']:
+  """How colourful images are (Hasler and Suesstrunk 2003, its M of 95%).
+
+  0 where all is grey; about 15 for what people call slightly, 45 for what they
+  call quite, and 109 for what they call extremely colourful. Averages of many
+  colourings are greyer than any of them.
+  """
+  found = []
+  for image in images_u8:
+    red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
+    opponents = np.stack([red - green, (red + green) / 2 - blue])
+    spread = np.linalg.norm(opponents.std(axis=(1, 2)))
+    found.append(spread + 0.3 * np.linalg.norm(opponents.mean(axis=(1, 2))))
+  return np.array(found)
+
+
 class Colours(NamedTuple):
   """Per image and channel, in levels from 0 to 255 and their squares.
 

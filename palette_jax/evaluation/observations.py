@@ -20,6 +20,7 @@ from palette_jax.evaluation import (
   similarity,
 )
 from palette_jax.evaluation import networks as nets
+from palette_jax.evaluation.networks import probe as probes
 
 Networks = Mapping[str, nets.Network]
 
@@ -34,6 +35,7 @@ class Subject(NamedTuple):
     inputs: a folder of what the models were given; None if it is not there.
     holes: a folder, white where the models painted; None likewise.
     labels: class by the images' names; None if they are not known.
+    probe: a file of networks/probe.py, if the classes are its own.
     case: what was done, as in cases.py; '' if it is not said.
   """
 
@@ -42,6 +44,7 @@ class Subject(NamedTuple):
   inputs: str | None = None
   holes: str | None = None
   labels: dict[str, int] | None = None
+  probe: str = ''
   case: str = ''
 
 
@@ -115,6 +118,9 @@ def of_row(
   values = features.gather(parts, count)
   if subject.labels is not None:
     values['label'] = _labels(subject.labels, matched.names)
+  if subject.probe and 'efficientnet/features' in values:
+    classify = probes.load(subject.probe).classify
+    values['probe/top1'] = classify(values['efficientnet/features'])
   return values
 
 
@@ -151,7 +157,11 @@ def _on_host(images, case):
   original = images['original']
   judged = images.get('output', original)
   mean, variance = faithfulness.colours(judged)
-  found = dict(mean=mean, variance=variance)
+  found = dict(
+    mean=mean,
+    variance=variance,
+    colourfulness=faithfulness.colourfulness(judged),
+  )
   if 'output' not in images:
     return found
   if 'hole' in images:

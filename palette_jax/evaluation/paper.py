@@ -51,9 +51,9 @@ def rows() -> tuple[Row, ...]:
     return tuple(_row(**row) for row in csv.DictReader(file))
 
 
-def of_table(number: int) -> list[Row]:
-  """The rows of a table."""
-  return [row for row in rows() if row.table == number]
+def of_table(name: str) -> list[Row]:
+  """The rows of 'table-4'; of figures there are none."""
+  return [row for row in rows() if f'table-{row.table}' == name]
 
 
 def of_case(case: str) -> list[Row]:

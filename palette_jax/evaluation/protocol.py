@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from palette_jax.evaluation import (
-  diversity,
   folders,
   frechet,
   intervals,
@@ -166,11 +165,11 @@ def judge(
       drawn[name] = observations.of_samples(
         subject.rows[name], names, networks, batch
       )
-      rows[name] |= {
-        f'diversity_{key}': diversity.estimate(pairs)
-        for key, pairs in drawn[name].items()
-        if f'diversity_{key}' in metrics
-      }
+      rows[name] |= scores.of_samples(drawn[name], metrics)
+      if name != first and first in drawn:
+        differences[name] |= scores.of_samples(
+          drawn[name], metrics, drawn[first]
+        )
   return Results(
     subject=subject,
     count=len(names),
@@ -235,6 +234,10 @@ def _lacking(name, subject):
   """What was not given that a metric takes."""
   task = subject.case.partition(':')[0]
   title = scores.METRICS[name].title
+  if name == 'ca_probe' and not subject.probe:
+    return f'{title} takes a classifier of these classes: --probe FILE.'
+  if name in ('ca', 'ca_resized', 'ca_efficientnet') and subject.probe:
+    return f"{title}: the classes are the probe's, not ImageNet's."
   if name.startswith('ca') and subject.labels is None:
     return f"{title} takes the images' classes: --labels FILE."
   if name == 'known_changed' and subject.holes is None:

@@ -4,7 +4,7 @@ They are computed once for a set of images, a network and a preparation, and
 kept in ~/.cache/palette_jax/references under a hash of all three. The set is
 never in memory: it may be ImageNet's whole validation set, as the paper's is.
 
-Next: palette_jax/evaluation/observations.py
+Next: palette_jax/evaluation/trivial.py
 """
 
 import hashlib

@@ -144,11 +144,14 @@ def outputs(folder: epath.Path, sample: int) -> epath.Path:
   return folder / (f'outputs-{sample + 1}' if sample else 'outputs')
 
 
-def subject(drawn: Mapping[str, Request]) -> observations.Subject:
+def subject(
+  drawn: Mapping[str, Request], probe: str = ''
+) -> observations.Subject:
   """What was drawn, to be judged.
 
   Args:
     drawn: by the names of rows; of the same images and the same case.
+    probe: a classifier of the labels, if they are not ImageNet's.
   """
   first = next(iter(drawn.values()))
   labels = None
@@ -166,6 +169,7 @@ def subject(drawn: Mapping[str, Request]) -> observations.Subject:
     inputs=str(first.folder / 'inputs'),
     holes=str(first.folder / 'holes') if first.case.hole else None,
     labels=labels,
+    probe=probe,
     case=first.case.name,
   )
 

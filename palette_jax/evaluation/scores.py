@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from palette_jax.evaluation import (
+  diversity,
   faithfulness,
   frechet,
   inception_score,
@@ -92,6 +93,7 @@ METRICS = {
   'ca_efficientnet': Metric(
     'CA-efficientnet (%)', 'higher', 1, 'efficientnet', 1, 100.0
   ),
+  'ca_probe': Metric('CA-probe (%)', 'higher', 1, 'efficientnet', 1, 100.0),
   'lpips_alex': Metric(
     'LPIPS (alex)', 'lower', 4, 'lpips_alex', side=lpips.SMALLEST['alex']
   ),
@@ -104,6 +106,7 @@ METRICS = {
   'known_changed': Metric('known pixels changed', 'lower', 0),
   'luma_error': Metric('luma error (levels)', 'lower', 2),
   'jpeg_consistency': Metric('PSNR, compressed again (dB)', 'higher', 2),
+  'colourfulness': Metric('colourfulness', '', 1),
   **{
     f'mean_{channel}': Metric(f'{channel}: mean, drift (levels)', '', 2)
     for channel in CHANNELS
@@ -158,6 +161,8 @@ def of_originals(
       )
     if f'is{suffix}' in wanted:
       found[f'is{suffix}'] = _inception_score(values, network)
+  if 'colourfulness' in wanted:
+    found['colourfulness'] = intervals.mean(values['colourfulness'])
   return found | _accuracy(values, wanted)
 
 
@@ -223,6 +228,29 @@ def of_differences(
   return found
 
 
+def of_samples(
+  pairs: Values, wanted: set[str], others: Values | None = None
+) -> dict[str, intervals.Estimate]:
+  """How diverse the samples of each input are, or how much more than others.
+
+  Args:
+    pairs: [pairs n] by 'ms_ssim' and 'lpips_alex'.
+    wanted: names in METRICS.
+    others: of the same inputs, which are taken off.
+  """
+  found = {}
+  for key, values in pairs.items():
+    name = f'diversity_{key}'
+    if name not in wanted:
+      continue
+    if others is None:
+      found[name] = diversity.estimate(values)
+    else:
+      means = (side.mean(axis=0) for side in (values, others[key]))
+      found[name] = intervals.paired(*means)
+  return found
+
+
 def per_image(values: Values, originals: Values) -> dict[str, np.ndarray]:
   """The metrics that are means over images: [n] by name."""
   found = {k: v for k, v in values.items() if k in METRICS}
@@ -284,6 +312,8 @@ def _hits(values) -> Iterable[tuple[str, np.ndarray]]:
   classifiers = dict(
     ca='resnet', ca_resized='resnet_resized', ca_efficientnet='efficientnet'
   )
+  if 'probe/top1' in values:
+    classifiers = dict(ca_probe='probe')
   if 'label' in values:
     for name, network in classifiers.items():
       if f'{network}/top1' in values:

@@ -162,7 +162,7 @@ def bounds_of(photo: Float[np.ndarray, 'h w 3'], width: int) -> Bounds:
     photo: in [-1, 1].
     width: of a piece, pixels.
   """
-  width = min(width, photo.shape[1])
+  width = min(max(width, 1), photo.shape[1])
   starts = np.linspace(0, photo.shape[1] - width, 9).round().astype(int)
   parts = np.stack(
     [_moments(photo[:, start : start + width]) for start in starts]

@@ -25,6 +25,7 @@ from palette_jax.restoration import (
 )
 from palette_jax.restoration import photo as photos
 
+_LEAST_KNOWN = 4  # pixels that the network sees of the photo, across
 _JPEG_GRID = 16  # pixels: blocks of 8, two of which share their colour
 
 
@@ -151,7 +152,8 @@ def panorama(
   sides = dict(left=left * step, right=right * step)
   _check_pixels(photo, sides)
   wide, mask = photos.widen(photo, **sides)
-  scale = min(1.0, drawing.tile / photo.levels.shape[0])
+  height, width, _ = photo.levels.shape
+  scale = min(1.0, max(drawing.tile / height, _LEAST_KNOWN / width))
   look = view.at_scale(windows.Window(0, 0, *mask.shape[:2]), scale)
   small, holes = view.seen(look, photos.rgb(wide), mask)
   size, known = holes.shape[:2], growth.known_part(holes)

@@ -12,7 +12,6 @@ Next: palette_jax/restoration/variants.py
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -33,7 +32,6 @@ from palette_jax.restoration import photo as photos
 from palette_jax.restoration import picture as pictures
 
 Picture = pictures.Picture
-Progress = Callable[[int, int], None]
 
 _TASKS = {
   'colorize': 'colorization',
@@ -297,13 +295,16 @@ class Model:
       for i in range(samples)
     ]
 
-  def _make(self, does, photo, options, mask=None, *, progress=None, **drawing):
+  def _make(
+    self, does, photo, options, mask=None, *,
+    seed=0, samples=1, sampler='', steps=0, progress=None,
+  ):  # fmt: skip
     """A method's results: what it does is its name."""
     photo = pictures.read(photo)
     drawn = None if mask is None else pictures.read(mask)
-    recipes = self.recipes(does, photo, drawn, **drawing, **options)
-    seed, sampler = recipes[0].seed, recipes[0].sampler
-    drawing = self._drawing(sampler, seed, list(range(len(recipes))), progress)
+    said = dict(seed=seed, samples=samples, sampler=sampler, steps=steps)
+    recipes = self.recipes(does, photo, drawn, **said, **options)
+    drawing = self._drawing(recipes[0].sampler, seed, range(samples), progress)
     made = self._draw(does, drawing, photo, options, drawn)
     return [Made(one, how) for one, how in zip(made, recipes)]
 

@@ -8,6 +8,7 @@ inception.py     FID's network: features and logits
 resnet.py        the classifier of the paper
 efficientnet.py  another, whose weights are in a package
 lpips.py         a distance between two images
+probe.py         a classifier of other classes, on features
 
 Everything that a network does to an image after its 8 bits, resizing included,
 is inside its `apply`: compile it with `sharding.compiler_options()`.

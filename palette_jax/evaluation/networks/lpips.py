@@ -5,7 +5,7 @@ subtracted and squared, channels weighted by a head that people's judgements
 trained, and the means over pixels added up over five layers. Palette takes it
 between samples of one input, to measure diversity (section 5.6).
 
-Next: palette_jax/evaluation/intervals.py
+Next: palette_jax/evaluation/networks/probe.py
 """
 
 import functools

@@ -1,0 +1,113 @@
+"""Quality against sampling steps: every sampler at every number of steps.
+
+  python -m benchmarks.steps --config=configs/colorize.py:small \
+    --workdir=runs/colorize-small --every=10 --out=steps.json
+
+Judges one in ten of the images that `config.evaluation` names: the Frechet
+distance to the originals and LPIPS, with intervals, in bold where they differ
+from those of the first row, the paper's sampler with all its steps, by no more
+than noise. Drawings are kept in WORKDIR/steps: a stopped run goes on.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+
+from absl import flags
+from etils import epath
+
+from palette_jax import settings
+from palette_jax.evaluation import intervals, lists, protocol, samples
+from palette_jax.training import loop
+
+STEPS = 5, 10, 20, 50, 100, 250
+SAMPLERS = 'ancestral', 'ddim', 'dpm_solver'
+METRICS = 'fd_efficientnet', 'lpips_alex', 'pd_efficientnet', 'colourfulness'
+
+
+def draw(config, workdir, name, steps, every):
+  """Draws by one sampler: what is to be judged, and seconds an image."""
+  config.objective.sampler.update(name=name, steps=steps)
+  run, step, params = loop.restore_ema(config, workdir)
+  folder = epath.Path(workdir, 'steps', f'{name}-{steps or "all"}')
+  [request] = samples.requests(config, run, step, str(folder))[:1]
+  records, names, labels = request.pinned
+  some = lists.Pinned(
+    records[::every],
+    names[::every],
+    None if labels is None else labels[::every],
+  )
+  request = request._replace(pinned=some)
+  start = time.time()
+  samples.draw(request, run, params)
+  return request, (time.time() - start) / len(request.pinned.names)
+
+
+def table(rows, differences, seconds):
+  """As lines of markdown."""
+  lines = [
+    f'| sampler | steps | s/image | {" | ".join(METRICS)} |',
+    '|---|---:|---:|' + '---:|' * len(METRICS),
+  ]
+  for name, found in rows.items():
+    cells = [cell(found[m], differences.get(name, {}).get(m)) for m in METRICS]
+    sampler, _, steps = name.partition(' ')
+    took = f'{seconds[name]:.3f}'
+    lines.append(f'| {sampler} | {steps} | {took} | {" | ".join(cells)} |')
+  return '\n'.join(lines)
+
+
+def cell(value: intervals.Estimate, difference: intervals.Estimate | None):
+  """A figure; in bold where its difference to all steps is within noise."""
+  text = f'{value.value:.4g} [{value.low:.4g}, {value.high:.4g}]'
+  if difference and difference.low <= 0 <= difference.high:
+    return f'**{text}**'
+  return text
+
+
+def main() -> None:
+  """Draws, judges, prints."""
+  config, argv = settings.take(sys.argv[1:])
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--workdir', required=True)
+  parser.add_argument(
+    '--every', type=int, default=4, help='judge one image of so many'
+  )
+  parser.add_argument('--out', type=pathlib.Path, required=True)
+  args = parser.parse_args(argv)
+  flags.FLAGS.mark_as_parsed()
+  asked = [('ancestral', 0)]  # the schedule as it is: first, all others less it
+  asked += [(name, steps) for name in SAMPLERS for steps in STEPS]
+  drawn, seconds = {}, {}
+  for name, steps in asked:
+    row = f'{name} {steps or "all"}'
+    drawn[row], seconds[row] = draw(
+      config.copy_and_resolve_references(),
+      args.workdir,
+      name,
+      steps,
+      args.every,
+    )
+    print(f'{row}: {seconds[row]:.3f} s an image', flush=True)
+  found = protocol.judge(samples.subject(drawn), wanted=METRICS)
+  rows = {row: found.rows[row] for row in drawn}
+  print(table(rows, found.differences, seconds))
+  plain = {
+    row: {
+      'seconds': seconds[row],
+      'figures': {m: e._asdict() for m, e in own.items()},
+      'less_all': {
+        m: e._asdict() for m, e in found.differences.get(row, {}).items()
+      },
+    }
+    for row, own in rows.items()
+  }
+  args.out.write_text(
+    json.dumps(dict(images=found.count, rows=plain), indent=1)
+  )
+
+
+if __name__ == '__main__':
+  main()

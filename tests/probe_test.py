@@ -1,0 +1,55 @@
+"""The classifier of other classes: ridge regression on features."""
+
+import numpy as np
+import pytest
+
+from palette_jax.evaluation import faithfulness
+from palette_jax.evaluation.networks import probe
+
+
+def test_it_separates_what_a_line_separates(tmp_path):
+  rng = np.random.default_rng(0)
+  centres = 3 * rng.normal(size=[4, 20])
+  labels = rng.integers(0, 4, 600)
+  features = centres[labels] + rng.normal(size=[600, 20])
+  found = probe.fit(features[:300].astype(np.float32), labels[:300])
+  assert (found.classify(features[300:]) == labels[300:]).mean() > 0.98
+  found.save(tmp_path / 'probe.npz')
+  again = probe.load(tmp_path / 'probe.npz')
+  np.testing.assert_array_equal(found.kernel, again.kernel)
+  np.testing.assert_array_equal(found.bias, again.bias)
+
+
+def test_a_shift_of_all_features_changes_no_class():
+  rng = np.random.default_rng(1)
+  labels = np.arange(90) % 3
+  features = rng.normal(size=[90, 5]) + np.eye(5)[labels]
+  before = probe.fit(features, labels).classify(features)
+  after = probe.fit(features + 100, labels).classify(features + 100)
+  np.testing.assert_array_equal(before, after)
+
+
+def test_another_file_is_refused(tmp_path):
+  with pytest.raises(FileNotFoundError, match='no classifier'):
+    probe.load(tmp_path / 'none.npz')
+  (tmp_path / 'text.npz').write_text('words')
+  np.savez(tmp_path / 'other.npz', a=np.zeros(3))
+  for name in ('text.npz', 'other.npz'):
+    with pytest.raises(ValueError, match='kernel and bias'):
+      probe.load(tmp_path / name)
+
+
+def test_colourfulness_of_grey_is_zero_and_grows_with_saturation():
+  rng = np.random.default_rng(2)
+  colours = rng.integers(0, 255, [1, 16, 16, 3]).astype(np.float64)
+  grey = colours.mean(axis=-1, keepdims=True)
+  shares = (0.0, 0.3, 0.6, 1.0)
+  found = [
+    faithfulness.colourfulness(
+      np.round(grey + share * (colours - grey)).astype(np.uint8)
+    )[0]
+    for share in shares
+  ]
+  assert found[0] == 0
+  assert np.all(np.diff(found) > 0)
+  np.testing.assert_allclose(found[2], 0.6 * found[3], rtol=0.03)
