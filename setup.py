@@ -36,6 +36,7 @@ setuptools.setup(
     'clu>=0.0.12',
     'einops>=0.8',
     'etils[epath,epy]>=1.9',
+    'flatbuffers>=25',  # jax.export needs it and does not ask for it
     'flax>=0.12',
     'jax>=0.10',
     'jaxtyping>=0.3',

@@ -121,9 +121,9 @@ def _add_export(commands):
     '--steps', type=int, default=0, help='of that sampler, such as 20'
   )
   command.add_argument(
-    'workdir',
-    metavar='WORKDIR',
-    help='of a run or an import; for --format=sampler also an exported file',
+    'weights',
+    metavar='WEIGHTS',
+    help='the folder of a run or an import, or an exported file',
   )
   command.add_argument('file', metavar='OUT')
   command.set_defaults(run=export_weights)
@@ -210,16 +210,16 @@ def export_weights(args: argparse.Namespace) -> None:
       f'--sampler and --steps are of --format=sampler: {args.format} holds '
       'weights alone.'
     )
-  model = exporter.write(args.workdir, args.file, args.format)
+  model = exporter.write(args.weights, args.file, args.format)
   print(f'{args.file}: {unet.summary(model)}')
 
 
 def _export_sampler(args):
-  from palette_jax.interop import sampler_export
+  from palette_jax.interop import exporter
 
   logging.set_verbosity(logging.INFO)  # the paper's network takes a while
-  recipe = sampler_export.write(
-    args.workdir, args.file, args.sampler, args.steps
+  recipe = exporter.write_sampler(
+    args.weights, args.file, args.sampler, args.steps
   )
   size = epath.Path(args.file).stat().length
   print(

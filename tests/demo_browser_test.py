@@ -162,8 +162,13 @@ def run(page, samples=1):
       childList: true, characterData: true, subtree: true,
     });
   }""")
-  start(page)
-  await_state(page, 'ready')
+  page.click('#go')
+  page.wait_for_function(
+    "before => document.body.dataset.state === 'ready' && ("
+    "  document.querySelectorAll('#results article').length > before ||"
+    "  document.querySelector('#trouble').textContent)",
+    arg=before,
+  )
   assert page.inner_text('#trouble') == ''
   assert page.locator('#results article').count() == before + 1
   newest = page.locator('#results article').first

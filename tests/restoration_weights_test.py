@@ -12,13 +12,13 @@ from safetensors import numpy as safetensors
 
 import palette_jax
 from configs import common
-from palette_jax.interop import exporter, importer
+from palette_jax.interop import exporter, importer, names
 from palette_jax.models import unet
 from palette_jax.restoration import weights
 
 
 def write(path, found, **changes):
-  tensors = exporter._to_theirs(found.params, found.network)
+  tensors = names.to_theirs(found.params, found.network)
   text = json.dumps(found.config | changes)
   safetensors.save_file(tensors, path, {'config': text})
   return str(path)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -17,18 +18,21 @@ from conftest import ROOT
 from golden import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax import export
+from safetensors import SafetensorError
 
+import palette_jax
 from palette_jax import cli, images, sharding, tasks
 from palette_jax.interop import (
   exporter,
   loader,
   names,
-  sampler_export,
   sampler_file,
   stablehlo,
   tensor_stream,
 )
 from palette_jax.models import unet
+from palette_jax.planning import topology
 from palette_jax.restoration import weights as weights_
 from palette_jax.training import digest
 
@@ -94,7 +98,7 @@ def exported(tmp_path_factory):
   """A file, and what it was made of."""
   folder = tmp_path_factory.mktemp('exported')
   path = str(folder / 'model.palette')
-  sampler_export.write(source(folder), path)
+  exporter.write_sampler(source(folder), path)
   return path, str(folder / 'weights.safetensors')
 
 
@@ -109,12 +113,9 @@ def by_package(path, cond, mask, seed, **sampler):
   found = weights_.read(path)
   objective = found.objective(sampler)
 
-  def network(params, y_t, cond, gamma):
-    return found.network.apply({'params': params}, y_t, cond, gamma)
-
   def draw(params, cond, mask, seed):
     key = jax.random.key(seed)
-    return objective.restore(network, params, cond, mask, key)
+    return objective.restore(found.denoise_fn, params, cond, mask, key)
 
   run = jax.jit(draw, compiler_options=sharding.compiler_options())
   return np.asarray(run(found.params, cond, mask, seed))
@@ -131,7 +132,7 @@ def test_the_file_draws_what_the_package_draws(kind, tmp_path):
   options = dict(KINDS[kind])
   asked = {k: options.pop(k) for k in ('sampler', 'steps') if k in options}
   weights, path = source(tmp_path, **options), str(tmp_path / 'x.palette')
-  sampler_export.write(weights, path, **asked)
+  exporter.write_sampler(weights, path, **asked)
   asked = {'name' if k == 'sampler' else k: v for k, v in asked.items()}
   cond, mask = examples(1, 12, 8)
   wanted = by_package(weights, cond, mask, 3, **asked)
@@ -170,11 +171,50 @@ def test_weights_are_arguments_and_no_folder_of_ours_is_inside(exported):
   assert b'unet.py' in traced  # a name is enough to find the place
 
 
+def test_bfloat16_is_for_devices_that_have_it():
+  model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
+  found = weights_.Weights(model, {}, dict(objective=FEW), '')
+  traced = stablehlo.trace(model, found.objective())
+  module = export.deserialize(bytearray(traced)).mlir_module()
+  products = re.findall(r'stablehlo.convolution.*-> tensor<.*x(\w+)>', module)
+  assert {'f32', 'bf16'} <= set(products)
+  # Nothing is asked of a device that only some of them have.
+  calls = re.findall(r'custom_call @([\w.]+)', module)
+  assert set(calls) == {'shape_assertion'}
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  assert 'bf16' not in compiled(model, traced, here).as_text()
+
+
+def compiled(model, traced, device):
+  def lies(shape, dtype):
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=device)
+
+  weights = {
+    name: lies(leaf.shape, leaf.dtype)
+    for name, leaf in digest.named(unet.shapes(model)).items()
+  }
+  image, hole = (lies([1, 4, 4, channels], np.float32) for channels in (3, 1))
+  run = jax.jit(export.deserialize(bytearray(traced)).call)
+  return run.lower(weights, image, hole, lies([], np.uint32)).compile()
+
+
+@pytest.mark.slow
+def test_the_program_compiles_for_a_tpu_that_is_not_here():
+  pytest.importorskip('libtpu')
+  device = topology.describe('v5e:2x2').devices[0]
+  model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
+  found = weights_.Weights(model, {}, dict(objective=FEW), '')
+  traced = stablehlo.trace(model, found.objective())
+  where = jax.sharding.SingleDeviceSharding(device)
+  made = compiled(model, traced, where)
+  assert 'bf16' in made.as_text()
+
+
 def test_a_file_is_made_of_a_file(exported, tmp_path):
   """As will be needed when JAX no longer reads its program."""
   path, weights = exported
   again = str(tmp_path / 'again.palette')
-  sampler_export.write(path, again)
+  exporter.write_sampler(path, again)
   recipe = sampler_file.read_recipe(path)
   assert sampler_file.read_recipe(again) == recipe
   cond, mask = examples(3, 4, 10)
@@ -185,6 +225,27 @@ def test_a_file_is_made_of_a_file(exported, tmp_path):
   ours, theirs = (one.config['objective'].pop('sampler') for one in found)
   assert theirs.items() <= ours.items()
   assert found[0].config == found[1].config
+
+
+def test_weights_alone_are_written_of_it_or_nothing_is(
+  exported, tmp_path, monkeypatch
+):
+  path, weights = exported
+  again = tmp_path / 'again.safetensors'
+  cli.main(['export', path, str(again)])
+  before, after = (safetensors.numpy.load_file(one) for one in (weights, again))
+  assert before.keys() == after.keys()
+  assert all(np.array_equal(before[name], after[name]) for name in before)
+  written = again.read_bytes()
+
+  def save_file(tensors, path, metadata):
+    pathlib.Path(path).write_bytes(b'half')
+    raise SafetensorError('No space left on device')
+
+  monkeypatch.setattr(safetensors.numpy, 'save_file', save_file)
+  with pytest.raises(SystemExit, match='cannot be written: No space left'):
+    cli.main(['export', path, str(again)])
+  assert list(tmp_path.iterdir()) == [again] and again.read_bytes() == written
 
 
 @pytest.mark.slow
@@ -209,6 +270,9 @@ def test_the_recipe_says_what_a_caller_needs(exported):
   assert recipe['platforms'] == ['cpu', 'cuda', 'tpu']
   assert recipe['jax'] == jax.__version__
   assert '2*h' in recipe['arguments']['cond']
+  model = palette_jax.load(exported[0])
+  assert model.checkpoint == recipe['weights_sha256']
+  assert model.tasks == ('inpainting',) and model.size == (16, 16)
 
 
 # What is in the file may have changed on its way.
@@ -230,7 +294,6 @@ def readers(path):
     lambda: sampler_file.read(path),
     lambda: sampler_file.read_program(path),
     lambda: weights_.read(path),
-    lambda: exporter.read(path),
   )
 
 
@@ -318,7 +381,7 @@ def test_sizes_seeds_and_platforms_that_do_not_fit_are_named(
     program({}, cond[:, :4], mask[:, :4], -1)
   monkeypatch.setattr(stablehlo, 'PLATFORMS', ('tpu',))
   with pytest.raises(ValueError, match='for tpu, and this machine computes on'):
-    sampler_export.write(exported[1], str(tmp_path / 'other.palette'))
+    exporter.write_sampler(exported[1], str(tmp_path / 'other.palette'))
   assert not list(tmp_path.iterdir())
 
 
@@ -344,23 +407,23 @@ def test_what_fails_leaves_what_was_there(
 
     monkeypatch.setattr(tensor_stream, 'write', write)
   else:
-    drawn, wrong = sampler_export._own, np.nan if flaw == 'nan' else 0.1
+    drawn, wrong = exporter._own, np.nan if flaw == 'nan' else 0.1
     monkeypatch.setattr(
-      sampler_export, '_own', lambda *args: drawn(*args) + np.float32(wrong)
+      exporter, '_own', lambda *args: drawn(*args) + np.float32(wrong)
     )
   said = {
     'weights': 'are not those that were written',
     'disk': 'cannot be written: No space left',
   }
   with pytest.raises(ValueError, match=said.get(flaw, 'does not draw what')):
-    sampler_export.write(exported[1], str(path))
+    exporter.write_sampler(exported[1], str(path))
   assert [one.name for one in tmp_path.iterdir()] == ['model.palette']
   assert path.read_bytes() == b'an older one'
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path):
   weights, path = source(tmp_path), str(tmp_path / 'x.palette')
-  write = sampler_export.write
+  write = exporter.write_sampler
   with pytest.raises(ValueError, match='end its name in .palette'):
     write(weights, str(tmp_path / 'x.zip'))
   with pytest.raises(FileNotFoundError, match='no folder'):
@@ -426,19 +489,25 @@ def test_weights_are_never_held_twice(tmp_path):
 # Where this package is not installed.
 
 ALONE = """
-import importlib.abc, json, sys
+import importlib.machinery, sys
 import numpy as np
 
 KNOWN = {'jax', 'jaxlib', 'flatbuffers', 'safetensors', 'numpy',
          'ml_dtypes', 'opt_einsum', 'scipy', 'loader'}
 
-class Nothing(importlib.abc.MetaPathFinder):
-  def find_spec(self, name, path=None, target=None):
+class Known(importlib.machinery.PathFinder):
+  @classmethod
+  def find_spec(cls, name, path=None, target=None):
     top = name.partition('.')[0]
-    if top not in KNOWN | sys.stdlib_module_names:
-      raise ModuleNotFoundError(f'{name} is not installed here', name=name)
+    ours = top in KNOWN | sys.stdlib_module_names
+    if ours or top.startswith('_sysconfigdata'):
+      return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Nothing())
+sys.meta_path[:] = [
+  importlib.machinery.BuiltinImporter,
+  importlib.machinery.FrozenImporter,
+  Known,
+]
 import loader
 paint = loader.load('model.palette')
 given = np.load('given.npz')

@@ -1,15 +1,20 @@
 """Weights from other projects, and ours for them.
 
-torch_file.py   a PyTorch file -> NumPy arrays, with nothing in it executed
-names.py        our parameters <-> guided-diffusion's names and layouts
-exporter.py     ours -> one file of tensors, and back
-importer.py     a file of tensors, ours or another project's -> a checkpoint
+What files are made of:
 
-A whole sampler as one file, which runs without this package:
-
+torch_file.py      a PyTorch file -> arrays, with nothing in it executed
+new_file.py        there whole, or not at all
+names.py           our parameters <-> guided-diffusion's names and layouts
 tensor_stream.py   safetensors inside another file
-stablehlo.py       the sampler as one program
-loader.py          what runs the file elsewhere; a copy is in it
-sampler_file.py    the file, taken apart
-sampler_export.py  the file, made and tried
+stablehlo.py       a whole sampler as one program
+loader.py          what runs it where this package is not; a copy is in the file
+
+Where weights lie, all of which restoration/weights.py reads:
+
+sampler_file.py    a sampler and its weights
+tensor_file.py     weights alone, for other programs
+run_folder.py      the checkpoints of a run
+
+importer.py        what others have written -> a checkpoint
+exporter.py        weights, wherever they lie -> one file
 """

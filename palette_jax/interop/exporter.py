@@ -1,40 +1,36 @@
-"""Our weights in one file, for other programs and for the way back.
+"""Weights -> one file: tensors alone, or a whole sampler that is known to work.
 
-The tensors have guided-diffusion's names and layouts, so that its UNetModel
-with 6 channels in and 3 out takes them (if the attention is 'global'); its time
-steps are then what embeddings.POSITIONS makes of gamma. The settings of network
-and objective, the task and the size of the images that it was learnt from go
-along as JSON: `config` in safetensors' metadata, or beside `model` in PyTorch's
-file.
-
-Next: palette_jax/interop/importer.py
+Next: palette_jax/planning/program.py
 """
 
-import contextlib
-import json
-import pathlib
+import dataclasses
+import functools
 from typing import Any
 
 import jax
 import numpy as np
-from etils import epath
-from safetensors import SafetensorError, safe_open
-from safetensors import numpy as safetensors
+from absl import logging
 
-from palette_jax import arrays
-from palette_jax.interop import names, sampler_file, torch_file
+import palette_jax
+from palette_jax import images, sharding
+from palette_jax.diffusion import objective as objectives
+from palette_jax.interop import (
+  names,
+  new_file,
+  sampler_file,
+  stablehlo,
+  tensor_file,
+)
 from palette_jax.models import unet
-from palette_jax.training import checkpoint
-
-# Of a config: what else whoever uses the weights must know. Imports lack it.
-LEARNT = ('task', 'data', 'experimental')
+from palette_jax.restoration import weights as weights_
+from palette_jax.training import digest
 
 
-def write(workdir: str, path: str, form: str) -> unet.UNet:
-  """Writes the newest checkpoint's average to one file.
+def write(source: str, path: str, form: str) -> unet.UNet:
+  """Writes weights and their settings.
 
   Args:
-    workdir: of a run or an import.
+    source: whatever `weights.read` takes.
     path: the new file.
     form: 'safetensors' or 'torch'.
 
@@ -42,102 +38,141 @@ def write(workdir: str, path: str, form: str) -> unet.UNet:
     The network.
 
   Raises:
-    FileNotFoundError: if there is no checkpoint.
-    ValueError: if it is damaged, or if PyTorch is needed and not installed.
+    FileNotFoundError: if there are no weights, or no folder for the file.
+    ValueError: if the weights are damaged, or the file cannot be written.
   """
-  if not pathlib.Path(path).absolute().parent.exists():
-    raise FileNotFoundError(f'There is no folder for {path}.')
-  model, config, params = newest(workdir)
-  tensors = _to_theirs(params, model)
-  text = json.dumps(config)
-  if form == 'safetensors':
-    safetensors.save_file(tensors, path, {'config': text})
-    return model
-  try:
-    import torch
-  except ImportError as error:
-    raise ValueError(
-      "A PyTorch file needs PyTorch: pip install 'palette_jax[torch]', or use "
-      '--format=safetensors.'
-    ) from error
-  loaded = {name: torch.from_numpy(array) for name, array in tensors.items()}
-  torch.save({'model': loaded, 'config': text}, path)
-  return model
+  found = weights_.read(source)
+  tensors = names.to_theirs(found.params, found.network)
+  tensor_file.write(path, form, tensors, found.config)
+  return found.network
 
 
-def newest(
-  workdir: str,
-) -> tuple[unet.UNet, dict[str, Any], arrays.Params]:
-  """The network, its settings and the average of the newest checkpoint.
+def write_sampler(
+  source: str, path: str, sampler: str = '', steps: int = 0
+) -> dict[str, Any]:
+  """Writes a whole sampler.
+
+  The file is written under another name and read back. It must draw what this
+  package draws with the same weights; then only does it take its name.
 
   Args:
-    workdir: of a run or an import.
+    source: whatever `weights.read` takes.
+    path: the new file; its name ends in .palette.
+    sampler: one of choice.NAMES; '' for the one that the commands would take.
+    steps: of it; 0 for as many as they would.
+
+  Returns:
+    The file's recipe.
 
   Raises:
-    FileNotFoundError: if there is no checkpoint.
-    ValueError: if none is whole.
+    FileNotFoundError: if there are no weights, or no folder for the file.
+    ValueError: if the weights are damaged, the sampler does not fit them, the
+      file cannot be written, or draws something else.
   """
-  if not epath.Path(workdir, 'checkpoints').exists():
-    raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
-
-  def load(step):
-    saved = checkpoints.meta(step)['config']
-    config = {part: saved[part] for part in ('model', 'objective')}
-    if 'task' in saved:
-      config |= dict(task=saved['task'], data=dict(size=saved['data']['size']))
-    model = unet.from_config(config['model'])
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    abstract = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
-      unet.shapes(model),
+  if not path.endswith(sampler_file.ENDING):
+    raise ValueError(f'{path}: end its name in {sampler_file.ENDING}.')
+  if steps < 0:
+    raise ValueError(f'The number of steps must be at least 1; got {steps}.')
+  with new_file.whole(path) as partial:
+    found = weights_.read(source)
+    objective = found.objective(found.choose(sampler, steps))
+    recipe = _recipe(found, objective)
+    logging.info('Making one program of %s.', recipe['sampler'])
+    program = stablehlo.trace(found.network, objective)
+    canvas = _canvas(recipe['multiple'])
+    logging.info(
+      'Drawing a few pixels by this package, then by the file, %d passes each.',
+      objective.passes(),
     )
-    return model, config, checkpoints.restore_ema(step, abstract)
-
-  with contextlib.closing(checkpoint.Checkpoints(workdir)) as checkpoints:
-    found = checkpoints.load_newest(load)
-  if found is None:
-    raise FileNotFoundError(f'There is no checkpoint in {workdir}.')
-  return found
+    wanted = _own(found, objective, canvas)
+    sampler_file.write(partial, recipe, program, digest.named(found.params))
+    del found  # before its weights are read back: never two copies
+    _check(partial, wanted, canvas)
+  return recipe
 
 
-def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-  """What `write` or `sampler_export.write` wrote: tensors and settings.
+def _recipe(found: weights_.Weights, objective: objectives.Objective):
+  """What the file says of itself, for people and for programs."""
+  config, multiple = found.config, unet.size_multiple(found.network)
+  if isinstance(objective, objectives.Regression):
+    sampler = dict(name='regression')
+  else:
+    sampler = dataclasses.asdict(objective.choice)
+    # Whoever takes the weights out of the file starts with the same.
+    settings = config['objective'] | dict(sampler=sampler)
+    config = config | dict(objective=settings)
+  shape = f'float32 [b, {multiple}*h, {multiple}*w, %d], any b, h and w: '
+  return dict(
+    format=sampler_file.FORMAT,
+    what='A sampler of Palette (image-to-image diffusion) with its weights. '
+    'loader.py runs it with jax, flatbuffers and safetensors alone.',
+    tasks=list(found.tasks),
+    trained_on=dict(zip(('height', 'width'), found.size)),
+    multiple=multiple,
+    sampler=sampler | dict(passes=objective.passes()),
+    arguments=dict(
+      weights=f'all arrays of {sampler_file.WEIGHTS}, by name',
+      cond=shape % 3 + 'RGB from -1 to 1, rows first; what the model is '
+      'given, and normal noise (mean 0, deviation 1) in the hole',
+      mask=shape % 1 + '1 where to paint, 0 where cond is right; 1 everywhere '
+      'for colorization and JPEG restoration',
+      seed='uint32',
+    ),
+    returns=shape % 3 + 'from -1 to 1; cond where the mask is 0',
+    size=f'Height and width are multiples of {multiple}, since the network '
+    'halves them: pad other images, and cut the result.',
+    config=config,
+    weights_sha256=found.sha256,
+    platforms=list(stablehlo.PLATFORMS),
+    jax=jax.__version__,
+    calling_convention=jax.config.jax_export_calling_convention_version,
+    palette_jax=palette_jax.__version__,
+  )
+
+
+def _canvas(multiple):
+  """Two small images with holes, neither square: cond, mask, seed."""
+  draw = np.random.default_rng(0)
+  shape = (2, multiple, 2 * multiple, 1)
+  cond = draw.uniform(-1, 1, (*shape[:3], 3)).astype(np.float32)
+  mask = (draw.uniform(size=shape) < 0.8).astype(np.float32)
+  return cond, mask, 7
+
+
+def _own(found, objective, canvas):
+  """What this package draws."""
+  sampler = functools.partial(stablehlo.restored, found.denoise_fn, objective)
+  run = jax.jit(sampler, compiler_options=sharding.compiler_options())
+  return np.asarray(run(found.params, *canvas))
+
+
+def _check(partial, wanted, canvas):
+  """Compares what is in the file, and what it draws, with what should be.
 
   Raises:
-    ValueError: if it is another file, or damaged.
-    FileNotFoundError: if there is no such file.
+    ValueError: if it is not the same. Accelerators may choose another way to
+      convolve for each program; their pixels may differ by half a level of 8
+      bits on average.
   """
-  if not pathlib.Path(path).exists():
-    raise FileNotFoundError(f'There is no file {path}.')
-  if pathlib.Path(path).suffix == sampler_file.ENDING:
-    return sampler_file.read(path)
-  if pathlib.Path(path).suffix != '.safetensors':
-    found = torch_file.read(path)
-    if not isinstance(found, dict) or found.keys() != {'model', 'config'}:
-      keys = list(found)[:1] if isinstance(found, dict) else found
-      raise ValueError(f'{path} was not exported by palette: it has {keys}.')
-    config = json.loads(found['config'])
-    return torch_file.tensors(path, found['model']), config
-  try:
-    with safe_open(path, framework='np') as file:
-      config = (file.metadata() or {}).get('config')
-      tensors = {name: file.get_tensor(name) for name in file.keys()}
-  except SafetensorError as error:
-    raise ValueError(f'{path} is no safetensors file: {error}.') from error
-  if config is None:
-    raise ValueError(f'{path} was not exported by palette: it has no config.')
-  return tensors, json.loads(config)
-
-
-def _to_theirs(
-  params: arrays.Params, model: unet.UNet
-) -> dict[str, np.ndarray]:
-  leaves = jax.tree_util.tree_leaves_with_path(params)
-  named = {
-    jax.tree_util.keystr(path, simple=True, separator='/'): np.asarray(leaf)
-    for path, leaf in leaves
-  }
-  return {
-    tensor.theirs: np.array(tensor.to_theirs(named[tensor.ours]), order='C')
-    for tensor in names.tensors(model)
-  }
+  tensors = sampler_file.read_weights(partial)
+  recipe = sampler_file.read_recipe(partial)
+  if weights_.sha256(names.params(tensors)) != recipe['weights_sha256']:
+    raise ValueError(
+      'The weights that were read back are not those that were written, and '
+      'the file was removed. Is the disk sound? Try again on another.'
+    )
+  drawn = np.asarray(sampler_file.read_program(partial)(tensors, *canvas))
+  apart = np.abs(drawn - wanted)
+  if not apart.mean() <= images.LEVEL / 2:  # nor NaN
+    raise ValueError(
+      'The file does not draw what this package draws: the pixels are '
+      f'{apart.mean() / images.LEVEL:.2f} of 255 levels apart on average, '
+      f'{apart.max() / images.LEVEL:.2f} at most. It was removed. Please '
+      f'report it, with this: jax {jax.__version__}, {recipe["config"]}.'
+    )
+  logging.info(
+    'The file draws the same, %s.',
+    'bit for bit'
+    if np.array_equal(drawn, wanted)
+    else f'to {apart.max() / images.LEVEL:.3f} of 255 levels',
+  )

@@ -3,7 +3,7 @@
 An imported checkpoint is a run's, at step 0, which has learnt no task yet: any
 task may be sampled with it or trained on from it.
 
-Next: palette_jax/interop/sampler_export.py
+Next: palette_jax/interop/exporter.py
 """
 
 import contextlib
@@ -18,8 +18,9 @@ from absl import logging
 from etils import epath
 
 from palette_jax.diffusion import schedule as schedules
-from palette_jax.interop import exporter, names, torch_file
+from palette_jax.interop import names, torch_file
 from palette_jax.models import unet
+from palette_jax.restoration import weights
 from palette_jax.training import checkpoint, optimizer, state
 
 # What tensors do not show: attention's heads, in the published checkpoints, and
@@ -57,7 +58,7 @@ def import_weights(
       (of the linear schedule of 1,000 steps).
       janspiry: `N_Network_ema.pth` of the PyTorch port of Palette, which is
       sampled as there: gamma itself, posterior variance.
-      palette: what `palette export` wrote.
+      palette: what `palette export` wrote, in any format.
     path: the file.
     folder: of the new checkpoint.
     head_channels: of attention, which tensors do not show; by default what the
@@ -75,35 +76,38 @@ def import_weights(
   """
   if epath.Path(folder, 'checkpoints').exists():
     raise ValueError(f'{folder} has checkpoints already. Name a new folder.')
-  objective, learnt = dict(name='diffusion', prediction='eps'), {}
-  spelling = SPELLING.get(source, {})
   if source == 'palette':
-    tensors, config = exporter.read(path)
-    try:
-      model, objective = unet.from_config(config['model']), config['objective']
-    except (KeyError, TypeError) as error:
-      raise ValueError(f'{path} has an unknown setting: {error}.') from error
-    unet.check(model, *[unet.size_multiple(model)] * 2)
-    learnt = {part: config[part] for part in exporter.LEARNT if part in config}
+    found = weights.read(path)
+    model, params, config = found.network, found.params, found.config
   else:
-    tensors = torch_file.tensors(path, torch_file.read(path))
-    if source == 'janspiry':
-      tensors = _without_schedule(tensors)
-      objective |= dict(variance='posterior')
-    else:
-      tensors = _widen(path, tensors)
-    model = _read_model(
-      path,
-      tensors,
-      head_channels=head_channels or HEAD_CHANNELS[source],
-      noise_level=NOISE_LEVEL[source],
-      **spelling,
+    model, params, config = _foreign(
+      source, path, head_channels, new_attention_order
     )
-  spelling = spelling | dict(new_attention_order=new_attention_order)
-  params = names.fit(path, tensors, names.tensors(model, **spelling))
-  config = dict(model=unet.to_config(model), objective=objective, **learnt)
+  config = config | dict(model=unet.to_config(model))
   _save(params, folder, config, f'{source}: {pathlib.Path(path).name}')
   return model
+
+
+def _foreign(source, path, head_channels, new_attention_order):
+  """The network that the tensors show, its weights, and what it has learnt."""
+  tensors = torch_file.tensors(path, torch_file.read(path))
+  objective = dict(name='diffusion', prediction='eps')
+  if source == 'janspiry':
+    tensors = _without_schedule(tensors)
+    objective |= dict(variance='posterior')
+  else:
+    tensors = _widen(path, tensors)
+  spelling = SPELLING.get(source, {})
+  model = _read_model(
+    path,
+    tensors,
+    head_channels=head_channels or HEAD_CHANNELS[source],
+    noise_level=NOISE_LEVEL[source],
+    **spelling,
+  )
+  spelling = spelling | dict(new_attention_order=new_attention_order)
+  params = names.fit(path, tensors, names.tensors(model, **spelling))
+  return model, params, dict(objective=objective)
 
 
 def _widen(path: str, tensors: Tensors) -> Tensors:

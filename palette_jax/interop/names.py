@@ -17,6 +17,7 @@ import numpy as np
 
 from palette_jax import arrays
 from palette_jax.models import unet
+from palette_jax.training import digest
 
 # What a module of ours is inside an entry of theirs.
 _PARTS = {
@@ -177,6 +178,17 @@ def params(named: dict[str, np.ndarray | jax.Array]) -> arrays.Params:
   return tree
 
 
+def to_theirs(params: arrays.Params, model: unet.UNet) -> dict[str, np.ndarray]:
+  """Our parameters by guided-diffusion's names, contiguous; `fit` undoes it."""
+  named = digest.named(params)
+  return {
+    tensor.theirs: np.array(
+      tensor.to_theirs(np.asarray(named[tensor.ours])), order='C'
+    )
+    for tensor in tensors(model)
+  }
+
+
 def _layout(part, kind, ndim):
   """From theirs to ours; attention's layers are convolutions of one pixel."""
   if kind != 'kernel':
@@ -253,14 +265,14 @@ def fit(
         f'{path}: {key!r} does not fit: its shape is {array.shape}, in '
         f'the network that the other tensors make it is {shape}.'
       )
-    if not np.all(np.isfinite(array.astype(np.float32))):
+    if not np.all(np.isfinite(array.astype(np.float32, copy=False))):
       raise ValueError(f'{path}: {key!r} has values that are not finite.')
   for key in expected:
     if key not in tensors:
       raise ValueError(f'{path}: {key!r} is missing.')
   return params(
     {
-      tensor.ours: tensor.to_ours(tensors[key].astype(np.float32))
+      tensor.ours: tensor.to_ours(tensors[key].astype(np.float32, copy=False))
       for key, tensor in expected.items()
     }
   )

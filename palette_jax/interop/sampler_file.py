@@ -8,7 +8,7 @@
 Weights outlive the program, which JAX reads for six months at least: whatever
 takes weights takes this file, too, and makes a new one of it.
 
-Next: palette_jax/interop/exporter.py
+Next: palette_jax/interop/tensor_file.py
 """
 
 import json
@@ -58,7 +58,7 @@ def write(
 
 
 def read(path: epath.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-  """Its weights by guided-diffusion's names, and settings: `exporter.read`.
+  """Weights by guided-diffusion's names, and settings, as `tensor_file.read`.
 
   Raises:
     FileNotFoundError: if there is no such file.

@@ -5,13 +5,15 @@ program with gigabytes of constants can neither be written nor compiled. Batch,
 height and width are free; that the network halves height and width several
 times is part of their shape: b, 32*h, 32*w.
 
-The program is lowered once for each platform. Its noise is threefry's on all
-of them, so that a seed means the same everywhere.
+The program is lowered once for each platform: a CPU has no faster arithmetic
+than float32, and is not asked for bfloat16. Noise is threefry's on all of them,
+so that a seed means the same everywhere.
 
 Next: palette_jax/interop/loader.py
 """
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,7 @@ import numpy as np
 from jax import export
 from jaxtyping import Array, Float
 
-from palette_jax import sharding
+from palette_jax import arrays, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.interop import names
 from palette_jax.models import unet
@@ -51,14 +53,16 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
       'all sizes: how far its kernels reach depends on the size. Export its '
       'weights alone: --format safetensors.'
     )
-  dtypes = digest.named(unet.dtypes(model))
+  exact = model.clone(dtype='float32')
 
-  def sampler(weights, cond, mask, seed):
-    # Rounded once, not in every step; as sharding.whole does.
-    params = names.params(
-      {name: array.astype(dtypes[name]) for name, array in weights.items()}
+  def sampler(*given):
+    if model == exact:
+      return _draw(model, objective, *given)
+    return jax.lax.platform_dependent(
+      *given,
+      cpu=functools.partial(_draw, exact, objective),
+      default=functools.partial(_draw, model, objective),
     )
-    return restored(model, objective, params, cond, mask, seed)
 
   multiple, scope = unet.size_multiple(model), export.SymbolicScope()
   cond, mask = (
@@ -80,21 +84,30 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
     return bytes(lower(weights, cond, mask, seed).serialize(vjp_order=0))
 
 
+def _draw(model, objective, weights, cond, mask, seed):
+  dtypes = digest.named(unet.dtypes(model))
+  # Rounded once, not in every step; as sharding.whole does.
+  params = names.params(
+    {name: array.astype(dtypes[name]) for name, array in weights.items()}
+  )
+
+  def denoise_fn(params, y_t, cond, gamma):
+    return model.apply({'params': params}, y_t, cond, gamma)
+
+  return restored(denoise_fn, objective, params, cond, mask, seed)
+
+
 def restored(
-  model: unet.UNet,
+  denoise_fn: arrays.DenoiseFn,
   objective: objectives.Objective,
-  params: dict,
+  params: arrays.Params,
   cond: Float[Array, 'b h w 3'],
   mask: Float[Array, 'b h w 1'],
   seed: Array,
 ) -> Float[Array, 'b h w 3']:
   """What the program computes, without it."""
-
-  def network(params, y_t, cond, gamma):
-    return model.apply({'params': params}, y_t, cond, gamma)
-
   key = jax.random.key(seed, impl='threefry2x32')
-  return objective.restore(network, params, cond, mask, key)
+  return objective.restore(denoise_fn, params, cond, mask, key)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ reader knows tensors, dicts, lists and plain values; whatever else a file asks
 for is refused by name. It reads the zip form (PyTorch 1.6 and later) and the
 form before it.
 
-Next: palette_jax/interop/names.py
+Next: palette_jax/interop/new_file.py
 """
 
 import collections

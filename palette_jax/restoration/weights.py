@@ -21,16 +21,17 @@ from jaxtyping import Array, Float
 from palette_jax import arrays
 from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
-from palette_jax.interop import exporter, names
+from palette_jax.interop import names, run_folder, sampler_file, tensor_file
 from palette_jax.models import unet
+from palette_jax.training import digest
 
 SHIPPED = pathlib.Path(__file__).parents[1] / 'weights'
 # What a file is read by: -> tensors by guided-diffusion's names, settings.
 READERS = {
-  '.safetensors': exporter.read,
-  '.pt': exporter.read,
-  '.pth': exporter.read,
-  '.palette': exporter.read,
+  '.safetensors': tensor_file.read,
+  '.pt': tensor_file.read,
+  '.pth': tensor_file.read,
+  sampler_file.ENDING: sampler_file.read,
 }
 TASKS = ('colorization', 'inpainting', 'uncropping', 'jpeg')
 # What other projects' weights do not say: the paper's. As configs/common.py.
@@ -187,7 +188,7 @@ def read(source: epath.PathLike = '') -> Weights:
       'a file that `palette export` has written.'
     )
   if path.is_dir():
-    network, config, params = exporter.newest(str(path))
+    network, config, params = run_folder.read(str(path))
   elif path.suffix in READERS:
     tensors, config = READERS[path.suffix](str(path))
     network, params = _fitted(str(path), tensors, config)
@@ -251,16 +252,11 @@ def _check(path, found):
 
 def sha256(params: arrays.Params) -> str:
   """Which weights they are: of names, types, shapes and numbers, sorted."""
-  leaves = jax.tree_util.tree_leaves_with_path(params)
-  named = {
-    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
-    for path, leaf in leaves
-  }
-  digest = hashlib.sha256()
-  for name in sorted(named):
-    array = np.asarray(named[name])
+  found = hashlib.sha256()
+  for name, leaf in sorted(digest.named(params).items()):
+    array = np.asarray(leaf)
     head = [name, array.dtype.str[1:], list(array.shape)]
-    digest.update(json.dumps(head).encode())
+    found.update(json.dumps(head).encode())
     little = array.astype(array.dtype.newbyteorder('<'), copy=False)
-    digest.update(np.ascontiguousarray(little))
-  return digest.hexdigest()
+    found.update(np.ascontiguousarray(little))
+  return found.hexdigest()

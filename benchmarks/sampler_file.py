@@ -1,0 +1,192 @@
+"""A .palette file beside the package that wrote it: size, memory, seconds.
+
+  python -m benchmarks.sampler_file [--channels=64] [--paper] [--size=64]
+
+Weights are random: neither size nor time depends on them. The export runs in a
+process of its own, whose largest memory is printed. Then fresh processes take
+turns: the package with the weights alone, and the file's loader, which imports
+jax, safetensors and no more, and leaves XLA's options as they are; the third is
+the loader with the options that this package gives XLA on a CPU. Medians over
+rounds, of the clock. Nothing is kept by the compilation cache.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+MIDDLE = dict(
+  channel_mult=(1, 2, 4, 4),
+  num_res_blocks=2,
+  attention_levels=(2, 3),
+  head_channels=32,
+)
+PAPER = dict(channels=256)
+# Each prints [name, seconds since the process began] at every mark.
+START = """
+import json, os, sys, time
+import numpy as np
+def mark(name):
+  seconds = time.time() - float(os.environ['STARTED'])
+  print(json.dumps([name, seconds]), flush=True)
+path, side = sys.argv[1], int(sys.argv[2])
+photo = np.random.default_rng(0).integers(0, 256, [side, side, 3], np.uint8)
+"""
+PACKAGE = """
+import functools, jax
+from palette_jax import images, sharding
+from palette_jax.interop import stablehlo
+from palette_jax.restoration import weights
+mark('import')
+found = weights.read(path)
+objective = found.objective(found.choose())
+sampler = functools.partial(stablehlo.restored, found.denoise_fn, objective)
+run = jax.jit(sampler, compiler_options=sharding.compiler_options())
+params = jax.device_put(found.params)
+mark('read')
+def paint(photo):
+  mask = np.ones([1, side, side, 1], np.float32)
+  made = run(params, images.from_u8(photo)[None], mask, np.uint32(0))
+  return images.to_u8(made)[0]
+"""
+FILE = """
+import loader
+mark('import')
+if len(sys.argv) > 3:
+  import functools, jax
+  options = json.loads(sys.argv[3])
+  loader.jax.jit = functools.partial(jax.jit, compiler_options=options)
+paint = loader.load(path)
+mark('read')
+"""
+END = """
+paint(photo)
+mark('first picture')
+for _ in range(3):
+  started = time.time()
+  paint(photo)
+  print(json.dumps(['a picture', time.time() - started]), flush=True)
+"""
+
+
+def main():
+  """Prints sizes, then a table."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--channels', type=int, default=64)
+  parser.add_argument('--paper', action='store_true', help="its network's size")
+  parser.add_argument('--size', type=int, default=64, help='of the picture')
+  parser.add_argument('--steps', type=int, default=20)
+  parser.add_argument('--rounds', type=int, default=3, help='0: export only')
+  args = parser.parse_args()
+  settings = PAPER if args.paper else MIDDLE | dict(channels=args.channels)
+  with tempfile.TemporaryDirectory() as folder:
+    weights = f'{folder}/weights.safetensors'
+    python(make, json.dumps(settings), weights, args.steps)
+    path = f'{folder}/model.palette'
+    seconds, memory, _ = python(export, weights, path)
+    sizes = [pathlib.Path(one).stat().st_size for one in (weights, path)]
+    print(
+      f'export: {seconds:.1f} s, {memory / 1e9:.2f} GB of memory; '
+      f'{sizes[0] / 1e6:.2f} MB of weights, {sizes[1] / 1e6:.2f} MB of file'
+    )
+    if args.rounds:
+      compare(folder, weights, path, args)
+
+
+def compare(folder, weights, path, args):
+  """Fresh processes in turn."""
+  from palette_jax import sharding
+  from palette_jax.interop import loader
+
+  source = pathlib.Path(loader.__file__).read_text()
+  pathlib.Path(folder, 'loader.py').write_text(source)
+  options = json.dumps(sharding.compiler_options())
+  ways = {
+    'package': (PACKAGE, weights),
+    'file': (FILE, path),
+    'file, our options': (FILE, path, options),
+  }
+  found = {name: [] for name in ways}
+  for _ in range(args.rounds):
+    for name, (code, what, *more) in ways.items():
+      script = pathlib.Path(folder, 'run.py')
+      script.write_text(START + code + END)
+      found[name].append(marks([script, what, str(args.size), *more]))
+  load = os.getloadavg()[0]
+  print(f'{args.size}x{args.size}, load {load:.1f}, {args.rounds} rounds')
+  print(f'{"seconds to":18}' + ''.join(f'{name:>20}' for name in ways))
+  for mark in found['package'][0]:
+    row = [statistics.median(one[mark] for one in found[w]) for w in ways]
+    ratios = [f'{value:9.2f} ({value / row[0]:4.2f})' for value in row]
+    print(f'{mark:18}' + ''.join(f'{ratio:>20}' for ratio in ratios))
+
+
+def marks(command):
+  """Seconds by mark; the least where there are several."""
+  here = pathlib.Path(__file__).parents[1]
+  said = subprocess.run(
+    [sys.executable, *command],
+    env=os.environ | {'PYTHONPATH': str(here), 'STARTED': str(time.time())},
+    check=True,
+    capture_output=True,
+    text=True,
+  ).stdout
+  found = {}
+  for name, seconds in map(json.loads, said.splitlines()):
+    found[name] = min(seconds, found.get(name, seconds))
+  return found
+
+
+def python(function, *args):
+  """Runs a function of this file elsewhere: seconds, peak bytes, output."""
+  started = time.time()
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'benchmarks.sampler_file', function.__name__]
+    + [str(one) for one in args],
+    stdout=subprocess.PIPE,
+  )
+  said = process.stdout.read()
+  _, status, usage = os.wait4(process.pid, 0)
+  assert status == 0, function
+  return time.time() - started, usage.ru_maxrss * 1024, said
+
+
+def make(settings, path, steps):
+  """Random weights, of a few-step sampler."""
+  import safetensors.numpy
+
+  from palette_jax.interop import names
+  from palette_jax.models import unet
+
+  network = unet.from_config(json.loads(settings) | dict(dtype='float32'))
+  draw = np.random.default_rng(0)
+  tensors = {
+    tensor.theirs: 0.02 * draw.standard_normal(tensor.their_shape(), np.float32)
+    for tensor in names.tensors(network)
+  }
+  config = dict(
+    model=unet.to_config(network),
+    objective=dict(sampler=dict(name='dpm_solver', steps=int(steps))),
+  )
+  safetensors.numpy.save_file(tensors, path, {'config': json.dumps(config)})
+
+
+def export(weights, path):
+  """What is measured."""
+  from palette_jax.interop import exporter
+
+  exporter.write_sampler(weights, path)
+
+
+if __name__ == '__main__':
+  if sys.argv[1:2] in (['make'], ['export']):
+    globals()[sys.argv[1]](*sys.argv[2:])
+  else:
+    main()
