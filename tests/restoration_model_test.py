@@ -147,7 +147,7 @@ def test_any_kind_of_photo_comes_back_of_its_size_and_kind(model, file):
 
 
 @hypothesis.settings(
-  max_examples=12,
+  max_examples=8,
   deadline=None,
   suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
@@ -212,7 +212,7 @@ def test_progress_is_told_and_ends_where_it_said(model, does):
   said = []
   drawing = dict(steps=3, samples=2, progress=lambda *now: said.append(now))
   photo = levels(30, 50)
-  if does == 'fill':
+  if does == 'inpaint':
     model.inpaint(photo, random_mask(30, 50), **drawing)
   elif does == 'grow':
     model.uncrop(photo, left=20, right=30, top=10, **drawing)
