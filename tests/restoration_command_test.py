@@ -20,7 +20,7 @@ from safetensors import numpy as safetensors
 import palette_jax
 from palette_jax import cli
 from palette_jax.diffusion import choice
-from palette_jax.interop import exporter
+from palette_jax.interop import names as tensor_names
 from palette_jax.restoration import arguments, command, hole, output, recipe
 from palette_jax.restoration import photo as photos
 
@@ -400,7 +400,7 @@ def test_a_real_ctrl_c(folder):
 def checkpoint(tmp_path_factory):
   found = weights_of()
   path = tmp_path_factory.mktemp('weights') / 'tiny.safetensors'
-  tensors = exporter._to_theirs(found.params, found.network)
+  tensors = tensor_names.to_theirs(found.params, found.network)
   safetensors.save_file(tensors, path, {'config': json.dumps(found.config)})
   return path
 

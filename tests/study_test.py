@@ -15,7 +15,7 @@ from hypothesis import strategies
 from PIL import Image
 from werkzeug import test
 
-from palette_jax import images
+from palette_jax import console, images
 from palette_jax.evaluation import arguments as cli_arguments
 from palette_jax.evaluation import folders
 from palette_jax.evaluation.study import (
@@ -188,7 +188,8 @@ def make_folders(path, count=14, models=2, size=16):
 
 def parse(*words):
   parser = argparse.ArgumentParser()
-  cli_arguments.study(parser.add_subparsers(required=True))
+  commands = console.Commands(parser.add_subparsers(required=True), 'research')
+  cli_arguments.study(commands)
   return parser.parse_args(['study', *map(str, words)])
 
 

@@ -104,10 +104,10 @@ def of_config(task: dict, chosen: Sequence[str]) -> list[Case]:
   options = dict(task)
   name = options.pop('name')
   learnt = options.get('tasks', (name,))
-  if name == 'unconditional':
-    learnt = tuple(_HOLES)  # by imputation
   if not chosen:
     chosen = [case for one in learnt for case in OF_TASK.get(one, (one,))]
+  if name == 'unconditional':
+    learnt += tuple(_HOLES)  # by imputation
   found = []
   for wanted in chosen:
     # What training draws is stated by the case; other options stay.
