@@ -61,6 +61,23 @@ def test_every_table_s_configs_and_cases_exist(monkeypatch):
       assert case in known or case.partition(':')[0] in known
 
 
+def test_the_small_scale_says_who_makes_its_images(
+  quick, tmp_path, monkeypatch
+):
+  quickly = tables.Entry.load
+
+  def elsewhere(entry, scale, seed):
+    config = quickly(entry, scale, seed)
+    config.data.source = f'folder:{tmp_path}/none'
+    return config
+
+  monkeypatch.setattr(tables.Entry, 'load', elsewhere)
+  with pytest.raises(FileNotFoundError, match='none.*benchmarks.small_data'):
+    reproduction.reproduce(
+      'table-3', reproduction.Scale('small', str(tmp_path))
+    )
+
+
 @pytest.mark.slow
 def test_a_table_is_trained_drawn_and_judged(quick, tmp_path, capsys):
   """Table 4: two models at three qualities, side by side."""

@@ -105,7 +105,7 @@ def _draw(name, table, scale, seed):
     config = entry.load(scale.name, seed)
     workdir = _run(entry, scale, seed)
     if scale.name != 'paper':
-      loop.train(config, workdir)
+      _train(config, workdir, scale)
     run, step, params = loop.restore_ema(config, workdir)
     # Tables ask the same run for other images, or for more samples.
     drawings = str(epath.Path(scale.runs, name, _seeded(folder, seed)))
@@ -120,6 +120,18 @@ def _draw(name, table, scale, seed):
     case: {entry.row: drawn[case][entry.row] for entry in own}
     for case, own in table.cases.items()
   }
+
+
+def _train(config, workdir, scale):
+  try:
+    loop.train(config, workdir)
+  except FileNotFoundError as error:
+    if scale.name != 'small':
+      raise
+    raise FileNotFoundError(
+      f'{error} `python -m benchmarks.small_data` makes the images of this '
+      'scale: docs/results.md.'
+    ) from error
 
 
 def _judge(name, table, scale, seed, case, drawn):
@@ -197,7 +209,7 @@ def _check_runs(name, table, scale):
     return
   entries = {e.run(scale.name): e for own in table.cases.values() for e in own}
   missing = [
-    _train(entry, scale, seed)
+    _command(entry, scale, seed)
     for entry in entries.values()
     for seed in range(scale.seeds)
     if not epath.Path(_run(entry, scale, seed), 'config.json').exists()
@@ -210,7 +222,7 @@ def _check_runs(name, table, scale):
     )
 
 
-def _train(entry, scale, seed):
+def _command(entry, scale, seed):
   changes = ''.join(f' --config.{name}={v}' for name, v in entry.changes)
   changes += f' --config.seed={seed}' if seed else ''
   return (
