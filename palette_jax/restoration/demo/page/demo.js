@@ -25,6 +25,7 @@ let about; // what the server can do
 let task;
 let photo = null; // {id, name, width, height, ...}, as it was chosen
 let worse = null; // the same as a bad JPEG, with its quality
+let worsenings = 0; // asked for so far
 let mask = null; // the name of the mask at the server, if it has not changed
 let job = null;
 let cancelled = false; // also before the job has a name
@@ -164,14 +165,17 @@ function check(file) {
   }
 }
 
-/* The photo as a bad JPEG, if that is wanted. */
+/* The photo as a bad JPEG, if that is wanted. Answers may come in another order
+   than questions: only that to the last one counts. */
 async function worsen() {
+  const asked = ++worsenings;
   const quality = byId('quality').valueAsNumber;
   if (task !== 'jpeg' || !byId('worsen').checked) {
     worse = null;
   } else if (worse?.quality !== quality || worse?.of !== photo.id) {
-    const made = await post(`photo/${photo.id}/jpeg`, { quality });
-    worse = { ...made, quality, of: photo.id };
+    const of = photo.id;
+    const made = await post(`photo/${of}/jpeg`, { quality });
+    if (asked === worsenings) worse = { ...made, quality, of };
   }
 }
 
