@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from palette_jax import images
-from palette_jax.evaluation import claims, trivial
+from palette_jax.evaluation import claims, paper, report, tables, trivial
 
 
 def _blob(rng, height, width):
@@ -54,10 +54,13 @@ def test_answers_are_files_beside_the_inputs_and_drawn_once(task, tmp_path):
   for i, image in enumerate(inputs):
     images.write_png(tmp_path / f'inputs/a/{i}.png', image)
     images.write_png(tmp_path / f'holes/a/{i}.png', hole)
-  has_hole = task in ('inpainting', 'uncropping')
-  holes = str(tmp_path / 'holes') if has_hole else None
-  arguments = task, str(tmp_path / 'inputs'), holes, tmp_path / 'out'
-  trivial.draw(*arguments)
+  inputs_folder = str(tmp_path / 'inputs')
+  if task not in ('inpainting', 'uncropping'):
+    found = trivial.draw(task, inputs_folder, None, tmp_path / 'out')
+    assert found == inputs_folder
+    return
+  arguments = task, inputs_folder, str(tmp_path / 'holes'), tmp_path / 'out'
+  assert trivial.draw(*arguments) == str(tmp_path / 'out')
   files = sorted((tmp_path / 'out').rglob('*.png'))
   assert [file.stem for file in files] == ['0', '1', '2']
   before = [file.stat().st_mtime_ns for file in files]
@@ -90,6 +93,30 @@ def test_a_claim_needs_every_seed(seeds, said):
   (verdict,) = claims.judge([turned], results)
   assert verdict.said == opposite.get(said, said)
   assert said in claims.markdown([verdict._replace(said=said)])
+
+
+def test_the_paper_s_own_figures_bear_its_claims_out():
+  """Otherwise a claim has the wrong sign, or is of another row."""
+  papers = {stand_in: name for name, stand_in in report.STAND_INS.items()}
+  papers['ca_probe'] = 'ca'
+  firsts = {
+    name: {case: rows[0].row for case, rows in table.cases.items()}
+    for name, table in tables.TABLES.items()
+  }
+  checked = 0
+  for name, own in claims.CLAIMS.items():
+    figures = {(r.case, r.model): r.values for r in paper.of_table(name)}
+    for claim in own:
+      case = claim.case
+      if (case, claim.row) not in figures:
+        case = case.partition(':')[0]  # where the paper states no holes
+      one = figures.get((case, claim.row), {})
+      first = figures.get((case, firsts[name][claim.case]), {})
+      metric = papers.get(claim.metric)
+      if metric in one and metric in first:
+        assert (one[metric] > first[metric]) == claim.higher, claim
+        checked += 1
+  assert checked == 3 + 6 + 6 + 4 + 13  # of Tables 1, 4, 5, 6, 7
 
 
 def test_a_figure_that_was_not_computed_decides_nothing():

@@ -57,7 +57,7 @@ def _worse(case, row, metrics=FIGURES):
 
 
 _CLASSES = *FIGURES, 'ca_probe'
-_SIDE = 'inpainting:20-30%'
+_HOLES = 'inpainting:20-30%'  # where the paper does not state them
 CLAIMS = {
   'table-1': [
     *_worse('colorization', 'Regression', _CLASSES),
@@ -75,11 +75,11 @@ CLAIMS = {
       'More ResNet blocks',
       'Local self-attention',
     )
-    for claim in _worse(_SIDE, row)
+    for claim in _worse(_HOLES, row)
   ],
   'table-6': [
     claim
-    for case in (_SIDE, 'colorization')
+    for case in (_HOLES, 'colorization')
     for claim in (
       Claim(case, 'L1', 'diversity_lpips_alex', False),
       Claim(case, 'L1', 'pd_efficientnet', False),

@@ -23,6 +23,7 @@ from palette_jax.evaluation import (
   samples,
   scores,
 )
+from palette_jax.evaluation.networks import probe as probes
 from palette_jax.training import loop
 
 
@@ -36,12 +37,13 @@ def of_run(config: ml_collections.ConfigDict, workdir: str) -> None:
     FileNotFoundError: if there is no checkpoint, or no such images.
     ValueError: for what does not fit.
   """
+  probe = _probe(config.evaluation.probe)
   run, step, params = loop.evaluate(config, workdir)
   name = posixpath.basename(workdir.rstrip('/'))
   for request in samples.requests(config, run, step, workdir):
     samples.draw(request, run, params)
     results = protocol.judge(
-      samples.subject({name: request}, config.evaluation.probe),
+      samples.subject({name: request}, probe),
       reference=config.evaluation.reference,
     )
     publish(results, request.folder, request.meta)
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
     inputs=args.inputs,
     holes=args.holes,
     labels=_labels(args.labels),
-    probe=args.probe,
+    probe=_probe(args.probe),
     case=args.case,
   )
   results = protocol.judge(
@@ -102,6 +104,10 @@ def run(args: argparse.Namespace) -> None:
   )
   command = shlex.join(['palette', *sys.argv[1:]])
   publish(results, args.folder or 'evaluation', {'command': command})
+
+
+def _probe(file):
+  return probes.load(file) if file else None
 
 
 def _rows(outputs):

@@ -35,7 +35,7 @@ class Subject(NamedTuple):
     inputs: a folder of what the models were given; None if it is not there.
     holes: a folder, white where the models painted; None likewise.
     labels: class by the images' names; None if they are not known.
-    probe: a file of networks/probe.py, if the classes are its own.
+    probe: a classifier of the labels, if they are not ImageNet's.
     case: what was done, as in cases.py; '' if it is not said.
   """
 
@@ -44,7 +44,7 @@ class Subject(NamedTuple):
   inputs: str | None = None
   holes: str | None = None
   labels: dict[str, int] | None = None
-  probe: str = ''
+  probe: probes.Probe | None = None
   case: str = ''
 
 
@@ -119,8 +119,8 @@ def of_row(
   if subject.labels is not None:
     values['label'] = _labels(subject.labels, matched.names)
   if subject.probe and 'efficientnet/features' in values:
-    classify = probes.load(subject.probe).classify
-    values['probe/top1'] = classify(values['efficientnet/features'])
+    said = subject.probe.classify(values['efficientnet/features'])
+    values['probe/top1'] = said
   return values
 
 

@@ -110,6 +110,8 @@ def conditions(metric: str, results: protocol.Results) -> dict[str, str]:
       weights=network.weights,
       preparation=network.preparation,
     )
+  if metric == 'ca_probe' and results.subject.probe:
+    found['probe'] = results.subject.probe.sha256
   if metric in scores.FRECHET:
     found['reference'] = results.reference
   elif metric.startswith(('kid', 'kd', 'precision', 'recall', 'pd')):

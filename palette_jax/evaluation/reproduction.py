@@ -11,13 +11,14 @@ Below each table's rows stands the answer that takes no model.
 Next: palette_jax/evaluation/study/plan.py
 """
 
+import contextlib
 import shlex
 from typing import NamedTuple
 
 import jax
+import ml_collections
 from absl import logging
 from etils import epath
-from jax.experimental import multihost_utils
 
 from palette_jax.evaluation import (
   cases,
@@ -30,6 +31,7 @@ from palette_jax.evaluation import (
   tables,
   trivial,
 )
+from palette_jax.evaluation.networks import probe as probes
 from palette_jax.training import loop
 
 _RECORDS = {'first5k': 'first:5000'}  # by a rule; others by a list, as follows
@@ -79,25 +81,60 @@ def reproduce(name: str, scale: Scale) -> epath.Path:
   table = tables.TABLES[name]
   _check_images(name, table, scale)
   _check_runs(name, table, scale)
+  asked = {case: _asked(case, table, scale) for case in table.cases}
   results = {case: [] for case in table.cases}
   for seed in range(scale.seeds):
-    drawn = _draw(name, table, scale, seed)
-    for case, own in drawn.items():
-      results[case].append(_judge(name, table, scale, seed, case, own))
+    drawn = _draw(name, asked, scale, seed)
+    for case, rows in drawn.items():
+      found = _judge(name, asked[case], scale, seed, rows)
+      results[case].append(found)
   folder = epath.Path(scale.runs, name)
   wanted = claims.of_table(name, list(table.cases))
   text = claims.markdown(claims.judge(wanted, results))
-  (folder / 'claims.md').write_text(text)
-  print(f'\n{text}\n{folder / "claims.md"}')
+  if jax.process_index() == 0:
+    (folder / 'claims.md').write_text(text)
+    print(f'\n{text}\n{folder / "claims.md"}')
   return folder
 
 
-def _draw(name, table, scale, seed):
+class _Asked(NamedTuple):
+  """What every row of a case is asked for.
+
+  Attributes:
+    evaluation: the config's section.
+    probe: a classifier of the labels, if they are not ImageNet's.
+  """
+
+  evaluation: ml_collections.ConfigDict
+  probe: probes.Probe | None
+
+
+def _asked(case, table, scale):
+  """What the first row's config says, unless the command line does."""
+  asked = table.cases[case][0].load(scale.name, 0).evaluation
+  asked.update(
+    cases=(case,),
+    samples=table.samples,
+    source=scale.source or asked.source,
+    records=scale.records or asked.records,
+    reference=scale.reference or asked.reference,
+  )
+  if scale.name == 'paper':
+    source = scale.source or 'tfds:imagenet2012'
+    asked.update(
+      source=source,
+      records=scale.records or _RECORDS[table.images],
+      reference=scale.reference or source,
+    )
+  with _hint(scale):
+    probe = probes.load(asked.probe) if asked.probe else None
+  return _Asked(asked, probe)
+
+
+def _draw(name, asked, scale, seed):
   """Every row's answers to every case: requests by case and row."""
+  table = tables.TABLES[name]
   drawn = {case: {} for case in table.cases}
-  firsts = {
-    case: own[0].load(scale.name, seed) for case, own in table.cases.items()
-  }
   entries = {
     e.folder(scale.name): e for own in table.cases.values() for e in own
   }
@@ -105,13 +142,14 @@ def _draw(name, table, scale, seed):
     config = entry.load(scale.name, seed)
     workdir = _run(entry, scale, seed)
     if scale.name != 'paper':
-      _train(config, workdir, scale)
+      with _hint(scale):
+        loop.train(config, workdir)
     run, step, params = loop.restore_ema(config, workdir)
     # Tables ask the same run for other images, or for more samples.
     drawings = str(epath.Path(scale.runs, name, _seeded(folder, seed)))
     for case, own in table.cases.items():
       for row in (e.row for e in own if e.folder(scale.name) == folder):
-        _aim(config, case, firsts[case].evaluation, table, scale)
+        config.evaluation = asked[case].evaluation
         [request] = samples.requests(config, run, step, drawings)
         samples.draw(request, run, params)
         drawn[case][row] = request
@@ -122,36 +160,40 @@ def _draw(name, table, scale, seed):
   }
 
 
-def _train(config, workdir, scale):
+@contextlib.contextmanager
+def _hint(scale):
+  """Says who makes what is missing."""
   try:
-    loop.train(config, workdir)
+    yield
   except FileNotFoundError as error:
     if scale.name != 'small':
       raise
     raise FileNotFoundError(
       f'{error} `python -m benchmarks.small_data` makes the images of this '
-      'scale: docs/results.md.'
+      'scale, and with --probe their classifier: docs/results.md.'
     ) from error
 
 
-def _judge(name, table, scale, seed, case, drawn):
+def _judge(name, asked, scale, seed, drawn):
   """Writes the scores of a case, and gives what results.json holds."""
+  [case] = asked.evaluation.cases
   logging.info('Judging %s.', case)
-  first = next(iter(table.cases[case])).load(scale.name, seed)
-  _aim(first, case, first.evaluation, table, scale)
-  subject = samples.subject(drawn, first.evaluation.probe)
-  task = case.partition(':')[0]
-  answers = epath.Path(scale.runs, name, 'trivial', cases.get(case).folder)
-  if jax.process_index() == 0:
-    trivial.draw(task, subject.inputs, subject.holes, answers)
-  multihost_utils.sync_global_devices(f'trivial {case}')
-  subject.rows[trivial.NAMES[task]] = [str(answers)]
-  results = protocol.judge(subject, reference=first.evaluation.reference)
-  folder = epath.Path(scale.runs, name, _seeded(cases.get(case).folder, seed))
-  about = dict(table=name, scale=scale.name, seed=seed, remark=table.remark)
-  command.publish(results, folder, about)
+  subject = samples.subject(drawn, asked.probe)
   if any('fool_rate' in row.values for row in paper.of_table(name)):
-    print(f'\nFool rates take people:\n  {_study(results.subject)}')
+    print(f'\nFool rates take people:\n  {_study(subject)}')
+  task, folder = case.partition(':')[0], cases.get(case).folder
+  answers = trivial.draw(
+    task,
+    subject.inputs,
+    subject.holes,
+    epath.Path(scale.runs, name, 'trivial', folder),
+  )
+  subject.rows[trivial.NAMES[task]] = [answers]
+  results = protocol.judge(subject, reference=asked.evaluation.reference)
+  remark = tables.TABLES[name].remark
+  about = dict(table=name, scale=scale.name, seed=seed, remark=remark)
+  out = epath.Path(scale.runs, name, _seeded(folder, seed))
+  command.publish(results, out, about)
   return report.as_json(results, about)
 
 
@@ -170,24 +212,6 @@ def _study(subject):
   for row, (folder, *_) in subject.rows.items():
     words += ['--outputs', row, folder]
   return shlex.join(words)
-
-
-def _aim(config, case, first, table, scale):
-  """Sets what is judged: that of the first row, unless it is said."""
-  config.evaluation.update(
-    cases=(case,),
-    samples=table.samples,
-    source=scale.source or first.source,
-    records=scale.records or first.records,
-    reference=scale.reference or first.reference,
-  )
-  if scale.name == 'paper':
-    source = scale.source or 'tfds:imagenet2012'
-    config.evaluation.update(
-      source=source,
-      records=scale.records or _RECORDS[table.images],
-      reference=scale.reference or source,
-    )
 
 
 def _check_images(name, table, scale):

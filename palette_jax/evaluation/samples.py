@@ -30,6 +30,7 @@ from palette_jax import arrays, givens, images, sharding
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import process
 from palette_jax.evaluation import cases, lists, observations
+from palette_jax.evaluation.networks import probe as probes
 from palette_jax.training import run as runs
 
 with epy.lazy_imports():
@@ -145,7 +146,7 @@ def outputs(folder: epath.Path, sample: int) -> epath.Path:
 
 
 def subject(
-  drawn: Mapping[str, Request], probe: str = ''
+  drawn: Mapping[str, Request], probe: probes.Probe | None = None
 ) -> observations.Subject:
   """What was drawn, to be judged.
 

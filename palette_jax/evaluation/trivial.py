@@ -14,10 +14,11 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse.linalg
 from etils import epath
+from jax.experimental import multihost_utils
 from jaxtyping import Bool, UInt8
 
 from palette_jax import images
-from palette_jax.evaluation import folders
+from palette_jax.evaluation import features, folders
 
 NAMES = {
   'colorization': 'Grey copy',
@@ -27,44 +28,36 @@ NAMES = {
 }
 
 
-def draw(
-  task: str, inputs: str, holes: str | None, out: epath.PathLike
-) -> None:
+def draw(task: str, inputs: str, holes: str | None, out: epath.PathLike) -> str:
   """Writes the answers to a folder of inputs; those that are there stay.
+
+  On several hosts each writes its share.
 
   Args:
     task: a name in NAMES.
     inputs: folder of what a model is given.
     holes: folder of masks, white where it paints, for tasks that have them.
     out: folder of the answers, of the same names.
+
+  Returns:
+    The folder of the answers: the inputs' own for tasks without holes.
   """
-  kinds = dict(input=inputs) | (dict(hole=holes) if holes else {})
-  matched = folders.match(kinds)
+  if holes is None:
+    return inputs
+  fill = {'inpainting': diffused, 'uncropping': replicated}[task]
+  matched = folders.match(dict(input=inputs, hole=holes))
 
   def one(row):
     file = epath.Path(out, f'{matched.names[row]}.png')
     if not file.exists():
-      found = folders.read(matched.files['input'][row])
-      mask = None
-      if holes:
-        mask = folders.read(matched.files['hole'][row])[..., 0] >= 128
-      images.write_png(file, answer(task, found, mask))
+      given = folders.read(matched.files['input'][row])
+      mask = folders.read(matched.files['hole'][row])[..., 0] >= 128
+      images.write_png(file, fill(given, mask))
 
   with concurrent.futures.ThreadPoolExecutor(4) as pool:
-    list(pool.map(one, range(len(matched.names))))
-
-
-def answer(
-  task: str,
-  given_u8: UInt8[np.ndarray, 'h w 3'],
-  mask: Bool[np.ndarray, 'h w'] | None,
-) -> UInt8[np.ndarray, 'h w 3']:
-  """The answer to one input; mask is True in the hole."""
-  if task == 'inpainting':
-    return diffused(given_u8, mask)
-  if task == 'uncropping':
-    return replicated(given_u8, mask)
-  return given_u8
+    list(pool.map(one, features.rows_of_host(len(matched.names))))
+  multihost_utils.sync_global_devices(f'answered {out}')
+  return str(out)
 
 
 def replicated(

@@ -10,6 +10,8 @@ features.
 Next: palette_jax/evaluation/intervals.py
 """
 
+import hashlib
+import io
 import zipfile
 from typing import NamedTuple
 
@@ -26,10 +28,12 @@ class Probe(NamedTuple):
   Attributes:
     kernel: float64 [d classes].
     bias: float64 [classes].
+    sha256: of its file; '' of one that has just been fitted.
   """
 
   kernel: Float[np.ndarray, 'd classes']
   bias: Float[np.ndarray, ' classes']
+  sha256: str = ''
 
   def classify(
     self, features: Float[np.ndarray, 'n d']
@@ -66,10 +70,14 @@ def load(path: epath.PathLike) -> Probe:
   """
   path = epath.Path(path)
   if not path.exists():
-    raise FileNotFoundError(f'There is no classifier {path}.')
+    raise FileNotFoundError(
+      f'There is no classifier {path} of the classes that are judged.'
+    )
   try:
-    with path.open('rb') as file, np.load(file) as found:
-      return Probe(found['kernel'], found['bias'])
+    encoded = path.read_bytes()
+    with np.load(io.BytesIO(encoded)) as found:
+      digest = hashlib.sha256(encoded).hexdigest()
+      return Probe(found['kernel'], found['bias'], digest)
   except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
     raise ValueError(
       f'{path} is no classifier: an .npz of kernel and bias.'
