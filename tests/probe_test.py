@@ -53,3 +53,15 @@ def test_colourfulness_of_grey_is_zero_and_grows_with_saturation():
   assert found[0] == 0
   assert np.all(np.diff(found) > 0)
   np.testing.assert_allclose(found[2], 0.6 * found[3], rtol=0.03)
+
+
+def test_colourfulness_is_as_it_was_published():
+  """Spread and mean of both opponents, weighted 1 and 0.3."""
+  red, green = (255, 0, 0), (0, 255, 0)
+  plain = np.full([1, 4, 4, 3], red, np.uint8)
+  mean = 0.3 * np.hypot(255, 127.5)
+  np.testing.assert_allclose(faithfulness.colourfulness(plain), [mean])
+  halves = plain.copy()
+  halves[:, 2:] = green  # red - green: +-255; yellow - blue: 127.5 everywhere
+  expected = 255 + 0.3 * 127.5
+  np.testing.assert_allclose(faithfulness.colourfulness(halves), [expected])

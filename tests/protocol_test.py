@@ -1,5 +1,6 @@
 """Folders of outputs in, scores out."""
 
+import hashlib
 import json
 
 import jax
@@ -21,7 +22,7 @@ from palette_jax.evaluation import (
   scores,
 )
 from palette_jax.evaluation import networks as nets
-from palette_jax.evaluation.networks import inception
+from palette_jax.evaluation.networks import inception, probe
 
 COUNT, SIDE = 24, 48
 
@@ -244,6 +245,40 @@ def test_samples_of_one_input_are_compared(photos):
   assert found.value == pytest.approx(pairs['lpips_alex'][1].mean() / 2)
   encoded = report.as_json(results, {})['diversity']['model']['ms_ssim']
   assert sum(encoded['counts']) == 2 * COUNT
+
+
+def test_diversities_are_compared_input_by_input(photos):
+  rows = {'same': ('q5', 'q5', 'q20'), 'apart': ('q5', 'q20', 'q5')}
+  samples = {k: [str(photos / q) for q in row] for k, row in rows.items()}
+  results = protocol.judge(subject(photos, 'q5')._replace(rows=samples))
+  name = 'diversity_lpips_alex'
+  same, apart = (results.rows[row][name] for row in rows)
+  more = results.differences['apart'][name]
+  assert more.value == pytest.approx(apart.value - same.value)
+  assert 0 < more.low <= more.value <= more.high
+  assert more.value == pytest.approx(same.value)  # two pairs differ, not one
+
+
+def test_a_classifier_of_other_classes_takes_the_place_of_imagenet_s(
+  photos, tmp_path
+):
+  labels = {f'{i:02}': i % 5 for i in range(COUNT)}
+  always = probe.Probe(np.zeros([6, 5]), np.eye(5)[3])
+  always.save(tmp_path / 'probe.npz')
+  asked = subject(
+    photos, 'q5', labels=labels, probe=probe.load(tmp_path / 'probe.npz')
+  )
+  results = protocol.judge(asked)
+  for row in ('q5', 'originals'):
+    assert results.rows[row]['ca_probe'].value == 5 / COUNT
+    assert 'ca_efficientnet' not in results.rows[row]
+    assert results.rows[row]['colourfulness'].value > 0
+  assert "not ImageNet's" in results.absent['ca_efficientnet']
+  found = report.conditions('ca_probe', results)
+  digest = hashlib.sha256((tmp_path / 'probe.npz').read_bytes()).hexdigest()
+  assert found['probe'] == digest and found['network'] == 'efficientnet'
+  with pytest.raises(ValueError, match='--probe FILE'):
+    protocol.judge(asked._replace(probe=None), ['ca_probe'])
 
 
 def test_what_takes_long_is_computed_on_demand(photos):
