@@ -28,6 +28,8 @@ from palette_jax.restoration import windows
 # factor of how much they vary.
 SLACK_MEAN = 0.1
 SLACK_SPREAD = 1.2
+# Less than a level of 8 bits is rounding, which must not be made much of.
+_LEAST_SPREAD = 2 / 255
 
 
 def known_part(mask: Float[np.ndarray, 'h w 1']) -> windows.Window:
@@ -207,7 +209,7 @@ def steady(
   wanted = np.clip(moments, bounds.low, bounds.high)
   if np.array_equal(wanted, moments):
     return new
-  scale = wanted[1] / np.maximum(spread, 1e-6)
+  scale = wanted[1] / np.maximum(spread, _LEAST_SPREAD)
   moved = _to_rgb((_to_luma(new) - mean) * scale + wanted[0])
   share = np.minimum(1, 2 * (np.arange(new.shape[1]) + 0.5) / new.shape[1])
   share = share[:, None] if seam == 'left' else share[::-1, None]
