@@ -5,48 +5,18 @@ import subprocess
 import sys
 
 import hypothesis
-import jax
 import numpy as np
 import pytest
 from conftest import ROOT
+from fake_model import weights_of
 from hypothesis import strategies as st
 from PIL import Image
 
 import palette_jax
 from palette_jax import images
-from palette_jax.models import unet
 from palette_jax.restoration import canvas, growth, recipe, weights
 from palette_jax.restoration import model as models
 from palette_jax.restoration import photo as photos
-
-TINY = dict(
-  channels=32,
-  channel_mult=(1, 1),
-  num_res_blocks=1,
-  attention_levels=(),
-  head_channels=32,
-  dtype='float32',
-)
-EVERYTHING = dict(
-  name='multitask',
-  tasks=['colorization', 'inpainting', 'jpeg', 'uncropping'],
-)
-
-
-def weights_of(task=EVERYTHING, objective=None, seed=0, size=16, **more):
-  """A network that has learnt nothing, but answers."""
-  network = unet.UNet(**TINY)
-  leaves, tree = jax.tree.flatten(unet.shapes(network))
-  draw = np.random.default_rng(seed)
-  params = jax.tree.unflatten(
-    tree, [draw.normal(0, 0.1, x.shape).astype(np.float32) for x in leaves]
-  )
-  config = dict(
-    model=unet.to_config(network), objective=objective or {}, **more
-  )
-  if task:
-    config |= dict(task=task, data=dict(size=[size, size]))
-  return weights.Weights(network, params, config, weights.sha256(params))
 
 
 @pytest.fixture(scope='module')
