@@ -46,14 +46,13 @@ class FakeModel:
       'restore_jpeg': 'jpeg',
     }.get(verb, 'uncropping')
     sampler = {'name': told.pop('sampler'), 'steps': told.pop('steps')}
-    inputs = {} if mask is None else {'mask': photo.read(mask).sha256}
     common = dict(
       task=task,
       config={},
       checkpoint=self.checkpoint,
       sampler=sampler,
       options=told,
-      inputs=inputs,
+      inputs=recipe.inputs_of(mask),
       machine=os.uname().nodename,
     )
     return [recipe.of(source, seed=seed + i, **common) for i in range(samples)]
@@ -80,10 +79,7 @@ class FakeModel:
       sides = {k: v * step for k, v in told.items() if k in SIDES}
       source, new = photo.widen(source, **sides)
     elif verb == 'inpaint':
-      size = source.levels.shape[:2]
-      invert = told['invert']
-      found = hole.read(mask, *size, invert) if mask else hole.erased(source)
-      new = found.mask
+      new = hole.found(source, mask, told['invert']).mask
     else:
       shade = photo.luma(source) + 0.1 * colour.astype(np.float32)
       return photo.colour(source, 2 * shade - 1)
