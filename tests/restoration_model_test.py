@@ -251,6 +251,10 @@ def test_the_usual_sampler_is_the_weights_own_if_they_say_how_many_steps():
   assert made.choose('ddim', 3) == own | dict(steps=3)
   assert made.choose('dpm_solver')['steps'] == 20
   assert made.choose(steps=9) == own | dict(steps=9)
+  blind = dict(name='unconditional')
+  assert weights_of(blind, dict(sampler=own)).choose() == dict(
+    name='repaint', steps=50, eta=0.5, jump=10, resamplings=10
+  )
   assert weights_of().choose('ancestral')['steps'] == 0
   assert (
     weights_of().objective(weights_of().choose('ancestral')).passes() == 1000
@@ -315,6 +319,8 @@ def test_nobody_knows_what_imported_weights_have_learnt():
   assert found.tasks == weights.TASKS and found.size == (256, 256)
   warned = weights_of(experimental=['uncropping', 'flying'])
   assert models.Model(warned).experimental == ('uncropping',)
+  colours = weights_of(dict(name='colorization'), experimental=['inpainting'])
+  assert colours.experimental == ()
 
 
 # Growing.
