@@ -52,10 +52,6 @@ def given(height, width, samples=1, seed=0):
   return cond, mask
 
 
-def one_tile(height, width):
-  return tiles.Layout(height, width, (0,), (0,), (height, width), 0)
-
-
 def keys_of(samples, seed=0):
   key = jax.random.key(seed)
   return [jax.random.fold_in(key, i) for i in range(samples)]
@@ -69,7 +65,7 @@ def test_one_tile_is_the_sampler_itself(name):
   """The same key, the same picture: two loops, one mathematics."""
   objective, (cond, mask) = OBJECTIVES[name], given(8, 12, 2)
   painter = canvas.Painter(by_neighbour, PARAMS, batch=2)
-  found = painter.paint(objective, cond, mask, one_tile(8, 12), keys_of(2))
+  found = painter.paint(objective, cond, mask, tiles.whole(8, 12), keys_of(2))
   restore = jax.jit(functools.partial(objective.restore, by_neighbour))
   for i, key in enumerate(keys_of(2)):
     wanted = restore(PARAMS, cond[i : i + 1], mask[None], key)[0]
@@ -87,7 +83,7 @@ def test_a_network_that_sees_no_neighbour_paints_the_same_in_any_tiles(
   painter = canvas.Painter(by_pixel, PARAMS)
   plan = tiles.layout(*size, 8, 3, multiple=4)
   found = painter.paint(objective, cond, mask, plan, keys_of(1))
-  wanted = painter.paint(objective, cond, mask, one_tile(*size), keys_of(1))
+  wanted = painter.paint(objective, cond, mask, tiles.whole(*size), keys_of(1))
   np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
