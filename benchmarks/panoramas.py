@@ -11,35 +11,22 @@ and the worst.
 
 import argparse
 import contextlib
-import pathlib
 from unittest import mock
 
 import numpy as np
-from PIL import Image
 
 import palette_jax
+from benchmarks import seams
+from palette_jax import images
 from palette_jax.restoration import growth, model
 
-PHOTOS = pathlib.Path(palette_jax.__file__).parent / 'data/photos'
 PIECES = 8
-
-
-def squares(side: int) -> list[np.ndarray]:
-  """The middle of each photo, uint8 [side side 3]."""
-  found = []
-  for path in sorted(PHOTOS.glob('*.jpg')):
-    image = Image.open(path).convert('RGB')
-    short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    box = (left, top, left + short, top + short)
-    found.append(np.asarray(image.resize((side, side), Image.BOX, box)))
-  return found
 
 
 def moments(levels: np.ndarray) -> np.ndarray:
   """[3]: mean luma, its deviation, root mean square of colour; in levels."""
-  luma = levels @ np.array([0.2989, 0.587, 0.114])
-  colour = levels - luma[..., None]
+  luma = images.luma(levels)
+  colour = levels - luma
   return np.array([luma.mean(), luma.std(), np.sqrt((colour**2).mean())])
 
 
@@ -58,7 +45,8 @@ def main() -> None:
   args = arguments.parse_args()
   painter: model.Model = palette_jax.load(args.weights)
   side = round(np.sqrt(np.prod(painter.size)))
-  photos = squares(side)[: args.photos]
+  paths = sorted(seams.PHOTOS.glob('*.jpg'))[: args.photos]
+  photos = [np.asarray(seams.middle(path, side)) for path in paths]
   for name, control in (
     ('let go', let_go),
     ('steady', contextlib.nullcontext),

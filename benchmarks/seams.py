@@ -66,13 +66,18 @@ class BlendsNoise(canvas.Painter):
       return super().paint(*given)
 
 
-def spoilt(path: pathlib.Path, side: int) -> tuple[np.ndarray, np.ndarray]:
-  """A photo's middle, [side side 3] in [-1, 1], and what JPEG left of it."""
+def middle(path: pathlib.Path, side: int) -> Image.Image:
+  """The largest square in a photo's middle, made small."""
   image = Image.open(path).convert('RGB')
   short = min(image.size)
   left, top = (image.width - short) // 2, (image.height - short) // 2
   box = (left, top, left + short, top + short)
-  clean, encoded = image.resize((side, side), Image.BOX, box), io.BytesIO()
+  return image.resize((side, side), Image.BOX, box)
+
+
+def spoilt(path: pathlib.Path, side: int) -> tuple[np.ndarray, np.ndarray]:
+  """A photo's middle, [side side 3] in [-1, 1], and what JPEG left of it."""
+  clean, encoded = middle(path, side), io.BytesIO()
   clean.save(encoded, 'JPEG', quality=QUALITY)
   return tuple(
     images.from_u8(np.asarray(one)) for one in (clean, Image.open(encoded))
@@ -157,7 +162,7 @@ def compare(
   """seam, seam 8, sharp, PSNR by overlap and way: means over the pictures."""
   ours = canvas.Painter(denoise_fn, params)
   noise = BlendsNoise(denoise_fn, params)
-  one, rows = tiles.Layout(tile, tile, (0,), (0,), (tile, tile), 0), {}
+  one, rows = tiles.whole(tile, tile), {}
   for number, (clean, cond) in enumerate(pictures):
     key, mask = jax.random.key(number), np.ones_like(cond[..., :1])
     for overlap in 0, tile // 4, tile // 2:

@@ -32,6 +32,12 @@ def from_u8(image_u8: np.ndarray) -> np.ndarray:
   return (image_u8.astype(np.float32) - 127.5) * LEVEL
 
 
+def luma(image: np.ndarray) -> np.ndarray:
+  """Luma, [... 1], of RGB [... 3] in any units; of a grey, that grey."""
+  weights = np.array(LUMA, np.float32) / np.float32(sum(LUMA))
+  return image @ weights[:, None]
+
+
 def grid(rows: np.ndarray, gap: int = 2) -> np.ndarray:
   """Lays images out as a contact sheet on white.
 

@@ -4,31 +4,15 @@ The first is what `palette_jax.load` returns, keeps to what is promised of known
 pixels, and waits where it is told to.
 """
 
-import json
 import threading
 import time
-from typing import NamedTuple
 
-import conftest
+import fake_model
 import numpy as np
-from safetensors import numpy as safetensors
 
-from configs import multitask
-from palette_jax.interop import names
-from palette_jax.models import unet
-from palette_jax.restoration import hole, luminance, recipe
+from palette_jax.restoration import hole, luminance, model, recipe, weights
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration import picture as pictures
-
-TASKS = ('colorization', 'inpainting', 'uncropping', 'jpeg')
-
-
-class Made(NamedTuple):
-  photo: photos.Photo
-  recipe: recipe.Recipe
-
-  def save(self, path):
-    return recipe.write(path, self.photo, self.recipe)
 
 
 class Model:
@@ -37,7 +21,7 @@ class Model:
   size = (32, 32)
   checkpoint = 64 * 'a'
 
-  def __init__(self, tasks=TASKS, experimental=('jpeg',), seconds=0.0):
+  def __init__(self, tasks=weights.TASKS, experimental=('jpeg',), seconds=0.0):
     self.tasks, self.experimental, self.seconds = tasks, experimental, seconds
     self.gate = threading.Event()
     self.gate.set()
@@ -97,24 +81,10 @@ class Model:
         seed=drawing['seed'],
         options={'sample': i},
       )
-      several.append(Made(make(colours), told))
+      several.append(model.Made(make(colours), told))
     return several
 
 
-def write_weights(path, seed=0):
+def write_weights(path):
   """A file as `palette export` writes it; the network has seen nothing."""
-  config = conftest.micro(multitask.get_config('uncrop'), 'photos')
-  config.data.size = (32, 32)
-  network = unet.from_config(config.model.to_dict())
-  draw = np.random.default_rng(seed)
-  tensors = {
-    tensor.theirs: np.array(
-      tensor.to_theirs(0.1 * draw.normal(size=tensor.shape).astype(np.float32)),
-      order='C',
-    )
-    for tensor in names.tensors(network)
-  }
-  settings = config.to_dict()
-  kept = {part: settings[part] for part in ('model', 'objective', 'task')}
-  kept['data'] = {'size': (32, 32)}
-  safetensors.save_file(tensors, path, {'config': json.dumps(kept)})
+  fake_model.write(path, fake_model.weights_of(size=32))

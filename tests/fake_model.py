@@ -1,25 +1,25 @@
-"""A model of three lines in place of a network: quick, and known to the bit.
+"""In place of what has learnt: a model of three lines, and random weights.
 
-Run as a program it is the `palette` command with that model.
+The model is quick, and known to the bit; run as a program, this file is the
+`palette` command with it.
 """
 
 import functools
+import json
 import os
 import time
-from typing import NamedTuple
 
+import jax
 import numpy as np
+from safetensors import numpy as safetensors
 
 import palette_jax
 from palette_jax import cli
-from palette_jax.restoration import hole, photo, recipe
+from palette_jax.interop import names
+from palette_jax.models import unet
+from palette_jax.restoration import hole, model, photo, recipe, weights
 
 PASSES = 5
-
-
-class Made(NamedTuple):
-  photo: photo.Photo
-  recipe: recipe.Recipe
 
 
 class FakeModel:
@@ -46,14 +46,13 @@ class FakeModel:
       'restore_jpeg': 'jpeg',
     }.get(verb, 'uncropping')
     sampler = {'name': told.pop('sampler'), 'steps': told.pop('steps')}
-    inputs = {} if mask is None else {'mask': photo.read(mask).sha256}
     common = dict(
       task=task,
       config={},
       checkpoint=self.checkpoint,
       sampler=sampler,
       options=told,
-      inputs=inputs,
+      inputs=recipe.inputs_of(mask),
       machine=os.uname().nodename,
     )
     return [recipe.of(source, seed=seed + i, **common) for i in range(samples)]
@@ -69,7 +68,9 @@ class FakeModel:
         if progress is not None:
           progress(len(made) * PASSES + i + 1, told['samples'] * PASSES)
       colour = np.random.default_rng(how.seed).uniform(-1, 1, 3)
-      made.append(Made(self._paint(verb, source, mask, colour, told), how))
+      made.append(
+        model.Made(self._paint(verb, source, mask, colour, told), how)
+      )
     return made
 
   def _paint(self, verb, source, mask, colour, told):
@@ -78,10 +79,7 @@ class FakeModel:
       sides = {k: v * step for k, v in told.items() if k in SIDES}
       source, new = photo.widen(source, **sides)
     elif verb == 'inpaint':
-      size = source.levels.shape[:2]
-      invert = told['invert']
-      found = hole.read(mask, *size, invert) if mask else hole.erased(source)
-      new = found.mask
+      new = hole.found(source, mask, told['invert']).mask
     else:
       shade = photo.luma(source) + 0.1 * colour.astype(np.float32)
       return photo.colour(source, 2 * shade - 1)
@@ -104,6 +102,44 @@ SIDES = ('left', 'right', 'top', 'bottom')
 for verb in 'colorize', 'inpaint', 'uncrop', 'restore_jpeg', 'panorama':
   method = functools.partialmethod(FakeModel._make, verb)
   setattr(FakeModel, verb, method)
+
+
+TINY = dict(
+  channels=32,
+  channel_mult=(1, 1),
+  num_res_blocks=1,
+  attention_levels=(),
+  head_channels=32,
+  dtype='float32',
+)
+EVERYTHING = dict(
+  name='multitask',
+  tasks=['colorization', 'inpainting', 'jpeg', 'uncropping'],
+)
+
+
+def weights_of(task=EVERYTHING, objective=None, seed=0, size=16, **more):
+  """A network that has learnt nothing, but answers."""
+  network = unet.UNet(**TINY)
+  leaves, tree = jax.tree.flatten(unet.shapes(network))
+  draw = np.random.default_rng(seed)
+  params = jax.tree.unflatten(
+    tree, [draw.normal(0, 0.1, x.shape).astype(np.float32) for x in leaves]
+  )
+  config = dict(
+    model=unet.to_config(network), objective=objective or {}, **more
+  )
+  if task:
+    config |= dict(task=task, data=dict(size=[size, size]))
+  return weights.Weights(network, params, config, weights.sha256(params))
+
+
+def write(path, found, **changes):
+  """A file as `palette export` writes it."""
+  tensors = names.to_theirs(found.params, found.network)
+  text = json.dumps(found.config | changes)
+  safetensors.save_file(tensors, path, {'config': text})
+  return str(path)
 
 
 if __name__ == '__main__':

@@ -87,6 +87,22 @@ def test_imputation_without_a_hole_s_edge_is_the_ancestral_sampler():
   np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def test_the_network_is_shown_nothing_but_noisy_pixels():
+  """Which at first are those of the highest level, like the hole."""
+  draw = np.random.default_rng(0)
+  cond, z = jnp.float32(draw.uniform(-1, 1, [2, 1, 4, 4, 3]))
+  mask = jnp.zeros([1, 4, 4, 1]).at[:, :2].set(1)
+  table = imputation.walk_coefficients(LEVELS, 'upper')
+  tell = jax.jit(functools.partial(sampler.refine, lambda p, y, c, g: c))
+  drawn = tell(None, cond, mask, jax.random.key(0), table)
+  assert np.all(drawn[:, :2] == 0) and np.array_equal(drawn[:, 2:], cond[:, 2:])
+  level = LEVELS.gammas[-1]
+  noisy = np.sqrt(level) * cond + np.sqrt(1 - level) * z
+  wanted = np.where(mask > 0.5, z, noisy)
+  found = sampler.begin(table, cond, mask, z).y_t
+  np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize(
   ('steps', 'jump', 'resamplings'),
   [(250, 10, 10), (250, 10, 1), (12, 4, 3), (7, 3, 2), (5, 1, 4), (1, 1, 1)],

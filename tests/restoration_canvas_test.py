@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from restoration_tiles_test import masks
 
 from benchmarks import seams
 from palette_jax.diffusion import choice as choices
@@ -51,10 +52,6 @@ def given(height, width, samples=1, seed=0):
   return cond, mask
 
 
-def one_tile(height, width):
-  return tiles.Layout(height, width, (0,), (0,), (height, width), 0)
-
-
 def keys_of(samples, seed=0):
   key = jax.random.key(seed)
   return [jax.random.fold_in(key, i) for i in range(samples)]
@@ -68,7 +65,7 @@ def test_one_tile_is_the_sampler_itself(name):
   """The same key, the same picture: two loops, one mathematics."""
   objective, (cond, mask) = OBJECTIVES[name], given(8, 12, 2)
   painter = canvas.Painter(by_neighbour, PARAMS, batch=2)
-  found = painter.paint(objective, cond, mask, one_tile(8, 12), keys_of(2))
+  found = painter.paint(objective, cond, mask, tiles.whole(8, 12), keys_of(2))
   restore = jax.jit(functools.partial(objective.restore, by_neighbour))
   for i, key in enumerate(keys_of(2)):
     wanted = restore(PARAMS, cond[i : i + 1], mask[None], key)[0]
@@ -86,7 +83,7 @@ def test_a_network_that_sees_no_neighbour_paints_the_same_in_any_tiles(
   painter = canvas.Painter(by_pixel, PARAMS)
   plan = tiles.layout(*size, 8, 3, multiple=4)
   found = painter.paint(objective, cond, mask, plan, keys_of(1))
-  wanted = painter.paint(objective, cond, mask, one_tile(*size), keys_of(1))
+  wanted = painter.paint(objective, cond, mask, tiles.whole(*size), keys_of(1))
   np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
@@ -176,22 +173,8 @@ def test_tiles_that_cannot_end_on_the_grid_are_refused():
 # How large a hole is seen.
 
 
-@st.composite
-def holes(draw):
-  height, width = draw(st.integers(8, 120)), draw(st.integers(8, 120))
-  mask = np.zeros([height, width, 1], np.float32)
-  for _ in range(draw(st.integers(1, 3))):
-    top, left = (
-      draw(st.integers(0, height - 1)),
-      draw(st.integers(0, width - 1)),
-    )
-    high, wide = draw(st.integers(1, height)), draw(st.integers(1, width))
-    mask[top : top + high, left : left + wide] = 1
-  return mask
-
-
 @some
-@hypothesis.given(mask=holes())
+@hypothesis.given(mask=masks())
 def test_no_tile_is_asked_for_more_than_half_or_it_is_all_there_is(mask):
   for window in windows.around(mask, 16):
     look = view.of(mask, window, 16, 8)
@@ -202,6 +185,19 @@ def test_no_tile_is_asked_for_more_than_half_or_it_is_all_there_is(mask):
     assert share <= view.MOST or max(look.height, look.width) <= 16
     ratio = look.height / window.height, look.width / window.width
     assert max(ratio) <= 1
+
+
+@some
+@hypothesis.given(mask=masks())
+def test_a_hole_is_seen_with_half_a_tile_around_it(mask):
+  window = view.around(mask, 16)
+  for axis in 0, 1:
+    length, start, side = mask.shape[axis], window[axis], window[2 + axis]
+    places = np.nonzero(mask)[axis]
+    before, after = places.min() - start, start + side - 1 - places.max()
+    assert side == min(length, max(16, np.ptp(places) + 1 + 8))
+    assert min(before, after) >= 0
+    assert abs(before - after) <= 1 or start in (0, length - side)
 
 
 def test_thin_holes_are_seen_as_they_are():
@@ -215,7 +211,7 @@ def test_thin_holes_are_seen_as_they_are():
 
 
 @some
-@hypothesis.given(mask=holes(), seed=st.integers(0, 99))
+@hypothesis.given(mask=masks(), seed=st.integers(0, 99))
 def test_nothing_of_what_was_in_the_hole_is_seen(mask, seed):
   draw = np.random.default_rng(seed)
   image = draw.uniform(-1, 1, [*mask.shape[:2], 3]).astype(np.float32)
@@ -227,6 +223,10 @@ def test_nothing_of_what_was_in_the_hole_is_seen(mask, seed):
     again, _ = view.seen(look, other, mask)
     known = np.broadcast_to(small < 0.5, found.shape)
     np.testing.assert_allclose(found[known], again[known], atol=1e-5)
+    # Whatever a hole's pixel falls into is hole.
+    places = np.argwhere(mask[..., 0]) + 0.5
+    y, x = (places * small.shape[:2] / mask.shape[:2]).astype(int).T
+    assert np.all(small[y, x] == 1)
     large = view.enlarged(look, np.clip(found, -1, 1))
     assert large.shape == image.shape
 
@@ -274,8 +274,11 @@ def test_stages_fill_the_picture_each_beside_what_is_known(height, width, data):
     new[before.slices] = False
     assert filled[before.slices].all() and not filled[new].any()
     extent = np.flatnonzero(new.any(0)), np.flatnonzero(new.any(1))
-    # A strip as long as the picture is, and no wider than half an image.
-    assert min(np.ptp(places) + 1 for places in extent) <= 16
+    # A strip as long as the picture is, and no wider than half an image, or
+    # than what is known.
+    is_sideways = rectangle.width > before.width
+    reach = min(16, width if is_sideways else height)
+    assert np.ptp(extent[0 if is_sideways else 1]) + 1 <= reach
     filled[new] = 1
     before = rectangle
   assert filled.all()

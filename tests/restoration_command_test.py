@@ -1,7 +1,6 @@
 """The commands for photos: whole files, whatever happens; and what they say."""
 
 import errno
-import json
 import os
 import re
 import signal
@@ -12,15 +11,12 @@ import time
 import numpy as np
 import pytest
 from conftest import ROOT
-from fake_model import PASSES, FakeModel
+from fake_model import PASSES, FakeModel, weights_of, write
 from PIL import Image, ImageDraw
-from restoration_model_test import weights_of
-from safetensors import numpy as safetensors
 
 import palette_jax
 from palette_jax import cli
 from palette_jax.diffusion import choice
-from palette_jax.interop import names as tensor_names
 from palette_jax.restoration import arguments, command, hole, output, recipe
 from palette_jax.restoration import photo as photos
 
@@ -175,6 +171,16 @@ def test_a_sheet_of_other_samples_does_not_stay(model, folder):
     assert palette(*words, '--seed', 9) == command.STOPPED
   assert palette(*words, '--seed', 9) == 0
   assert (folder / 'new-sheet.png').read_bytes() != old
+
+
+def test_the_sheet_begins_with_what_the_network_is_given(model, folder):
+  assert palette('colorize', 'in/2.bmp', 'new.png', '-n', 2) == 0
+  given = np.asarray(Image.open('new-sheet.png'))[:20, :26]
+  assert np.ptp(given, axis=-1).max() == 0 and given.std() > 10
+  words = 'inpaint', 'in/2.bmp', 'filled.png', '--mask', 'masks/2.png'
+  assert palette(*words, '-n', 2) == 0 and palette(*words, '--preview') == 0
+  given = np.asarray(Image.open('filled-sheet.png'))[:20, :26]
+  assert np.array_equal(given, np.asarray(Image.open('filled-preview.png')))
 
 
 def test_broken_photos_are_named_and_the_others_made(model, folder, capsys):
@@ -398,11 +404,8 @@ def test_a_real_ctrl_c(folder):
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-  found = weights_of()
-  path = tmp_path_factory.mktemp('weights') / 'tiny.safetensors'
-  tensors = tensor_names.to_theirs(found.params, found.network)
-  safetensors.save_file(tensors, path, {'config': json.dumps(found.config)})
-  return path
+  folder = tmp_path_factory.mktemp('weights')
+  return write(folder / 'tiny.safetensors', weights_of())
 
 
 @pytest.mark.parametrize('name', COMMANDS)

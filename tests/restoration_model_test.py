@@ -5,48 +5,18 @@ import subprocess
 import sys
 
 import hypothesis
-import jax
 import numpy as np
 import pytest
 from conftest import ROOT
+from fake_model import weights_of
 from hypothesis import strategies as st
 from PIL import Image
 
 import palette_jax
 from palette_jax import images
-from palette_jax.models import unet
 from palette_jax.restoration import canvas, growth, recipe, weights
 from palette_jax.restoration import model as models
 from palette_jax.restoration import photo as photos
-
-TINY = dict(
-  channels=32,
-  channel_mult=(1, 1),
-  num_res_blocks=1,
-  attention_levels=(),
-  head_channels=32,
-  dtype='float32',
-)
-EVERYTHING = dict(
-  name='multitask',
-  tasks=['colorization', 'inpainting', 'jpeg', 'uncropping'],
-)
-
-
-def weights_of(task=EVERYTHING, objective=None, seed=0, size=16, **more):
-  """A network that has learnt nothing, but answers."""
-  network = unet.UNet(**TINY)
-  leaves, tree = jax.tree.flatten(unet.shapes(network))
-  draw = np.random.default_rng(seed)
-  params = jax.tree.unflatten(
-    tree, [draw.normal(0, 0.1, x.shape).astype(np.float32) for x in leaves]
-  )
-  config = dict(
-    model=unet.to_config(network), objective=objective or {}, **more
-  )
-  if task:
-    config |= dict(task=task, data=dict(size=[size, size]))
-  return weights.Weights(network, params, config, weights.sha256(params))
 
 
 @pytest.fixture(scope='module')
@@ -281,6 +251,10 @@ def test_the_usual_sampler_is_the_weights_own_if_they_say_how_many_steps():
   assert made.choose('ddim', 3) == own | dict(steps=3)
   assert made.choose('dpm_solver')['steps'] == 20
   assert made.choose(steps=9) == own | dict(steps=9)
+  blind = dict(name='unconditional')
+  assert weights_of(blind, dict(sampler=own)).choose() == dict(
+    name='repaint', steps=50, eta=0.5, jump=10, resamplings=10
+  )
   assert weights_of().choose('ancestral')['steps'] == 0
   assert (
     weights_of().objective(weights_of().choose('ancestral')).passes() == 1000
@@ -345,6 +319,8 @@ def test_nobody_knows_what_imported_weights_have_learnt():
   assert found.tasks == weights.TASKS and found.size == (256, 256)
   warned = weights_of(experimental=['uncropping', 'flying'])
   assert models.Model(warned).experimental == ('uncropping',)
+  colours = weights_of(dict(name='colorization'), experimental=['inpainting'])
+  assert colours.experimental == ()
 
 
 # Growing.

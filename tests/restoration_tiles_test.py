@@ -138,7 +138,8 @@ def masks(draw):
       draw(st.integers(0, height - 1)),
       draw(st.integers(0, width - 1)),
     )
-    mask[top : top + draw(st.integers(1, 30)), left : left + 7] = 1
+    high, wide = draw(st.integers(1, 120)), draw(st.integers(1, 30))
+    mask[top : top + high, left : left + wide] = 1
   return mask
 
 

@@ -1,27 +1,18 @@
 """Weights are the same weights in whatever they are kept."""
 
-import json
 import pathlib
 
 import jax
 import ml_collections
 import numpy as np
 import pytest
-from restoration_model_test import EVERYTHING, weights_of
-from safetensors import numpy as safetensors
+from fake_model import EVERYTHING, weights_of, write
 
 import palette_jax
 from configs import common
-from palette_jax.interop import exporter, importer, names
+from palette_jax.interop import exporter, importer
 from palette_jax.models import unet
 from palette_jax.restoration import weights
-
-
-def write(path, found, **changes):
-  tensors = names.to_theirs(found.params, found.network)
-  text = json.dumps(found.config | changes)
-  safetensors.save_file(tensors, path, {'config': text})
-  return str(path)
 
 
 def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):

@@ -217,15 +217,16 @@ def _look(request, job):
   """Reads photo and mask, so that what is wrong with them comes first."""
   photo = photos.read(job.source)
   if request.verb == 'inpaint':
-    _hole(request, job, photo)
+    _hole(request, photo, _mask(job))
   _check_free(overview.names(job.target, request.drawing['samples']).all)
 
 
-def _hole(request, job, photo):
-  invert = request.options['invert']
-  if job.mask is None:
-    return hole.erased(photo, invert)
-  return hole.read(job.mask, *photo.levels.shape[:2], invert)
+def _hole(request, photo, drawn):
+  return hole.found(photo, drawn, request.options['invert'])
+
+
+def _mask(job):
+  return None if job.mask is None else photos.read(job.mask)
 
 
 def _check_free(paths):
@@ -244,7 +245,7 @@ def _check_free(paths):
 
 def _preview(request, job, progress):
   photo = photos.read(job.source)
-  found = _hole(request, job, photo)
+  found = _hole(request, photo, _mask(job))
   path = overview.names(job.target, 1).preview
   _check_free([path])
   marked = hole.overlay(photos.rgb(photo), found.mask)
@@ -260,8 +261,9 @@ def _make(model, request, job, progress):
   if request.verb == 'colorize':  # which looks at no colour
     shown = np.repeat(2 * photos.luma(photo) - 1, 3, axis=-1)
   if request.verb == 'inpaint':
-    found = _hole(request, job, photo)
-    given.append(job.mask)
+    drawn = _mask(job)
+    found = _hole(request, photo, drawn)
+    given.append(drawn)
     notes.append(found.said)
     shown = images.from_u8(hole.overlay(shown, found.mask))
   names = overview.names(job.target, request.drawing['samples'])

@@ -207,7 +207,8 @@ def steady(
   wanted = np.clip(moments, bounds.low, bounds.high)
   if np.array_equal(wanted, moments):
     return new
-  scale = wanted[1] / np.maximum(spread, 1e-6)
+  # Less than a level of 8 bits is rounding: nothing is made of it.
+  scale = wanted[1] / np.maximum(spread, images.LEVEL)
   moved = _to_rgb((_to_luma(new) - mean) * scale + wanted[0])
   share = np.minimum(1, 2 * (np.arange(new.shape[1]) + 0.5) / new.shape[1])
   share = share[:, None] if seam == 'left' else share[::-1, None]
@@ -217,15 +218,14 @@ def steady(
 
 def _to_luma(image):
   """Luma, R-Y and B-Y."""
-  weights = np.array(images.LUMA, np.float32) / np.float32(sum(images.LUMA))
-  luma = image @ weights[:, None]
+  luma = images.luma(image)
   return np.concatenate([luma, image[..., ::2] - luma], axis=-1)
 
 
 def _to_rgb(image):
-  weights = np.array(images.LUMA, np.float32) / np.float32(sum(images.LUMA))
   luma, red, blue = np.moveaxis(image, -1, 0)
-  green = -(weights[0] * red + weights[2] * blue) / weights[1]
+  of_red, of_green, of_blue = images.LUMA
+  green = -(of_red * red + of_blue * blue) / of_green
   return np.stack([luma + red, luma + green, luma + blue], axis=-1)
 
 

@@ -108,12 +108,7 @@ def merge(
 def _differences(image):
   """R-Y, G-Y, B-Y of sRGB in [-1, 1]: in units of levels in [0, 1]."""
   levels = (image.astype(np.float32) + 1) / 2
-  return levels - _luma(levels)
-
-
-def _luma(levels):
-  weights = np.array(images.LUMA, np.float32) / np.float32(sum(images.LUMA))
-  return levels @ weights[:, None]
+  return levels - images.luma(levels)
 
 
 def _slope(guide, values):
@@ -140,15 +135,9 @@ def _enlarged(small, rows, height, width):
   """Some rows of a small picture, enlarged bicubically."""
   y, x, _ = small.shape
   # Pixels beyond the box are seen as well: strips meet without a seam.
-  box = (0, rows.start * y / height, x, rows.stop * y / height)
-  size = (width, rows.stop - rows.start)
-  planes = [
-    Image.fromarray(np.ascontiguousarray(plane)).resize(
-      size, Image.Resampling.BICUBIC, box
-    )
-    for plane in np.moveaxis(small, -1, 0)
-  ]
-  return np.stack([np.asarray(plane) for plane in planes], axis=-1)
+  box = (0.0, rows.start * y / height, float(x), rows.stop * y / height)
+  size = (rows.stop - rows.start, width)
+  return resize(small, *size, Image.Resampling.BICUBIC, box)
 
 
 def _fitting(y, difference):

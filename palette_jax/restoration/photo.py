@@ -239,8 +239,7 @@ def luma(photo: Photo) -> Float[np.ndarray, 'h w 1']:
   if levels.shape[-1] == 3:
     if photo.profile is not None:
       levels = _srgb_u8(photo).astype(np.float32) / np.float32(255)
-    weights = np.array(images.LUMA, np.float32) / np.float32(sum(images.LUMA))
-    return np.minimum(levels @ weights[:, None], np.float32(1))
+    return np.minimum(images.luma(levels), np.float32(1))
   if photo.profile is not None:  # through the profile's curve, not its 8 bits
     steps = np.arange(256, dtype=np.uint8)[None, :, None]
     curve = profile.to_srgb(steps, photo.profile)[0, :, 1] / 255
@@ -276,8 +275,7 @@ def _in_kind(photo, image):
     made = profile.from_srgb(images.to_u8(image), photo.profile)
     return made.astype(photo.levels.dtype) * (white(photo) // 255)
   if photo.levels.shape[-1] == 1:
-    weights = np.array(images.LUMA, np.float32) / np.float32(sum(images.LUMA))
-    image = image @ weights[:, None]
+    image = images.luma(image)
   return _levels(image, photo.levels.dtype)
 
 

@@ -106,7 +106,7 @@ def of(
 def whole(mask: Float[np.ndarray, 'h w 1'], drawing: Drawing) -> Piece:
   """A picture that is one tile: its sides are multiples of the network's."""
   height, width, _ = mask.shape
-  plan = tiles.Layout(height, width, (0,), (0,), (height, width), 0)
+  plan = tiles.whole(height, width)
   return Piece(windows.Window(0, 0, height, width), mask, plan)
 
 

@@ -87,6 +87,11 @@ def layout(
   return Layout(height, width, tops, lefts, tuple(sides), overlap)
 
 
+def whole(height: int, width: int) -> Layout:
+  """A picture that is one tile: its sides are what the network takes."""
+  return Layout(height, width, (0,), (0,), (height, width), 0)
+
+
 def cut(image: Float[Any, 'h w c'], plan: Layout) -> Float[Any, 'n y x c']:
   """The tiles of a picture, row by row; reflected where they reach beyond."""
   rows = _reflected(plan.tops, plan.tile[0], plan.height)
