@@ -208,10 +208,7 @@ class Application(web.Application):
       photo=str,
       mask=str,
       sides=dict,
-      seed=int,
-      samples=int,
-      sampler=str,
-      steps=int,
+      **orders.Drawing.__annotations__,
     )
     kept = self._photos.get(photo).photo
     drawn = self._masks.get(mask)[0] if task == 'inpainting' else None
