@@ -67,7 +67,9 @@ def test_a_shelf_forgets():
   assert kept.get(young) == 'young' and gone == ['old']
   with pytest.raises(shelf.Gone):
     kept.get(old)
-  clock.now = 300.0  # also the only one
+  clock.now = 300.0  # also the only one, and if nobody asks
+  kept.sweep()
+  assert gone == ['old', 'young']
   with pytest.raises(shelf.Gone):
     kept.get(young)
 
@@ -712,6 +714,23 @@ def test_photos_and_orders_do_not_pile_up(model, monkeypatch):
   assert folder.stat().st_mode & 0o077 == 0
   application.close()
   assert not folder.exists()
+
+
+def test_what_is_old_goes_also_if_nobody_asks(model, monkeypatch):
+  monkeypatch.setattr(server, '_SWEEP', 0.01)
+  application = server.Application(model)
+  page = Page(application)
+  photo = page.upload(png(picture()))['id']
+  page.send(f'/photo/{photo}/mask', png(half_mask()))
+  page.make('colorization', photo)
+  kept = application._photos, application._masks, application._orders._orders
+  folder = application._orders._folder
+  assert all(each._things for each in kept) and list(folder.iterdir())
+  for each in kept:
+    monkeypatch.setattr(each, '_seconds', 0.0)
+  until(lambda: not any(each._things for each in kept))
+  until(lambda: not list(folder.iterdir()))
+  application.close()
 
 
 # Who may ask.
