@@ -859,7 +859,7 @@ def test_every_answer_says_what_a_browser_may_do(page):
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
-  for path in server._PAGE.iterdir():
+  for path in [web._STYLE, *server._PAGE.iterdir()]:
     text = path.read_text()
     assert not re.search(r'https?:|//[a-z]|@import|@font-face', text), path
     assert len(text.splitlines()) <= 350 or path.suffix == '.css', path
