@@ -23,6 +23,7 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['palette_jax', 'palette_jax.*']),
   package_data={
     'palette_jax': [
+      'web.css',
       'data/photos/*',
       'evaluation/paper.csv',
       'evaluation/study/page/*',

@@ -34,6 +34,7 @@ _HEADERS = {
   'Referrer-Policy': 'no-referrer',
   'X-Content-Type-Options': 'nosniff',
 }
+_STYLE = pathlib.Path(__file__).with_suffix('.css')  # of all pages
 _SMALL = 4096  # bytes, of a request unless its endpoint says otherwise
 
 
@@ -50,11 +51,14 @@ class Application:
     """Reads the page.
 
     Args:
-      page: the folder of its files; `index.html` is what `/` shows.
+      page: the folder of its files; `index.html` is what `/` shows, and
+        `web.css` is there without being in it.
       rules: of all else, whose endpoints are functions: request, values of the
         path -> response.
     """
-    pages = [self._page_rule(path) for path in sorted(page.iterdir())]
+    pages = [
+      self._page_rule(path) for path in [_STYLE, *sorted(page.iterdir())]
+    ]
     self._map = routing.Map([*pages, *rules], redirect_defaults=False)
 
   def _page_rule(self, path):

@@ -348,11 +348,11 @@ def test_uncropping(visit, real):
 
 
 # The answer to the first question after this comes after all others.
-LATE = """() => {
+LATE = """(part) => {
   const before = window.fetch;
   let asked = 0;
   window.fetch = async (...given) => {
-    if (!String(given[0]).includes('/jpeg') || asked++) return before(...given);
+    if (!String(given[0]).includes(part) || asked++) return before(...given);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     const found = await before(...given);
     setTimeout(() => (window.late = true), 500);
@@ -371,7 +371,7 @@ def test_restoring(visit, real):
   page.wait_for_function(
     "() => document.querySelector('#about-photo').textContent.includes('q10')"
   )
-  page.evaluate(LATE)
+  page.evaluate(LATE, '/jpeg')
   page.focus('#quality')
   for _ in range(4):
     page.keyboard.press('ArrowLeft')
@@ -388,6 +388,18 @@ def test_restoring(visit, real):
   assert levels(path).shape == image.shape
   page.uncheck('#worsen')
   await_photo(page, 'my photo.png')
+
+
+def test_the_bad_jpeg_is_waited_for(visit, pretended):
+  page = visit(pretended[0])
+  upload(page, smooth())
+  page.click('#tab-jpeg')
+  page.evaluate(LATE, '/jpeg')
+  page.check('#worsen')
+  _, result = run(page)
+  _, name = save(page, result.locator('a', has_text='the photo'))
+  assert name == 'my photo-q10.jpg'
+  assert 'my photo-q10.jpg' in page.inner_text('#about-photo')
 
 
 def test_cancelling_within_a_step(visit, real):
@@ -593,6 +605,76 @@ def test_masks_from_files(visit, pretended):
   open_mask(half[:, :40])
   page.wait_for_selector('#trouble:not(:empty)')
   assert '40 x 40 pixels' in page.inner_text('#trouble')
+
+
+def test_a_mask_is_of_the_photo_it_was_opened_for(visit, pretended):
+  page = visit(pretended[0])
+  upload(page, smooth(40, 60))
+  page.click('#tab-inpainting')
+  page.evaluate(LATE, '/mask')
+  file = io.BytesIO()
+  half = np.repeat(np.uint8([[255] * 30 + [0] * 30]), 40, axis=0)
+  Image.fromarray(half).save(file, 'PNG')
+  sent = {'name': 'm.png', 'mimeType': '', 'buffer': file.getvalue()}
+  page.set_input_files('#mask-file', sent)
+  # Until the server has answered, there is no other photo, and no painting.
+  page.set_input_files('#file', {**sent, 'name': 'another.png'})
+  assert page.is_disabled('#go')
+  page.focus('#mask')
+  page.keyboard.press('Space')
+  page.wait_for_function('() => window.late')
+  await_photo(page, 'my photo.png')
+  assert '50.0% of the photo' in page.inner_text('#mask-said')
+
+
+def test_a_brush_that_is_left_is_lifted(visit, pretended):
+  page = visit(pretended[0])
+  press = page.keyboard.press
+  upload(page, smooth())
+  page.click('#tab-inpainting')
+  painted = lambda: page.eval_on_selector(  # noqa: E731
+    '#mask',
+    """canvas => canvas.getContext('2d')
+      .getImageData(0, 0, canvas.width, canvas.height).data
+      .reduce((sum, value) => sum + value, 0)""",
+  )
+  page.focus('#mask')
+  press('Space')
+  press('ArrowRight')
+  run(page)
+  sent = painted()
+  page.focus('#mask')
+  for _ in range(8):
+    press('ArrowDown')
+  assert painted() == sent > 0
+  press('Space')
+  press('ArrowDown')
+  both = painted()
+  assert both > sent
+  press('Control+z')  # what is undone is over
+  one = painted()
+  press('ArrowDown')
+  assert painted() == one < both
+  press('Control+z')
+  assert painted() == 0 and page.is_disabled('#undo')
+
+
+def test_a_cancel_that_is_not_heard_can_be_repeated(visit, pretended):
+  address, model = pretended
+  page = visit(address)
+  upload(page, smooth())
+  model.gate.clear()
+  start(page)
+  page.wait_for_function("() => document.querySelector('#bar').value === 1")
+  page.route('**/stop', lambda route: route.abort())
+  page.click('#stop')
+  page.wait_for_selector('#stop:enabled')
+  page.unroute('**/stop')
+  page.click('#stop')
+  page.wait_for_selector('#stop:disabled')
+  model.gate.set()
+  await_state(page, 'ready')
+  assert page.inner_text('#status') == 'Cancelled.'
 
 
 def test_two_pages_take_turns(visit, pretended):

@@ -67,7 +67,11 @@ def test_a_shelf_forgets():
   assert kept.get(young) == 'young' and gone == ['old']
   with pytest.raises(shelf.Gone):
     kept.get(old)
-  clock.now = 300.0  # also the only one
+  clock.now = 200.0  # it was used at 110
+  assert kept.get(young) == 'young'
+  clock.now = 310.0  # also the only one, and if nobody asks
+  kept.sweep()
+  assert gone == ['old', 'young']
   with pytest.raises(shelf.Gone):
     kept.get(young)
 
@@ -714,6 +718,57 @@ def test_photos_and_orders_do_not_pile_up(model, monkeypatch):
   assert not folder.exists()
 
 
+def test_masks_too_have_so_many_pixels(page, monkeypatch):
+  photo = page.upload(png(picture()))['id']
+  monkeypatch.setattr(server, 'MOST_PIXELS', 2399)
+  response = page.send(f'/photo/{photo}/mask', png(half_mask()))
+  assert response.status_code == 413 and 'pixels' in response.json['error']
+
+
+def test_photos_share_so_much_memory(model, monkeypatch):
+  monkeypatch.setattr(server, '_MEMORY', 1)
+  application = server.Application(model)
+  page = Page(application)
+  old, new = (page.upload(png(picture(seed=i)))['id'] for i in range(2))
+  assert page.get(f'/photo/{old}/view').status_code == 404
+  assert page.get(f'/photo/{new}/view').status_code == 200
+  application.close()
+
+
+def test_an_order_that_makes_room_is_stopped(model, monkeypatch):
+  monkeypatch.setattr(orders, '_ORDERS', 1)
+  application = server.Application(model)
+  page = Page(application)
+  photo = page.upload(png(picture()))['id']
+  model.gate.clear()
+  first = page.order('colorization', photo).json['id']
+  until(lambda: page.get(f'/job/{first}').json['done'] == 1)
+  job = application._orders._orders.get(first).job
+  second = page.order('jpeg', photo).json['id']
+  assert page.get(f'/job/{first}').status_code == 404
+  model.gate.set()
+  until(lambda: page.state(second) == 'done')
+  assert job.state == 'stopped' and job.done <= 2
+  application.close()
+
+
+def test_what_is_old_goes_also_if_nobody_asks(model, monkeypatch):
+  monkeypatch.setattr(server, '_SWEEP', 0.01)
+  application = server.Application(model)
+  page = Page(application)
+  photo = page.upload(png(picture()))['id']
+  page.send(f'/photo/{photo}/mask', png(half_mask()))
+  page.make('colorization', photo)
+  kept = application._photos, application._masks, application._orders._orders
+  folder = application._orders._folder
+  assert all(each._things for each in kept) and list(folder.iterdir())
+  for each in kept:
+    monkeypatch.setattr(each, '_seconds', 0.0)
+  until(lambda: not any(each._things for each in kept))
+  until(lambda: not list(folder.iterdir()))
+  application.close()
+
+
 # Who may ask.
 
 
@@ -840,7 +895,7 @@ def test_every_answer_says_what_a_browser_may_do(page):
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
-  for path in server._PAGE.iterdir():
+  for path in [web._STYLE, *server._PAGE.iterdir()]:
     text = path.read_text()
     assert not re.search(r'https?:|//[a-z]|@import|@font-face', text), path
     assert len(text.splitlines()) <= 350 or path.suffix == '.css', path

@@ -350,6 +350,16 @@ def test_a_header_that_lies_is_refused(data):
   assert sum(array.nbytes for array in found.values()) <= len(content)
 
 
+@pytest.mark.parametrize(
+  'header', ['[]', '3', 'null', '{"a": 1}', '{', 'x', '[' * 10**5, '\xff']
+)
+def test_a_header_of_another_kind_is_refused(header):
+  text = header.encode('latin-1')
+  content = len(text).to_bytes(8, 'little') + text
+  with pytest.raises(ValueError):
+    tensor_stream.read(io.BytesIO(content), len(content))
+
+
 def test_a_newer_format_and_other_weights_are_refused(exported, tmp_path):
   recipe = sampler_file.read_recipe(exported[0])
   newer = json.dumps(recipe | dict(format=2, palette_jax='9.0'))
@@ -428,6 +438,8 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
   write = exporter.write_sampler
   with pytest.raises(ValueError, match='end its name in .palette'):
     write(weights, str(tmp_path / 'x.zip'))
+  with pytest.raises(FileNotFoundError, match='There are no weights'):
+    write(str(tmp_path / 'none.safetensors'), path)
   with pytest.raises(FileNotFoundError, match='no folder'):
     write(weights, str(tmp_path / 'none' / 'x.palette'))
   with pytest.raises(ValueError, match="'euler' is no sampler for"):

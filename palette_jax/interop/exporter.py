@@ -73,9 +73,9 @@ def write_sampler(
     raise ValueError(f'{path}: end its name in {sampler_file.ENDING}.')
   if steps < 0:
     raise ValueError(f'The number of steps must be at least 1; got {steps}.')
+  found = weights_.read(source)
+  objective = found.objective(found.choose(sampler, steps))
   with new_file.whole(path) as partial:
-    found = weights_.read(source)
-    objective = found.objective(found.choose(sampler, steps))
     recipe = _recipe(found, objective)
     logging.info('Making one program of %s.', recipe['sampler'])
     program = stablehlo.trace(found.network, objective)

@@ -52,10 +52,10 @@ def read(file: io.BufferedIOBase, size: int) -> dict[str, np.ndarray]:
   (length,) = struct.unpack('<Q', _exactly(file, 8))
   if length > min(_LONGEST_HEADER, size - 8):
     raise ValueError(f'a header of {length} bytes does not fit into {size}')
-  header = json.loads(_exactly(file, length))
-  header.pop('__metadata__', None)
-  tensors, position = {}, 0
+  text, tensors, position = _exactly(file, length), {}, 0
   try:
+    header = json.loads(text)
+    header.pop('__metadata__', None)
     places = {name: entry['data_offsets'] for name, entry in header.items()}
     for name in sorted(places, key=places.get):
       dtype, shape = header[name]['dtype'], header[name]['shape']
@@ -69,7 +69,7 @@ def read(file: io.BufferedIOBase, size: int) -> dict[str, np.ndarray]:
         _exactly(file, end - position), np.uint8
       )
       tensors[name], position = array, end
-  except (AttributeError, KeyError, TypeError) as error:
+  except (AttributeError, KeyError, RecursionError, TypeError) as error:
     raise ValueError(f'its header is not understood ({error!r})') from error
   if position != size - 8 - length:
     raise ValueError(f'{size - 8 - length - position} bytes belong to nothing')

@@ -134,6 +134,10 @@ class Orders:
     order = self._finished(name, number)
     return order.folder / f'{number}.png', order.names[number]
 
+  def sweep(self) -> None:
+    """Ends and deletes what is old."""
+    self._orders.sweep()
+
   def close(self) -> None:
     """Ends what is under way after this pass, and deletes all files."""
     try:

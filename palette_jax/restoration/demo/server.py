@@ -40,6 +40,7 @@ MOST_BYTES = 64 * 2**20  # of a file
 MOST_PIXELS = 25_000_000  # of a photo, and of what is made of it
 _PHOTOS, _MASKS = 64, 64  # that are kept
 _MEMORY = 2**30  # bytes of all photos
+_SWEEP = 60.0  # seconds between looks for what is to be forgotten
 _PAGE = pathlib.Path(__file__).parent / 'page'
 
 
@@ -65,6 +66,8 @@ class Application(web.Application):
     self._photos = shelf.Shelf(_PHOTOS, shelf.SECONDS, most_bytes=_MEMORY)
     self._masks = shelf.Shelf(_MASKS, shelf.SECONDS)
     self._orders = orders.Orders(model, MOST_PIXELS)
+    self._closed = threading.Event()
+    threading.Thread(target=self._forget, daemon=True).start()
     super().__init__(
       _PAGE,
       [
@@ -106,9 +109,16 @@ class Application(web.Application):
 
   def close(self) -> None:
     """Ends the sampling after the pass under way, and forgets everything."""
+    self._closed.set()
     self._orders.close()
     self._photos.clear()
     self._masks.clear()
+
+  def _forget(self):
+    """In a thread of its own: nobody may ask for anything any more."""
+    while not self._closed.wait(_SWEEP):
+      for kept in (self._photos, self._masks, self._orders):
+        kept.sweep()
 
   def _about(self, request):
     model = self._model
@@ -208,10 +218,7 @@ class Application(web.Application):
       photo=str,
       mask=str,
       sides=dict,
-      seed=int,
-      samples=int,
-      sampler=str,
-      steps=int,
+      **orders.Drawing.__annotations__,
     )
     kept = self._photos.get(photo).photo
     drawn = self._masks.get(mask)[0] if task == 'inpainting' else None

@@ -73,6 +73,12 @@ class Shelf(Generic[Thing]):
       gone, self._things = [thing for thing, *_ in self._things.values()], {}
     self._throw_away(gone)
 
+  def sweep(self) -> None:
+    """Forgets what is old, also while nobody asks for anything."""
+    with self._lock:
+      gone = self._sweep()
+    self._throw_away(gone)
+
   def _sweep(self):
     """Takes what is old, or too much, off the shelf; the newest stays."""
     oldest, gone = self._clock() - self._seconds, []

@@ -16,10 +16,13 @@ export class Brush {
     canvas.addEventListener('pointerdown', (event) => this.#down(event));
     canvas.addEventListener('pointermove', (event) => this.#move(event));
     for (const name of ['pointerup', 'pointercancel', 'lostpointercapture']) {
-      canvas.addEventListener(name, () => this.#up());
+      canvas.addEventListener(name, () => this.#lift());
     }
     canvas.addEventListener('pointerleave', () => (ring.hidden = true));
-    canvas.addEventListener('blur', () => (ring.hidden = true));
+    canvas.addEventListener('blur', () => {
+      ring.hidden = true;
+      this.#lift();
+    });
     canvas.addEventListener('keydown', (event) => this.#key(event));
   }
 
@@ -40,6 +43,7 @@ export class Brush {
 
   /* Takes a picture, white where it paints, in place of all strokes. */
   open(picture) {
+    this.#lift();
     const { width, height } = this.canvas;
     const sheet = new OffscreenCanvas(width, height);
     const context = sheet.getContext('2d');
@@ -55,12 +59,14 @@ export class Brush {
   }
 
   undo() {
+    this.#lift();
     this.strokes.pop();
     this.#redraw();
     this.changed();
   }
 
   clear() {
+    this.#lift();
     this.strokes = [];
     this.#redraw();
     this.changed();
@@ -122,7 +128,8 @@ export class Brush {
     }
   }
 
-  #up() {
+  #lift() {
+    this.lowered = false;
     if (!this.stroke) return;
     this.stroke = null;
     this.changed();
@@ -195,7 +202,7 @@ export class Brush {
       event.preventDefault();
       this.lowered = !this.lowered;
       if (this.lowered) this.#begin(this.at);
-      else this.#up();
+      else this.#lift();
       this.show();
     }
   }

@@ -86,6 +86,7 @@ function update() {
   byId('quality').disabled = !byId('worsen').checked;
   byId('drop').hidden = Boolean(photo);
   byId('frame').hidden = byId('caption').hidden = !photo;
+  byId('frame').inert = busy;
   byId('another').disabled = busy;
   for (const button of all('#examples button')) button.disabled = busy;
   document.body.dataset.task = task;
@@ -108,11 +109,15 @@ function arrange(dragging = false) {
   byId('about-photo').textContent = `${now.name}, ${wide} × ${high}`;
 }
 
+/* The photo, or a bad JPEG of it, if that is wanted. */
 async function show() {
+  await worsen();
   const now = shown();
-  byId('photo').src = `photo/${now.id}/view`;
-  byId('photo').alt = `Your photo: ${now.name}`;
-  await byId('photo').decode().catch(() => {});
+  const image = byId('photo');
+  const address = `photo/${now.id}/view`;
+  if (image.getAttribute('src') !== address) image.src = address;
+  image.alt = `Your photo: ${now.name}`;
+  await image.decode().catch(() => {});
   arrange();
 }
 
@@ -122,7 +127,7 @@ function choose(name) {
   say('');
   update();
   arrange();
-  if (photo) attempt(async () => (await worsen(), await show()));
+  if (photo) attempt(show);
 }
 
 /* Photos. */
@@ -141,8 +146,8 @@ async function take(ask, isExample = false) {
     brush.start(photo);
     sides.start(photo);
     say(photo.notes.join(' '));
-    byId('frame').hidden = false;
-    await attempt(async () => (await worsen(), await show()));
+    byId('frame').hidden = false; // or nothing in it has a place
+    await attempt(show);
   }
   enter(photo ? 'ready' : 'start');
 }
@@ -165,8 +170,7 @@ function check(file) {
   }
 }
 
-/* The photo as a bad JPEG, if that is wanted. Answers may come in another order
-   than questions: only that to the last one counts. */
+/* Answers may come in another order than questions: only the last counts. */
 async function worsen() {
   const asked = ++worsenings;
   const quality = byId('quality').valueAsNumber;
@@ -182,6 +186,8 @@ async function worsen() {
 /* Masks. */
 
 async function takeMask(file) {
+  if (isBusy()) return; // the answer is of this photo, and of no other
+  enter('loading');
   const invert = byId('inverted').checked ? 1 : 0;
   const name = encodeURIComponent(file?.name ?? '');
   await attempt(async () => {
@@ -196,8 +202,8 @@ async function takeMask(file) {
     brush.open(picture);
     mask = taken.id;
     byId('mask-said').textContent = taken.said;
-    update();
   });
+  enter('ready');
 }
 
 async function sendMask() {
@@ -217,7 +223,6 @@ async function begin() {
   if (!byId('locked').checked) {
     byId('seed').value = crypto.getRandomValues(new Uint32Array(1))[0] % 1e6;
   }
-  const from = shown();
   const samples = Number(document.querySelector('[name=samples]:checked').value);
   const seed = byId('seed').valueAsNumber;
   cancelled = false;
@@ -226,6 +231,8 @@ async function begin() {
   showAsking();
   byId('stop').focus();
   await attempt(async () => {
+    await show(); // the bad JPEG may still be on its way
+    const from = shown();
     const hole = task === 'inpainting' ? await sendMask() : '';
     const order = await post('job', {
       task,
@@ -238,7 +245,7 @@ async function begin() {
       steps: byId('steps').valueAsNumber || 0,
     });
     job = order.id;
-    if (cancelled) await post(`job/${job}/stop`);
+    if (cancelled) await stop();
     const seen = await follow(job);
     say('');
     if (seen.state === 'failed') throw new Refused(seen.error);
@@ -264,7 +271,8 @@ async function present(from, hole, seed, count) {
 async function stop() {
   cancelled = true;
   showStopping();
-  if (job) await attempt(() => post(`job/${job}/stop`));
+  const heard = !job || (await attempt(() => post(`job/${job}/stop`)));
+  if (!heard) byId('stop').disabled = false; // to try again
 }
 
 /* What people do. */
@@ -301,7 +309,7 @@ function listen() {
   for (const id of ['quality', 'worsen']) {
     on(id, 'change', () => {
       update();
-      if (photo) attempt(async () => (await worsen(), await show()));
+      if (photo) attempt(show);
     });
   }
   on('panel', 'submit', (event) => {
@@ -319,8 +327,7 @@ function shortcut(event) {
   const typing = event.target.matches('[type=number], select');
   if (task !== 'inpainting' || typing || !photo) return;
   if (document.body.dataset.state !== 'ready') return;
-  const undoing = (event.ctrlKey || event.metaKey) && event.key === 'z';
-  if (undoing) {
+  if ((event.ctrlKey || event.metaKey) && event.key === 'z') {
     event.preventDefault();
     brush.undo();
   }
