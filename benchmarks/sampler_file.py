@@ -43,7 +43,7 @@ PACKAGE = """
 import functools, jax
 from palette_jax import images, sharding
 from palette_jax.interop import stablehlo
-from palette_jax.restoration import weights
+from palette_jax.interop import weights
 mark('import')
 found = weights.read(path)
 objective = found.objective(found.choose())

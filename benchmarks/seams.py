@@ -40,7 +40,8 @@ from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import sampler
 from palette_jax.diffusion import schedule as schedules
-from palette_jax.restoration import canvas, tiles, weights
+from palette_jax.interop import weights
+from palette_jax.restoration import canvas, tiles
 
 PHOTOS = pathlib.Path(palette_jax.__file__).parent / 'data/photos'
 QUALITY, BLOCK = 10, 8

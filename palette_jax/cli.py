@@ -223,7 +223,8 @@ def _export_sampler(args):
   )
   size = epath.Path(args.file).stat().length
   print(
-    f'{args.file}: {size / 1e6:,.1f} MB, {recipe["sampler"]}, for '
+    f'{args.file}: {size / 1e6:,.1f} MB, {recipe["sampler"]["name"]} in '
+    f'{recipe["sampler"]["passes"]} passes of the network, for '
     f'{", ".join(recipe["platforms"])} and any size that is a multiple of '
     f'{recipe["multiple"]}. Inside, loader.py runs it and recipe.json says '
     'what it is.'

@@ -10,7 +10,8 @@ import time
 import fake_model
 import numpy as np
 
-from palette_jax.restoration import hole, luminance, model, recipe, weights
+from palette_jax.interop import weights
+from palette_jax.restoration import hole, luminance, model, recipe
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration import picture as pictures
 

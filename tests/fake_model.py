@@ -15,9 +15,9 @@ from safetensors import numpy as safetensors
 
 import palette_jax
 from palette_jax import cli
-from palette_jax.interop import names
+from palette_jax.interop import names, weights
 from palette_jax.models import unet
-from palette_jax.restoration import hole, model, photo, recipe, weights
+from palette_jax.restoration import hole, model, photo, recipe
 
 PASSES = 5
 

@@ -52,7 +52,8 @@ def test_every_table_s_configs_and_cases_exist(monkeypatch):
     assert table.images in paper.IMAGES
     for case, entries in table.cases.items():
       for entry in entries:
-        config = entry.load('tiny', 0)
+        config = entry.load('tiny', 7)
+        assert config.seed == 7
         found = cases.of_config(config.task.to_dict(), [case])
         assert found[0].name == case, (name, entry)
         assert entry.load('paper', 0).train.steps >= 500_000
@@ -125,6 +126,7 @@ def test_rows_share_a_run_and_claims_take_every_seed(quick, tmp_path):
     for case in ('inpainting-centre', 'inpainting-centre-seed-1')
   ]
   assert [one['seed'] for one in found] == [0, 1]
+  assert [one['images'] for one in found] == [15, 15]  # all, as --source says
   for one in found:
     rows = 'originals', 'Conditional', 'Imputation', 'RePaint', 'Diffusion fill'
     assert tuple(one['rows']) == rows

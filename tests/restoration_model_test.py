@@ -14,7 +14,8 @@ from PIL import Image
 
 import palette_jax
 from palette_jax import images
-from palette_jax.restoration import canvas, growth, recipe, weights
+from palette_jax.interop import weights
+from palette_jax.restoration import canvas, growth, recipe
 from palette_jax.restoration import model as models
 from palette_jax.restoration import photo as photos
 

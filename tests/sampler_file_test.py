@@ -31,9 +31,9 @@ from palette_jax.interop import (
   stablehlo,
   tensor_stream,
 )
+from palette_jax.interop import weights as weights_
 from palette_jax.models import unet
 from palette_jax.planning import topology
-from palette_jax.restoration import weights as weights_
 from palette_jax.training import digest
 
 MODEL = dict(

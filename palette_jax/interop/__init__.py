@@ -9,11 +9,12 @@ tensor_stream.py   safetensors inside another file
 stablehlo.py       a whole sampler as one program
 loader.py          what runs it where this package is not; a copy is in the file
 
-Where weights lie, all of which restoration/weights.py reads:
+Where weights lie:
 
 sampler_file.py    a sampler and its weights
 tensor_file.py     weights alone, for other programs
 run_folder.py      the checkpoints of a run
+weights.py         any of these -> a network, what it has learnt, its SHA-256
 
 importer.py        what others have written -> a checkpoint
 exporter.py        weights, wherever they lie -> one file

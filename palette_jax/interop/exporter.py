@@ -21,8 +21,8 @@ from palette_jax.interop import (
   stablehlo,
   tensor_file,
 )
+from palette_jax.interop import weights as weights_
 from palette_jax.models import unet
-from palette_jax.restoration import weights as weights_
 from palette_jax.training import digest
 
 
@@ -77,7 +77,7 @@ def write_sampler(
   objective = found.objective(found.choose(sampler, steps))
   with new_file.whole(path) as partial:
     recipe = _recipe(found, objective)
-    logging.info('Making one program of %s.', recipe['sampler'])
+    logging.info('Making one program of %s.', recipe['sampler']['name'])
     program = stablehlo.trace(found.network, objective)
     canvas = _canvas(recipe['multiple'])
     logging.info(

@@ -18,9 +18,8 @@ from absl import logging
 from etils import epath
 
 from palette_jax.diffusion import schedule as schedules
-from palette_jax.interop import names, torch_file
+from palette_jax.interop import names, torch_file, weights
 from palette_jax.models import unet
-from palette_jax.restoration import weights
 from palette_jax.training import checkpoint, optimizer, state
 
 # What tensors do not show: attention's heads, in the published checkpoints, and

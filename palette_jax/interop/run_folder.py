@@ -1,6 +1,6 @@
 """The folder of a run or an import -> the average of its newest checkpoint.
 
-Next: palette_jax/interop/importer.py
+Next: palette_jax/interop/weights.py
 """
 
 import contextlib

@@ -17,7 +17,7 @@ enlargement alone and 36.4 of the guided filter alone; at 64, 35.7 against 34.8.
 Where a difference would leave the gamut it is scaled down, at the same luma and
 hue: grey of any luma lies in the gamut, so luma never gives way.
 
-Next: palette_jax/restoration/weights.py
+Next: palette_jax/restoration/canvas.py
 """
 
 import math

@@ -19,6 +19,7 @@ from etils import epath
 from PIL import Image
 
 from palette_jax import images, tasks
+from palette_jax.interop import weights
 from palette_jax.models import unet
 from palette_jax.restoration import (
   canvas,
@@ -26,7 +27,6 @@ from palette_jax.restoration import (
   making,
   piece,
   recipe,
-  weights,
 )
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration import picture as pictures

@@ -10,9 +10,8 @@ from fake_model import EVERYTHING, weights_of, write
 
 import palette_jax
 from configs import common
-from palette_jax.interop import exporter, importer
+from palette_jax.interop import exporter, importer, weights
 from palette_jax.models import unet
-from palette_jax.restoration import weights
 
 
 def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):

@@ -3,7 +3,7 @@
 What they have learnt, and from pictures of which size, comes along with them.
 One SHA-256 says which weights they are, whatever container they came in.
 
-Next: palette_jax/restoration/canvas.py
+Next: palette_jax/interop/importer.py
 """
 
 import dataclasses
