@@ -16,6 +16,7 @@ from palette_jax.evaluation import (
   frechet,
   observations,
   paper,
+  plots,
   protocol,
   references,
   report,
@@ -431,6 +432,23 @@ def test_the_command_writes_what_it_prints(photos, tmp_path, capsys):
     cli.main(['evaluate'])
   with pytest.raises(SystemExit, match="no metric 'fld'"):
     cli.main(['evaluate', *arguments, '--metrics', 'fld'])
+
+
+def test_every_row_answers_the_same_images_side_by_side(judged):
+  sheet = images.to_u8(plots.side_by_side(judged))
+  files = [
+    observations.match(judged.subject, row).files for row in judged.subject.rows
+  ]
+  lines = [own['output'] for own in files] + [files[0]['original']]
+  height, width = judged.size
+  columns = -(-sheet.shape[1] // (width + 2))
+  assert sheet.shape[0] == (height + 2) * len(lines) - 2
+  for i, line in enumerate(lines):
+    for column in range(columns):
+      left, top = column * (width + 2), i * (height + 2)
+      shown = sheet[top : top + height, left : left + width]
+      meant = folders.read(line[column * len(line) // columns])
+      assert np.array_equal(shown, meant), (i, column)
 
 
 def test_files_are_read_upright(tmp_path):

@@ -21,6 +21,7 @@ with epy.lazy_imports():
   from matplotlib import figure
 
 _SHOWN = 5  # examples, from best to worst
+_BESIDE = 12  # images that every row has answered
 _ACROSS = 4  # small plots in a row
 
 
@@ -40,6 +41,8 @@ def write(
     with (folder / name).open('wb') as file:
       picture.savefig(file, format='png', dpi=100)
   paths = [folder / name for name in drawn]
+  beside = images.write_png(folder / 'side_by_side.png', side_by_side(results))
+  paths.append(beside)
   for row in results.subject.rows:
     path = folder / f'examples-{row}.png'
     paths.append(images.write_png(path, examples(results, row)))
@@ -131,6 +134,26 @@ def examples(results: protocol.Results, row: str) -> np.ndarray:
   (batch,) = folders.batches(matched, len(shown), order[shown])
   sheet = np.stack([batch[kind] for kind in kinds], axis=1)
   return images.grid(images.from_u8(sheet))
+
+
+def side_by_side(results: protocol.Results) -> np.ndarray:
+  """The same images, by every row: not chosen, but evenly among the names.
+
+  Returns:
+    A sheet in [-1, 1]: an image a column; from above the input, if it is known,
+    the rows in their order, the original.
+  """
+  lines = {}
+  for row in results.subject.rows:
+    matched = observations.match(results.subject, row)
+    count = min(_BESIDE, len(matched.names))
+    chosen = np.arange(count) * len(matched.names) // count
+    (batch,) = folders.batches(matched, count, chosen)
+    if 'input' in batch:
+      lines.setdefault('input', batch['input'])
+    lines[f'row {row}'] = batch['output']
+  lines['original'] = batch['original']
+  return images.grid(images.from_u8(np.stack(list(lines.values()))))
 
 
 def _small_plots(count, height):
