@@ -93,7 +93,8 @@ def main() -> None:
     print(f'{row}: {seconds[row]:.3f} s an image', flush=True)
   found = protocol.judge(samples.subject(drawn), wanted=METRICS)
   rows = {row: found.rows[row] for row in drawn}
-  print(table(rows, found.differences, seconds))
+  text = table(rows, found.differences, seconds)
+  print(text)
   plain = {
     row: {
       'seconds': seconds[row],
@@ -104,9 +105,9 @@ def main() -> None:
     }
     for row, own in rows.items()
   }
-  args.out.write_text(
-    json.dumps(dict(images=found.count, rows=plain), indent=1)
-  )
+  whole = config.objective.sample_schedule.num_steps
+  kept = dict(images=found.count, all=whole, rows=plain, markdown=text)
+  args.out.write_text(json.dumps(kept, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,106 @@
+"""What docs/results.md needs of finished runs, as small files in results/.
+
+  python -m benchmarks.collect --runs=runs/small --out=results/small
+
+  runs.json                 of each run: parameters, and its losses by step
+  TABLE/CASE.json           what `palette reproduce` has found, as it wrote it
+  TABLE/CASE.png            the same images by every row, enlarged if small
+
+A table's second seed lies in TABLE/CASE-seed-1.json. What is there already and
+is not in RUNS stays.
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from palette_jax.evaluation import tables
+
+SIDE = 64  # of an image of a sheet, at least
+DIGITS = 4
+
+
+def curves(run: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
+  """Every loss of a run by step; of a step seen twice, the later."""
+  found: dict[str, dict[int, float]] = {}
+  for file in sorted(run.glob('events.out.tfevents.*')):
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+      for value in event.summary.value:
+        if 'loss' in value.tag:
+          number = float(tf.make_ndarray(value.tensor))
+          found.setdefault(value.tag, {})[event.step] = number
+  return {
+    tag: [
+      (step, float(f'{value:.{DIGITS}g}'))
+      for step, value in sorted(own.items())
+      if np.isfinite(value)
+    ]
+    for tag, own in found.items()
+  }
+
+
+def describe(run: pathlib.Path) -> dict:
+  """A run: its settings where they matter here, its size, its losses."""
+  config = json.loads((run / 'config.json').read_text())
+  last = (run / 'parameters.txt').read_text().strip().splitlines()[-1]
+  return {
+    'task': config['task']['name'],
+    'objective': config['objective']['name'],
+    'seed': config['seed'],
+    'size': config['data']['size'],
+    'batch': config['train']['batch'],
+    'steps': config['train']['steps'],
+    'parameters': last,
+    'curves': curves(run),
+  }
+
+
+def enlarge(file: pathlib.Path, out: pathlib.Path, side: int) -> None:
+  """Copies a sheet of images of so many pixels, pixel by pixel larger."""
+  with Image.open(file) as sheet:
+    times = -(-SIDE // side)
+    size = sheet.width * times, sheet.height * times
+    sheet.resize(size, Image.Resampling.NEAREST).save(out, optimize=True)
+
+
+def collect(runs: pathlib.Path, out: pathlib.Path) -> list[pathlib.Path]:
+  """Writes everything; returns the files."""
+  written = []
+  out.mkdir(parents=True, exist_ok=True)
+  found = sorted(path.parent for path in runs.glob('*/config.json'))
+  file = out / 'runs.json'
+  known = json.loads(file.read_text()) if file.exists() else {}
+  known |= {run.name: describe(run) for run in found}
+  file.write_text(json.dumps(known, indent=1) + '\n')
+  written.append(file)
+  for name in tables.TABLES:
+    for judged in sorted(runs.glob(f'{name}/*/results.json')):
+      case = judged.parent.name
+      target = out / name / f'{case}.json'
+      target.parent.mkdir(exist_ok=True)
+      target.write_text(judged.read_text() + '\n')
+      side = json.loads(judged.read_text())['height_width'][0]
+      sheet = judged.parent / 'side_by_side.png'
+      enlarge(sheet, target.with_suffix('.png'), side)
+      written += [target, target.with_suffix('.png')]
+  return written
+
+
+def main() -> None:
+  """Collects, and says what."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--runs', type=pathlib.Path, required=True)
+  parser.add_argument('--out', type=pathlib.Path, required=True)
+  args = parser.parse_args()
+  if not list(args.runs.glob('*/config.json')):
+    parser.error(f'There are no runs in {args.runs}.')
+  for file in collect(args.runs, args.out):
+    print(f'{file}  {file.stat().st_size / 1024:.0f} kB')
+
+
+if __name__ == '__main__':
+  main()

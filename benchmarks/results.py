@@ -1,0 +1,205 @@
+"""Writes the measured part of docs/results.md, and its plots, from results/.
+
+  python -m benchmarks.results --results=results/small
+
+Tables, verdicts and pictures of what `benchmarks.collect` has found there, and
+of `benchmarks.steps` in steps.json; the text above the mark in the page stays.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+from types import SimpleNamespace
+
+from matplotlib import figure
+
+from palette_jax.evaluation import claims, paper, report, scores, tables
+
+PAGE = pathlib.Path(__file__).parents[1] / 'docs/results.md'
+MARK = '<!-- From here on by `python -m benchmarks.results`. -->'
+# Ours, and what the paper reports in its place.
+COLUMNS = {
+  'fd_efficientnet': 'fid',
+  'is_efficientnet': 'is',
+  'ca_probe': 'ca',
+  'pd_efficientnet': 'pd',
+  'lpips_alex': '',
+  'colourfulness': '',
+  'diversity_lpips_alex': 'diversity_lpips',
+}
+TITLES = {'fid': 'FID', 'is': 'IS', 'ca': 'CA', 'pd': 'PD'}
+BANDS = {'linewidth': 0.8}
+
+
+def read(folder: pathlib.Path) -> dict[str, dict[str, list[dict]]]:
+  """table -> case -> what was found, by seed."""
+  found: dict[str, dict[str, list[dict]]] = {}
+  for name in tables.TABLES:
+    for file in sorted(folder.glob(f'{name}/*.json'), key=_seed):
+      one = json.loads(file.read_text()) | {'picture': file.with_suffix('.png')}
+      found.setdefault(name, {}).setdefault(one['case'], []).append(one)
+  return found
+
+
+def _seed(file):
+  return json.loads(file.read_text())['seed'], file.name
+
+
+def section(name: str, cases: dict[str, list[dict]], page: pathlib.Path):
+  """Lines about a table: verdicts first, then figures and pictures."""
+  kind, _, number = name.partition('-')
+  asked = [case for case in tables.TABLES[name].cases if case in cases]
+  verdicts = claims.judge(claims.of_table(name, asked), cases)
+  lines = [f'### {kind.title()} {number}: {tables.TABLES[name].title}', '']
+  lines += [sentence(verdicts), '', *claims.markdown(verdicts).splitlines()]
+  for case in asked:
+    lines += ['', f'**{case}**', '', *figures(name, case, cases[case]), '']
+    first = cases[case][0]
+    rows = ', '.join(row for row in first['rows'] if row != 'Original')
+    picture = os.path.relpath(first['picture'], page.parent)
+    lines += [f'![{case}]({picture})', '']
+    lines += [f'From above: the input, {rows}, the original.']
+  return [*lines, '']
+
+
+def sentence(verdicts: list[claims.Verdict]) -> str:
+  """How many claims have come to what."""
+  counts = {'reproduced': 0, 'not reproduced': 0, 'not decided': 0}
+  for verdict in verdicts:
+    counts[verdict.said] += 1
+  listed = ', '.join(f'{count} {said}' for said, count in counts.items())
+  return f'Of {len(verdicts)} claims: {listed}.'
+
+
+def figures(name: str, case: str, seeds: list[dict]) -> list[str]:
+  """A table of markdown: the paper's rows, then ours of every seed."""
+  theirs = [row for row in paper.of_table(name) if row.case == case]
+  columns = [
+    ours
+    for ours in COLUMNS
+    if any(ours in found for found in seeds[0]['rows'].values())
+  ]
+  titles = [
+    f'{scores.METRICS[ours].title} (paper: {TITLES[COLUMNS[ours]]})'
+    if COLUMNS[ours] in TITLES and theirs
+    else scores.METRICS[ours].title
+    for ours in columns
+  ]
+  lines = [f'| | {" | ".join(titles)} |', '|---|' + '---:|' * len(columns)]
+  for row in theirs:
+    cells = [f'{row.values.get(COLUMNS[ours], "")}' for ours in columns]
+    lines.append(f"| the paper's {row.model} | {' | '.join(cells)} |")
+  for one in seeds:
+    ending = f', seed {one["seed"]}' if len(seeds) > 1 else ''
+    for row, found in one['rows'].items():
+      cells = [
+        report.cell(ours, SimpleNamespace(**found[ours]))
+        if ours in found
+        else ''
+        for ours in columns
+      ]
+      lines.append(f'| **{row}**{ending} | {" | ".join(cells)} |')
+  return lines
+
+
+def plot_losses(runs: dict[str, dict]) -> figure.Figure:
+  """Every run's loss by step, then by noise level for one of each objective."""
+  picture = figure.Figure(figsize=(10, 3.4), layout='constrained')
+  left, right = picture.subplots(1, 2)
+  for name, run in runs.items():
+    left.plot(*zip(*run['curves']['loss']), label=name, **BANDS)
+  left.set_title('loss of the batches', fontsize=9)
+  shown = next(
+    (run for run in runs.values() if run['objective'] == 'diffusion'), None
+  )
+  for tag, points in (shown or {'curves': {}})['curves'].items():
+    if tag.startswith('loss_by_gamma/'):
+      label = f'gamma {tag.partition("/")[2]}'
+      right.plot(*zip(*points), label=label, **BANDS)
+  right.set_title('of colorization, by noise level', fontsize=9)
+  for axis in (left, right):
+    axis.set_yscale('log')
+    axis.set_xlabel('step', fontsize=8)
+    axis.legend(fontsize=6)
+  return picture
+
+
+def plot_steps(found: dict) -> figure.Figure:
+  """Quality against sampling steps, a line for each sampler."""
+  metrics = 'fd_efficientnet', 'lpips_alex', 'colourfulness'
+  picture = figure.Figure(figsize=(10, 3), layout='constrained')
+  for axis, metric in zip(picture.subplots(1, len(metrics)), metrics):
+    lines: dict[str, list] = {}
+    for row, own in found['rows'].items():
+      sampler, _, steps = row.partition(' ')
+      number = found['all'] if steps == 'all' else int(steps)
+      value = own['figures'][metric]
+      lines.setdefault(sampler, []).append(
+        (number, value['value'], value['low'], value['high'])
+      )
+    for sampler, points in lines.items():
+      steps, values, low, high = zip(*sorted(points))
+      axis.plot(steps, values, '.-', label=sampler, **BANDS)
+      axis.fill_between(steps, low, high, alpha=0.15)
+    axis.set_xscale('log')
+    axis.set_xlabel('sampling steps', fontsize=8)
+    axis.set_title(scores.METRICS[metric].title, fontsize=9)
+    axis.legend(fontsize=7)
+  return picture
+
+
+def plot_diversity(cases: dict[str, list[dict]]) -> figure.Figure:
+  """How unlike samples of one input are, as in the paper's Figure 8."""
+  picture = figure.Figure(figsize=(4.5 * len(cases), 3), layout='constrained')
+  axes = picture.subplots(1, len(cases), squeeze=False)[0]
+  for axis, (case, seeds) in zip(axes, cases.items()):
+    for i, row in enumerate(seeds[0]['diversity']):
+      for one in seeds:
+        shown = one['diversity'][row]['lpips_alex']
+        shares = [count / sum(shown['counts']) for count in shown['counts']]
+        label = row if one is seeds[0] else None
+        axis.stairs(shares, shown['edges'], label=label, color=f'C{i}')
+    axis.set_title(f'{case}: LPIPS of pairs of samples (share)', fontsize=9)
+    axis.legend(fontsize=7)
+  return picture
+
+
+def write(results: pathlib.Path, page: pathlib.Path) -> None:
+  """Everything that is there."""
+  plots = page.parent / 'results'
+  shutil.rmtree(plots, ignore_errors=True)
+  plots.mkdir()
+  lines = [MARK, '']
+  found = read(results)
+  for name, cases in found.items():
+    lines += section(name, cases, page)
+    if 'diversity' in next(iter(cases.values()))[0] and name == 'table-6':
+      plot_diversity(cases).savefig(plots / 'diversity.png', dpi=90)
+      lines += ['![Diversity, as in Figure 8](results/diversity.png)', '']
+  if (results / 'steps.json').exists():
+    steps = json.loads((results / 'steps.json').read_text())
+    plot_steps(steps).savefig(plots / 'steps.png', dpi=90)
+    lines += ['### Quality against sampling steps', '']
+    lines += [steps['markdown'], '', '![Steps](results/steps.png)', '']
+  runs = json.loads((results / 'runs.json').read_text())
+  plot_losses(runs).savefig(plots / 'loss.png', dpi=90)
+  lines += ['### Training', '', '![Losses](results/loss.png)', '']
+  above = page.read_text().partition(MARK)[0]
+  page.write_text(above + '\n'.join(lines).rstrip() + '\n')
+
+
+def main() -> None:
+  """Writes the page."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--results', type=pathlib.Path, required=True)
+  args = parser.parse_args()
+  if not (args.results / 'runs.json').exists():
+    parser.error(f'There is no runs.json in {args.results}: collect first.')
+  write(args.results, PAGE)
+  print(PAGE)
+
+
+if __name__ == '__main__':
+  main()
