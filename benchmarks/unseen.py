@@ -32,6 +32,7 @@ from benchmarks import seams
 from palette_jax import images
 from palette_jax.evaluation import (
   holes,
+  intervals,
   observations,
   protocol,
   trivial,
@@ -159,6 +160,8 @@ def main() -> None:
   parser.add_argument('--out', type=pathlib.Path, required=True)
   parser.add_argument('--ship', default='')
   args = parser.parse_args()
+  if args.count < intervals.LEAST:
+    parser.error(f'An interval takes {intervals.LEAST} photos.')
   found = sorted(args.photos.rglob('*.[jp][pn]*g'))
   if len(found) < args.count:
     parser.error(f'{args.photos} has {len(found)} photos, not {args.count}.')
