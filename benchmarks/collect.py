@@ -3,6 +3,7 @@
   python -m benchmarks.collect --runs=runs/small --out=results/small
 
   runs.json                 of each run: parameters, and its losses by step
+  sheets/RUN-STEP.png       what it has drawn of held-out images
   TABLE/CASE.json           what `palette reproduce` has found, as it wrote it
   TABLE/CASE.png            the same images by every row, enlarged if small
 
@@ -75,8 +76,14 @@ def collect(runs: pathlib.Path, out: pathlib.Path) -> list[pathlib.Path]:
   file = out / 'runs.json'
   known = json.loads(file.read_text()) if file.exists() else {}
   known |= {run.name: describe(run) for run in found}
-  file.write_text(json.dumps(known, indent=1) + '\n')
+  lines = [f'{json.dumps(run)}: {json.dumps(of)}' for run, of in known.items()]
+  file.write_text('{' + ',\n'.join(lines) + '}\n')  # a run a line
   written.append(file)
+  for run, sheet in ((r, s) for r in found for s in r.glob('samples/*.png')):
+    target = out / 'sheets' / f'{run.name}-{sheet.name}'
+    target.parent.mkdir(exist_ok=True)
+    enlarge(sheet, target, known[run.name]['size'][0])
+    written.append(target)
   for name in tables.TABLES:
     for judged in sorted(runs.glob(f'{name}/*/results.json')):
       case = judged.parent.name

@@ -171,7 +171,7 @@ def write(results: pathlib.Path, page: pathlib.Path) -> None:
   plots = page.parent / 'results'
   shutil.rmtree(plots, ignore_errors=True)
   plots.mkdir()
-  lines = [MARK, '']
+  lines = [MARK, '', '## What came of it', '']
   found = read(results)
   for name, cases in found.items():
     lines += section(name, cases, page)
@@ -186,8 +186,8 @@ def write(results: pathlib.Path, page: pathlib.Path) -> None:
   runs = json.loads((results / 'runs.json').read_text())
   plot_losses(runs).savefig(plots / 'loss.png', dpi=90)
   lines += ['### Training', '', '![Losses](results/loss.png)', '']
-  above = page.read_text().partition(MARK)[0]
-  page.write_text(above + '\n'.join(lines).rstrip() + '\n')
+  above = page.read_text().partition(MARK)[0].rstrip()
+  page.write_text(above + '\n\n' + '\n'.join(lines).rstrip() + '\n')
 
 
 def main() -> None:
