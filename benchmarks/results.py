@@ -15,7 +15,14 @@ from types import SimpleNamespace
 
 from matplotlib import figure
 
-from palette_jax.evaluation import claims, paper, report, scores, tables
+from palette_jax.evaluation import (
+  claims,
+  paper,
+  protocol,
+  report,
+  scores,
+  tables,
+)
 
 PAGE = pathlib.Path(__file__).parents[1] / 'docs/results.md'
 MARK = '<!-- From here on by `python -m benchmarks.results`. -->'
@@ -57,7 +64,7 @@ def section(name: str, cases: dict[str, list[dict]], page: pathlib.Path):
   for case in asked:
     lines += ['', f'**{case}**', '', *figures(name, case, cases[case]), '']
     first = cases[case][0]
-    rows = ', '.join(row for row in first['rows'] if row != 'Original')
+    rows = ', '.join(row for row in first['rows'] if row != protocol.ORIGINAL)
     picture = os.path.relpath(first['picture'], page.parent)
     lines += [f'![{case}]({picture})', '']
     lines += [f'From above: the input, {rows}, the original.']

@@ -117,7 +117,7 @@ def test_every_public_function_is_documented_and_typed():
 
 
 @pytest.mark.parametrize(
-  'page', ['README.md', 'docs/from_laptop_to_pod.md', 'docs/human_study.md']
+  'page', ['README.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))]
 )
 def test_the_pages_files_and_configs_exist(page):
   text = (ROOT / page).read_text()

@@ -2,13 +2,16 @@
 
 import json
 import pathlib
+import re
 import shlex
 
 import jax
 import pytest
 from configs_test import load
 from conftest import ROOT, micro
+from PIL import Image
 
+from benchmarks import collect, results
 from palette_jax import sharding
 from palette_jax.evaluation import (
   cases,
@@ -94,6 +97,20 @@ def test_a_table_is_trained_drawn_and_judged(quick, tmp_path, capsys):
     assert 'psnr' in found['differences_to_first']['Regression']
     assert found['rows']['The JPEG']['psnr']['value'] > 20
   assert "paper's Palette" in capsys.readouterr().out
+
+  page = tmp_path / 'docs/page.md'
+  page.parent.mkdir()
+  page.write_text('The plan.\n')
+  collect.collect(tmp_path, tmp_path / 'results')
+  for _ in range(2):  # what is there is written anew
+    results.write(tmp_path / 'results', page)
+  text = page.read_text()
+  assert text.startswith('The plan.') and text.count('### Table 4') == 1
+  assert "the paper's Palette" in text and '**The JPEG**' in text
+  pictures = re.findall(r'!\[.*\]\((.*)\)', text)
+  assert len(pictures) == 4  # of each quality, and the losses
+  for picture in pictures:
+    Image.open(page.parent / picture).verify()
 
 
 @pytest.mark.slow
