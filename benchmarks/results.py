@@ -11,12 +11,12 @@ import json
 import os
 import pathlib
 import shutil
-from types import SimpleNamespace
 
 from matplotlib import figure
 
 from palette_jax.evaluation import (
   claims,
+  intervals,
   paper,
   protocol,
   report,
@@ -102,13 +102,21 @@ def figures(name: str, case: str, seeds: list[dict]) -> list[str]:
     ending = f', seed {one["seed"]}' if len(seeds) > 1 else ''
     for row, found in one['rows'].items():
       cells = [
-        report.cell(ours, SimpleNamespace(**found[ours]))
-        if ours in found
-        else ''
+        report.cell(ours, estimate(found[ours])) if ours in found else ''
         for ours in columns
       ]
       lines.append(f'| **{row}**{ending} | {" | ".join(cells)} |')
   return lines
+
+
+def estimate(figures: dict) -> intervals.Estimate:
+  """Of what results.json holds, in which infinite values are words."""
+  found = {name: figures[name] for name in intervals.Estimate._fields}
+  numbers = {
+    name: None if found[name] is None else float(found[name])
+    for name in ('value', 'low', 'high')
+  }
+  return intervals.Estimate(**found | numbers)
 
 
 def plot_losses(runs: dict[str, dict]) -> figure.Figure:
