@@ -159,10 +159,24 @@ def plot_steps(found: dict) -> figure.Figure:
       axis.plot(steps, values, '.-', label=sampler, **BANDS)
       axis.fill_between(steps, low, high, alpha=0.15)
     axis.set_xscale('log')
+    axis.set_yscale('log')
     axis.set_xlabel('sampling steps', fontsize=8)
     axis.set_title(scores.METRICS[metric].title, fontsize=9)
     axis.legend(fontsize=7)
   return picture
+
+
+def about(steps: dict) -> str:
+  """The conditions of quality against steps."""
+  return (
+    f'Colorization, {steps["images"]} test images, a sample each, 95% '
+    'intervals; distances of so few images compare with each other only. In '
+    "bold: the paired difference to the first row, the paper's sampler, is "
+    "within noise. `ancestral` has the paper's variance, `posterior` is the "
+    "same with the posterior's. `python -m benchmarks.steps "
+    '--config=configs/colorize.py:small --workdir=runs/small/colorize-small '
+    '--every=10 --out=results/small/steps.json`; seconds on one core.'
+  )
 
 
 def plot_diversity(cases: dict[str, list[dict]]) -> figure.Figure:
@@ -196,7 +210,7 @@ def write(results: pathlib.Path, page: pathlib.Path) -> None:
   if (results / 'steps.json').exists():
     steps = json.loads((results / 'steps.json').read_text())
     plot_steps(steps).savefig(plots / 'steps.png', dpi=90)
-    lines += ['### Quality against sampling steps', '']
+    lines += ['### Quality against sampling steps', '', about(steps), '']
     lines += [steps['markdown'], '', '![Steps](results/steps.png)', '']
   runs = json.loads((results / 'runs.json').read_text())
   plot_losses(runs).savefig(plots / 'loss.png', dpi=90)

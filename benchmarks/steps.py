@@ -23,13 +23,20 @@ from palette_jax.evaluation import intervals, lists, protocol, samples
 from palette_jax.training import loop
 
 STEPS = 5, 10, 20, 50, 100, 250
-SAMPLERS = 'ancestral', 'ddim', 'dpm_solver'
+SAMPLERS = {  # by the names of rows: the sampler, and its noise's variance
+  'ancestral': ('ancestral', 'upper'),
+  'posterior': ('ancestral', 'posterior'),
+  'ddim': ('ddim', 'upper'),
+  'dpm_solver': ('dpm_solver', 'upper'),
+}
 METRICS = 'fd_efficientnet', 'lpips_alex', 'pd_efficientnet', 'colourfulness'
 
 
 def draw(config, workdir, name, steps, every):
-  """Draws by one sampler: what is to be judged, and seconds an image."""
-  config.objective.sampler.update(name=name, steps=steps)
+  """Draws by one sampler: what is to be judged, and seconds an image drawn."""
+  sampler, variance = SAMPLERS[name]
+  config.objective.sampler.update(name=sampler, steps=steps)
+  config.objective.variance = variance
   run, step, params = loop.restore_ema(config, workdir)
   folder = epath.Path(workdir, 'steps', f'{name}-{steps or "all"}')
   [request] = samples.requests(config, run, step, str(folder))[:1]
@@ -40,9 +47,12 @@ def draw(config, workdir, name, steps, every):
     None if labels is None else labels[::every],
   )
   request = request._replace(pinned=some)
+  outputs = samples.outputs(request.folder, 0)
+  there = len(list(pathlib.Path(outputs).rglob('*.png')))
   start = time.time()
   samples.draw(request, run, params)
-  return request, (time.time() - start) / len(request.pinned.names)
+  drawn = len(request.pinned.names) - there
+  return request, (time.time() - start) / drawn if drawn else None
 
 
 def table(rows, differences, seconds):
@@ -80,16 +90,18 @@ def main() -> None:
   flags.FLAGS.mark_as_parsed()
   asked = [('ancestral', 0)]  # the schedule as it is: first, all others less it
   asked += [(name, steps) for name in SAMPLERS for steps in STEPS]
-  drawn, seconds = {}, {}
+  clock = pathlib.Path(args.workdir, 'steps/seconds.json')
+  seconds = json.loads(clock.read_text()) if clock.exists() else {}
+  drawn = {}
   for name, steps in asked:
     row = f'{name} {steps or "all"}'
-    drawn[row], seconds[row] = draw(
-      config.copy_and_resolve_references(),
-      args.workdir,
-      name,
-      steps,
-      args.every,
+    config_of_row = config.copy_and_resolve_references()
+    drawn[row], took = draw(
+      config_of_row, args.workdir, name, steps, args.every
     )
+    if took is not None:  # of several starts, the last that has drawn some
+      seconds[row] = took
+      clock.write_text(json.dumps(seconds))
     print(f'{row}: {seconds[row]:.3f} s an image', flush=True)
   found = protocol.judge(samples.subject(drawn), wanted=METRICS)
   rows = {row: found.rows[row] for row in drawn}
