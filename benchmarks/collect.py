@@ -6,6 +6,7 @@
   sheets/RUN-STEP.png       what it has drawn of held-out images
   TABLE/CASE.json           what `palette reproduce` has found, as it wrote it
   TABLE/CASE.png            the same images by every row, enlarged if small
+  NAME.json, NAME.png       likewise of `palette evaluate --folder RUNS/NAME`
 
 A table's second seed lies in TABLE/CASE-seed-1.json. What is there already and
 is not in RUNS stays.
@@ -23,6 +24,7 @@ from palette_jax.evaluation import tables
 
 SIDE = 64  # of an image of a sheet, at least
 DIGITS = 4
+FOUND = 'results.json'
 
 
 def curves(run: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
@@ -84,16 +86,16 @@ def collect(runs: pathlib.Path, out: pathlib.Path) -> list[pathlib.Path]:
     target.parent.mkdir(exist_ok=True)
     enlarge(sheet, target, known[run.name]['size'][0])
     written.append(target)
-  for name in tables.TABLES:
-    for judged in sorted(runs.glob(f'{name}/*/results.json')):
-      case = judged.parent.name
-      target = out / name / f'{case}.json'
-      target.parent.mkdir(exist_ok=True)
-      target.write_text(judged.read_text() + '\n')
-      side = json.loads(judged.read_text())['height_width'][0]
-      sheet = judged.parent / 'side_by_side.png'
-      enlarge(sheet, target.with_suffix('.png'), side)
-      written += [target, target.with_suffix('.png')]
+  judged = [f for name in tables.TABLES for f in runs.glob(f'{name}/*/{FOUND}')]
+  for file in sorted([*judged, *runs.glob(f'*/{FOUND}')]):
+    target = out / file.parent.relative_to(runs).with_suffix('.json')
+    target.parent.mkdir(exist_ok=True)
+    text = file.read_text()
+    target.write_text(f'{text}\n')
+    side = json.loads(text)['height_width'][0]
+    sheet = file.with_name('side_by_side.png')
+    enlarge(sheet, target.with_suffix('.png'), side)
+    written += [target, target.with_suffix('.png')]
   return written
 
 

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import pathlib
-import shutil
 
 from matplotlib import figure
 
@@ -37,21 +36,20 @@ COLUMNS = {
   'diversity_lpips_alex': 'diversity_lpips',
 }
 TITLES = {'fid': 'FID', 'is': 'IS', 'ca': 'CA', 'pd': 'PD'}
-BANDS = {'linewidth': 0.8}
+THIN = {'linewidth': 0.8}
 
 
 def read(folder: pathlib.Path) -> dict[str, dict[str, list[dict]]]:
   """table -> case -> what was found, by seed."""
   found: dict[str, dict[str, list[dict]]] = {}
   for name in tables.TABLES:
-    for file in sorted(folder.glob(f'{name}/*.json'), key=_seed):
+    for file in folder.glob(f'{name}/*.json'):
       one = json.loads(file.read_text()) | {'picture': file.with_suffix('.png')}
       found.setdefault(name, {}).setdefault(one['case'], []).append(one)
+  for cases in found.values():
+    for seeds in cases.values():
+      seeds.sort(key=lambda one: one['seed'])
   return found
-
-
-def _seed(file):
-  return json.loads(file.read_text())['seed'], file.name
 
 
 def section(name: str, cases: dict[str, list[dict]], page: pathlib.Path):
@@ -124,7 +122,7 @@ def plot_losses(runs: dict[str, dict]) -> figure.Figure:
   picture = figure.Figure(figsize=(10, 3.4), layout='constrained')
   left, right = picture.subplots(1, 2)
   for name, run in runs.items():
-    left.plot(*zip(*run['curves']['loss']), label=name, **BANDS)
+    left.plot(*zip(*run['curves']['loss']), label=name, **THIN)
   left.set_title('loss of the batches', fontsize=9)
   shown = next(
     (run for run in runs.values() if run['objective'] == 'diffusion'), None
@@ -132,7 +130,7 @@ def plot_losses(runs: dict[str, dict]) -> figure.Figure:
   for tag, points in (shown or {'curves': {}})['curves'].items():
     if tag.startswith('loss_by_gamma/'):
       label = f'gamma {tag.partition("/")[2]}'
-      right.plot(*zip(*points), label=label, **BANDS)
+      right.plot(*zip(*points), label=label, **THIN)
   right.set_title('of colorization, by noise level', fontsize=9)
   for axis in (left, right):
     axis.set_yscale('log')
@@ -156,7 +154,7 @@ def plot_steps(found: dict) -> figure.Figure:
       )
     for sampler, points in lines.items():
       steps, values, low, high = zip(*sorted(points))
-      axis.plot(steps, values, '.-', label=sampler, **BANDS)
+      axis.plot(steps, values, '.-', label=sampler, **THIN)
       axis.fill_between(steps, low, high, alpha=0.15)
     axis.set_xscale('log')
     axis.set_yscale('log')
@@ -198,13 +196,12 @@ def plot_diversity(cases: dict[str, list[dict]]) -> figure.Figure:
 def write(results: pathlib.Path, page: pathlib.Path) -> None:
   """Everything that is there."""
   plots = page.parent / 'results'
-  shutil.rmtree(plots, ignore_errors=True)
-  plots.mkdir()
+  plots.mkdir(exist_ok=True)
   lines = [MARK, '', '## What came of it', '']
   found = read(results)
   for name, cases in found.items():
     lines += section(name, cases, page)
-    if 'diversity' in next(iter(cases.values()))[0] and name == 'table-6':
+    if all(seeds[0]['diversity'] for seeds in cases.values()):
       plot_diversity(cases).savefig(plots / 'diversity.png', dpi=90)
       lines += ['![Diversity, as in Figure 8](results/diversity.png)', '']
   if (results / 'steps.json').exists():

@@ -17,12 +17,10 @@ commands say so before they run. A stopped run goes on.
 """
 
 import argparse
-import functools
 import io
 import json
 import pathlib
 import time
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -44,109 +42,112 @@ METRICS = 'lpips_alex', 'psnr'
 ROW = 'Palette'
 
 
-class Question(NamedTuple):
-  """A photo with something missing.
-
-  Attributes:
-    given: uint8, what everybody is given; for uncropping, what is left.
-    mask: bool [h w], where something is missing of the square; None for all.
-    trivial: uint8 [h w 3], the answer without a model.
-  """
-
-  given: np.ndarray
-  mask: np.ndarray | None
-  trivial: np.ndarray
-
-
-def colorization(photo, name):
-  """The grey copy, as the task's own training makes it."""
-  del name
-  grey = np.asarray(Image.fromarray(photo).convert('L').convert('RGB'))
-  return Question(grey, None, grey)
+def spoil(
+  task: str, photo: np.ndarray, name: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+  """What everybody is given, uint8, and where something is missing: bool."""
+  if task == 'colorization':
+    return np.asarray(Image.fromarray(photo).convert('L').convert('RGB')), None
+  if task == 'jpeg':
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, 'JPEG', quality=QUALITY)
+    return np.asarray(Image.open(file)), None
+  if task == 'inpainting':
+    drawn = np.asarray(holes.free_form_of(name, '20-30%', *photo.shape[:2]))
+    mask = drawn[..., 0] > 0.5
+  else:
+    mask = np.zeros(photo.shape[:2], bool)
+    mask[:, -(photo.shape[1] // 4) :] = True
+  return np.where(mask[..., None], np.uint8(127), photo), mask
 
 
-def inpainting(photo, name):
-  """Brush strokes; the grey in them is not looked at."""
-  drawn = np.asarray(holes.free_form_of(name, '20-30%', SIDE, SIDE))
-  mask = drawn[..., 0] > 0.5
-  given = np.where(mask[..., None], np.uint8(127), photo)
-  return Question(given, mask, trivial.diffused(given, mask))
-
-
-def uncropping(photo, name):
-  """Three quarters of the photo."""
-  del name
-  mask = np.zeros(photo.shape[:2], bool)
-  mask[:, -SIDE // 4 :] = True
-  return Question(photo[:, : -SIDE // 4], mask, trivial.replicated(photo, mask))
-
-
-def jpeg(photo, name):
-  """As a camera of little memory would keep it."""
-  del name
-  file = io.BytesIO()
-  Image.fromarray(photo).save(file, 'JPEG', quality=QUALITY)
-  given = np.asarray(Image.open(file))
-  return Question(given, None, given)
-
-
-ASKED = {
-  'colorization': (colorization, 'colorization'),
-  'inpainting': (inpainting, 'inpainting:20-30%'),
-  'uncropping': (uncropping, 'uncropping'),
-  'jpeg': (jpeg, f'jpeg:{QUALITY}'),
-}
-
-
-def answer(model: palette_jax.Model, task: str, asked: Question) -> np.ndarray:
+def answer(
+  model: palette_jax.Model,
+  task: str,
+  given: np.ndarray,
+  mask: np.ndarray | None,
+) -> np.ndarray:
   """The square, as the task's command fills it."""
-  ways = {
-    'colorization': model.colorize,
-    'inpainting': functools.partial(model.inpaint, mask=images_of(asked.mask)),
-    'uncropping': functools.partial(model.uncrop, right=SIDE // 4),
-    'jpeg': model.restore_jpeg,
-  }
-  (made,) = ways[task](asked.given)
+  if task == 'colorization':
+    (made,) = model.colorize(given)
+  elif task == 'jpeg':
+    (made,) = model.restore_jpeg(given)
+  elif task == 'inpainting':
+    (made,) = model.inpaint(given, np.where(mask, np.uint8(255), np.uint8(0)))
+  else:
+    left = int((~mask).all(axis=0).sum())
+    (made,) = model.uncrop(given[:, :left], right=given.shape[1] - left)
   return np.asarray(made.image)
 
 
-def images_of(mask: np.ndarray | None) -> np.ndarray | None:
-  """White where something is missing."""
-  return None if mask is None else np.where(mask, np.uint8(255), np.uint8(0))
-
-
-def draw(model, task, photos, out) -> float:
-  """Everybody's answers as files; seconds a photo of the model's."""
-  ask, _ = ASKED[task]
+def draw(
+  model: palette_jax.Model,
+  task: str,
+  photos: list[pathlib.Path],
+  folder: pathlib.Path,
+) -> float:
+  """Writes originals, inputs, holes, the model's answers; seconds a photo."""
   seconds = []
   for path in photos:
-    files = {
-      kind: out / task / kind / f'{path.stem}.png'
-      for kind in ('originals', 'trivial', ROW)
-    }
-    if files[ROW].exists():  # written last
+    if (folder / ROW / f'{path.stem}.png').exists():  # written last
       continue
     photo = np.asarray(seams.middle(path, SIDE))
-    asked = ask(photo, path.stem)
+    given, mask = spoil(task, photo, path.stem)
     start = time.perf_counter()
-    found = answer(model, task, asked)
+    found = answer(model, task, given, mask)
     seconds.append(time.perf_counter() - start)
-    shown = dict(originals=photo, trivial=asked.trivial) | {ROW: found}
-    for kind, pixels in shown.items():
-      files[kind].parent.mkdir(parents=True, exist_ok=True)
-      images.write_png(files[kind], pixels)
+    shown = dict(originals=photo, inputs=given)
+    if mask is not None:
+      shown['holes'] = np.repeat(mask[..., None], 3, axis=-1) * np.uint8(255)
+    for kind, pixels in (shown | {ROW: found}).items():
+      (folder / kind).mkdir(parents=True, exist_ok=True)
+      images.write_png(folder / kind / f'{path.stem}.png', pixels)
   return float(np.median(seconds)) if seconds else float('nan')
 
 
-def judge(task: str, out: pathlib.Path) -> protocol.Results:
-  """The model's answers, then the trivial ones less them."""
-  folder = out / task
-  rows = {
-    ROW: [str(folder / ROW)],
-    trivial.NAMES[task]: [str(folder / 'trivial')],
+def judge(task: str, folder: pathlib.Path) -> dict:
+  """The model's figures, the trivial answers' less them, and the verdict."""
+  given = {
+    kind: str(folder / kind) if (folder / kind).exists() else None
+    for kind in ('originals', 'inputs', 'holes')
   }
-  subject = observations.Subject(rows, str(folder / 'originals'))
-  return protocol.judge(subject, wanted=METRICS)
+  plain = trivial.draw(
+    task, given['inputs'], given['holes'], folder / 'trivial'
+  )
+  rows = {ROW: [str(folder / ROW)], trivial.NAMES[task]: [plain]}
+  found = protocol.judge(observations.Subject(rows, **given), wanted=METRICS)
+  less = found.differences[trivial.NAMES[task]]
+  return dict(
+    trivial=trivial.NAMES[task],
+    good=bool(less['lpips_alex'].low > 0),
+    rows={
+      row: {metric: found.rows[row][metric]._asdict() for metric in METRICS}
+      for row in rows
+    },
+    trivial_less_model={
+      metric: estimate._asdict() for metric, estimate in less.items()
+    },
+  )
+
+
+def line(task: str, found: dict, seconds: float) -> str:
+  """A task's verdict in words."""
+  own = found['rows'][ROW]['lpips_alex']['value']
+  less = found['trivial_less_model']['lpips_alex']
+  verdict = 'good' if found['good'] else 'experimental'
+  return (
+    f'{task:13} LPIPS {own:.3f}; {found["trivial"]} {less["value"]:+.3f} '
+    f'[{less["low"]:+.3f}, {less["high"]:+.3f}]: {verdict}; '
+    f'{seconds:.1f} s a photo'
+  )
+
+
+def ship(source: str, path: str, experimental: list[str]) -> None:
+  """Writes weights as a file that says what they are not good at."""
+  found = weights.read(source)
+  config = found.config | dict(experimental=experimental)
+  tensors = names.to_theirs(found.params, found.network)
+  tensor_file.write(path, 'safetensors', tensors, config)
 
 
 def main() -> None:
@@ -167,45 +168,17 @@ def main() -> None:
     parser.error(f'{args.photos} has {len(found)} photos, not {args.count}.')
   photos = [found[i * len(found) // args.count] for i in range(args.count)]
   model = palette_jax.load(args.weights)
-  kept = dict(photos=args.count, side=SIDE, weights=model.checkpoint, tasks={})
+  tasks = {}
   for task in model.tasks:
-    took = draw(model, task, photos, args.out)
-    results = judge(task, args.out)
-    other = results.differences[trivial.NAMES[task]]
-    good = other['lpips_alex'].low > 0
-    kept['tasks'][task] = dict(
-      seconds=took,
-      good=bool(good),
-      rows={
-        row: {metric: one[metric]._asdict() for metric in METRICS}
-        for row, one in results.rows.items()
-        if row in (ROW, trivial.NAMES[task])
-      },
-      trivial_less_model={m: other[m]._asdict() for m in METRICS},
-    )
-    low, high = other['lpips_alex'].low, other['lpips_alex'].high
-    print(
-      f'{task:13} LPIPS {results.rows[ROW]["lpips_alex"].value:.3f}, '
-      f'{trivial.NAMES[task]} {other["lpips_alex"].value:+.3f} '
-      f'[{low:+.3f}, {high:+.3f}]: {"good" if good else "experimental"}, '
-      f'{took:.1f} s a photo',
-      flush=True,
-    )
-  file = args.out / 'unseen.json'
-  file.write_text(json.dumps(kept, indent=1) + '\n')
+    seconds = draw(model, task, photos, args.out / task)
+    tasks[task] = judge(task, args.out / task) | dict(seconds=seconds)
+    print(line(task, tasks[task], seconds), flush=True)
+  kept = dict(photos=args.count, weights=model.checkpoint, tasks=tasks)
+  (args.out / 'unseen.json').write_text(json.dumps(kept, indent=1) + '\n')
   if args.ship:
-    ship(args.weights, args.ship, kept)
-
-
-def ship(source: str, path: str, kept: dict) -> None:
-  """Writes the weights, and which tasks are experimental."""
-  found = weights.read(source)
-  config = found.config | {
-    'experimental': [t for t, one in kept['tasks'].items() if not one['good']]
-  }
-  tensors = names.to_theirs(found.params, found.network)
-  tensor_file.write(path, 'safetensors', tensors, config)
-  print(path, config['experimental'] or 'nothing is experimental')
+    bad = [task for task, one in tasks.items() if not one['good']]
+    ship(args.weights, args.ship, bad)
+    print(args.ship, 'experimental:', ', '.join(bad) or 'nothing')
 
 
 if __name__ == '__main__':
