@@ -8,8 +8,8 @@
   TABLE/CASE.png            the same images by every row, enlarged if small
   NAME.json, NAME.png       likewise of `palette evaluate --folder RUNS/NAME`
 
-A table's second seed lies in TABLE/CASE-seed-1.json. What is there already and
-is not in RUNS stays.
+A table's second seed lies in TABLE/CASE-seed-1.json. Runs that are not
+finished wait; what is there already and is not in RUNS stays.
 """
 
 import argparse
@@ -62,6 +62,12 @@ def describe(run: pathlib.Path) -> dict:
   }
 
 
+def is_whole(run: pathlib.Path) -> bool:
+  """Whether all its steps are done."""
+  config = json.loads((run / 'config.json').read_text())
+  return (run / 'checkpoints' / str(config['train']['steps'])).exists()
+
+
 def enlarge(file: pathlib.Path, out: pathlib.Path, side: int) -> None:
   """Copies a sheet of images of so many pixels, pixel by pixel larger."""
   with Image.open(file) as sheet:
@@ -74,7 +80,8 @@ def collect(runs: pathlib.Path, out: pathlib.Path) -> list[pathlib.Path]:
   """Writes everything; returns the files."""
   written = []
   out.mkdir(parents=True, exist_ok=True)
-  found = sorted(path.parent for path in runs.glob('*/config.json'))
+  found = [run.parent for run in sorted(runs.glob('*/config.json'))]
+  found = [run for run in found if is_whole(run)]
   file = out / 'runs.json'
   known = json.loads(file.read_text()) if file.exists() else {}
   known |= {run.name: describe(run) for run in found}

@@ -85,8 +85,8 @@ def draw(
   task: str,
   photos: list[pathlib.Path],
   folder: pathlib.Path,
-) -> float:
-  """Writes originals, inputs, holes, the model's answers; seconds a photo."""
+) -> float | None:
+  """Writes originals, inputs, holes, the model's answers; seconds of each."""
   seconds = []
   for path in photos:
     if (folder / ROW / f'{path.stem}.png').exists():  # written last
@@ -102,7 +102,7 @@ def draw(
     for kind, pixels in (shown | {ROW: found}).items():
       (folder / kind).mkdir(parents=True, exist_ok=True)
       images.write_png(folder / kind / f'{path.stem}.png', pixels)
-  return float(np.median(seconds)) if seconds else float('nan')
+  return float(np.median(seconds)) if seconds else None
 
 
 def judge(task: str, folder: pathlib.Path) -> dict:
@@ -130,15 +130,16 @@ def judge(task: str, folder: pathlib.Path) -> dict:
   )
 
 
-def line(task: str, found: dict, seconds: float) -> str:
+def line(task: str, found: dict) -> str:
   """A task's verdict in words."""
   own = found['rows'][ROW]['lpips_alex']['value']
   less = found['trivial_less_model']['lpips_alex']
   verdict = 'good' if found['good'] else 'experimental'
+  took = found['seconds']
+  took = 'nothing was drawn' if took is None else f'{took:.1f} s a photo'
   return (
     f'{task:13} LPIPS {own:.3f}; {found["trivial"]} {less["value"]:+.3f} '
-    f'[{less["low"]:+.3f}, {less["high"]:+.3f}]: {verdict}; '
-    f'{seconds:.1f} s a photo'
+    f'[{less["low"]:+.3f}, {less["high"]:+.3f}]: {verdict}; {took}'
   )
 
 
@@ -172,7 +173,7 @@ def main() -> None:
   for task in model.tasks:
     seconds = draw(model, task, photos, args.out / task)
     tasks[task] = judge(task, args.out / task) | dict(seconds=seconds)
-    print(line(task, tasks[task], seconds), flush=True)
+    print(line(task, tasks[task]), flush=True)
   kept = dict(photos=args.count, weights=model.checkpoint, tasks=tasks)
   (args.out / 'unseen.json').write_text(json.dumps(kept, indent=1) + '\n')
   if args.ship:

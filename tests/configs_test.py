@@ -74,6 +74,17 @@ def test_every_config_has_a_tiny_variant_that_makes_examples(name):
   assert batch.readable.all() and batch.examples.given.any((1, 2, 3)).all()
 
 
+@pytest.mark.parametrize('name', FILES)
+def test_every_config_has_a_small_variant_that_can_be_built(name):
+  config = load(name, 'small')
+  assert config.data.source.startswith(('folder:data/', '0.5*folder:data/'))
+  config.data.source = 'photos'
+  built = run.build(config)
+  abstract = state.abstract_state(built.mesh, *built.recipe)
+  sizes = jax.tree.map(lambda x: x.size, abstract.params)
+  assert 1e6 < jax.tree.reduce(int.__add__, sizes) < 3e6
+
+
 @pytest.mark.parametrize('arg', [None, 'tiny', 'size=64,batch=32'])
 def test_one_recipe_for_all_tasks(arg):
   """The paper's claim: the four differ only in the task and its images."""

@@ -515,3 +515,18 @@ def test_the_first_tensor_that_does_not_fit_is_named(name):
     bad = {k: v for k, v in tensors.items() if k != key} | change
     with pytest.raises(ValueError, match=f'my.pth: {message}'):
       module.convert('my.pth', bad)
+
+
+def test_reports_do_not_hold_the_home_of_whoever_made_them(
+  tmp_path, monkeypatch
+):
+  """What is missing is said in results.json, which others read."""
+  monkeypatch.setenv('HOME', str(tmp_path))
+  for kept, shown in (
+    ('', '~/.cache/palette_jax/weights'),
+    (f'{tmp_path}/mine', '~/mine'),
+    ('/shared', '/shared'),
+  ):
+    monkeypatch.setenv('PALETTE_WEIGHTS', kept)
+    with pytest.raises(FileNotFoundError, match=f'Put it into {shown};'):
+      weights._find(weights.RESNET50, None)

@@ -434,14 +434,20 @@ def test_the_command_writes_what_it_prints(photos, tmp_path, capsys):
     cli.main(['evaluate', *arguments, '--metrics', 'fld'])
 
 
-def test_every_row_answers_the_same_images_side_by_side(judged):
-  sheet = images.to_u8(plots.side_by_side(judged))
+@pytest.mark.parametrize('known', [True, False])
+def test_every_row_answers_the_same_images_side_by_side(photos, judged, known):
+  inputs = str(photos / 'q5') if known else None  # of the first row, then
+  results = judged._replace(subject=judged.subject._replace(inputs=inputs))
+  sheet = images.to_u8(plots.side_by_side(results))
   files = [
-    observations.match(judged.subject, row).files for row in judged.subject.rows
+    observations.match(results.subject, row).files
+    for row in results.subject.rows
   ]
   lines = [own['output'] for own in files] + [files[0]['original']]
+  lines = [files[0]['input'], *lines] if known else lines
   height, width = judged.size
   columns = -(-sheet.shape[1] // (width + 2))
+  assert columns == 12
   assert sheet.shape[0] == (height + 2) * len(lines) - 2
   for i, line in enumerate(lines):
     for column in range(columns):

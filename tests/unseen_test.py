@@ -1,0 +1,127 @@
+"""Weights beside answers that take no model, on photos they never saw."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import fake_model
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import palette_jax
+from benchmarks import unseen
+from palette_jax.evaluation import networks as nets
+from palette_jax.evaluation import protocol
+from palette_jax.interop import weights
+
+COUNT, SIDE = 20, 32
+
+
+class Oracle:
+  """Answers with the very photos, in their order.
+
+  But it uncrops by noise, and JPEGs are half of the time as far on the other
+  side: no better than they are, by the interval.
+  """
+
+  tasks, checkpoint = weights.TASKS, 'ab' * 32
+
+  def __init__(self, photos):
+    self.left = {task: list(photos) for task in self.tasks}
+
+  def _answer(self, task):
+    return [SimpleNamespace(image=self.left[task].pop(0))]
+
+  def colorize(self, given):
+    assert given.shape == (SIDE, SIDE, 3) and not np.ptp(given, axis=-1).any()
+    return self._answer('colorization')
+
+  def restore_jpeg(self, given):
+    odd = len(self.left['jpeg']) % 2
+    (made,) = self._answer('jpeg')
+    assert not np.array_equal(given, made.image)
+    beyond = np.clip(2 * given.astype(int) - made.image, 0, 255)
+    return [SimpleNamespace(image=beyond.astype(np.uint8))] if odd else [made]
+
+  def inpaint(self, given, mask):
+    assert 0.2 <= (mask == 255).mean() < 0.3
+    assert np.all(given[mask > 0] == 127)  # nothing is given away
+    return self._answer('inpainting')
+
+  def uncrop(self, given, right):
+    known = self.left['uncropping'][0][:, : -SIDE // 4]
+    assert np.array_equal(given, known) and right == SIDE // 4
+    self.left['uncropping'].pop(0)
+    noise = np.random.default_rng(0).integers(0, 256, [SIDE, SIDE, 3], np.uint8)
+    return [SimpleNamespace(image=noise)]
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+  """Twenty, and in place of LPIPS the mean difference."""
+
+  def apart(params, a_u8, b_u8):
+    difference = jnp.abs(a_u8.astype(jnp.float32) - b_u8.astype(jnp.float32))
+    return params * jnp.mean(difference, axis=(1, 2, 3)) / 255
+
+  stand_in = nets.Network('lpips-alex', 'a' * 64, '', jnp.float32(1), apart)
+  monkeypatch.setattr(
+    protocol, 'loaders', lambda dialect: {'lpips_alex': lambda: stand_in}
+  )
+  monkeypatch.setattr(unseen, 'SIDE', SIDE)
+  draw = np.random.default_rng(1)
+  coarse = draw.integers(0, 256, [COUNT, 4, 4, 3], np.uint8)
+  found = []
+  (tmp_path / 'photos').mkdir()
+  for i, small in enumerate(coarse):
+    photo = Image.fromarray(small).resize(
+      (SIDE, SIDE), Image.Resampling.BICUBIC
+    )
+    photo.save(tmp_path / 'photos' / f'{i:02}.png')
+    found.append(np.asarray(photo))
+  return found
+
+
+def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
+  photos, tmp_path, monkeypatch, capsys
+):
+  fake_model.write(tmp_path / 'made.safetensors', fake_model.weights_of())
+  model = Oracle(photos)
+  monkeypatch.setattr(palette_jax, 'load', lambda source: model)
+  shipped = str(tmp_path / 'shipped.safetensors')
+  words = [
+    'unseen',
+    '--photos',
+    str(tmp_path / 'photos'),
+    '--count',
+    str(COUNT),
+  ]
+  words += ['--weights', str(tmp_path / 'made.safetensors'), '--ship', shipped]
+  monkeypatch.setattr(sys, 'argv', [*words, '--out', str(tmp_path / 'out')])
+  for _ in range(2):  # the second time nothing is left to be drawn
+    unseen.main()
+    assert not any(model.left.values())
+    found = json.loads((tmp_path / 'out/unseen.json').read_text())
+    assert {t: one['good'] for t, one in found['tasks'].items()} == {
+      'colorization': True,
+      'inpainting': True,
+      'uncropping': False,
+      'jpeg': False,
+    }
+    read = weights.read(shipped)
+    assert read.experimental == ('uncropping', 'jpeg')
+    assert read.sha256 == weights.read(tmp_path / 'made.safetensors').sha256
+    assert (
+      found['tasks']['jpeg']['trivial_less_model']['lpips_alex']['high'] > 0
+    )
+  assert 'nothing was drawn' in capsys.readouterr().out
+  for one in found['tasks'].values():
+    less = one['trivial_less_model']['lpips_alex']
+    own, other = (
+      one['rows'][row]['lpips_alex']['value']
+      for row in (unseen.ROW, one['trivial'])
+    )
+    assert less['value'] == pytest.approx(other - own, abs=1e-6)
+    assert own == 0 or not one['good']
