@@ -35,8 +35,7 @@ METRICS = 'fd_efficientnet', 'lpips_alex', 'pd_efficientnet', 'colourfulness'
 def draw(config, workdir, name, steps, every):
   """Draws by one sampler: what is to be judged, and seconds an image drawn."""
   sampler, variance = SAMPLERS[name]
-  config.objective.sampler.update(name=sampler, steps=steps)
-  config.objective.variance = variance
+  config.objective.sampler.update(name=sampler, steps=steps, variance=variance)
   run, step, params = loop.restore_ema(config, workdir)
   folder = epath.Path(workdir, 'steps', f'{name}-{steps or "all"}')
   [request] = samples.requests(config, run, step, str(folder))[:1]

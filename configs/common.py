@@ -107,11 +107,15 @@ def get_config(
     # Or cosine, which has no start and end.
     train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
     sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
-    variance='upper',  # of ancestral noise; or posterior
-    # Or ddim, dpm_solver; imputation, repaint by a model that is given nothing.
-    # steps: 0 is sample_schedule as it is, others lie between its ends. eta is
-    # of ddim; jump and resamplings are of repaint, its paper's at 250 steps.
-    sampler=dict(name='ancestral', steps=0, eta=0.0, jump=10, resamplings=10),
+    sampler=dict(
+      # Or ddim, dpm_solver; of a model given nothing: imputation, repaint.
+      name='ancestral',
+      steps=0,  # sample_schedule as it is; others lie between its ends
+      variance='upper',  # of ancestral noise; or posterior, for few steps
+      eta=0.0,  # of ddim
+      jump=10,  # of repaint: its paper's, at 250 steps
+      resamplings=10,  # likewise
+    ),
   )
   config.optimizer = dict(
     learning_rate=1e-4,
@@ -164,9 +168,12 @@ def adopt(config: ml_collections.ConfigDict, file: epath.Path) -> None:
     if name not in ('dtype', 'remat'):  # of the arithmetic, not the weights
       is_list = isinstance(value, list)
       config.model[name] = tuple(value) if is_list else value
-  for name in ('name', 'prediction', 'variance'):
+  for name in ('name', 'prediction'):
     if name in saved['objective']:
       config.objective[name] = saved['objective'][name]
+  sampler = saved['objective'].get('sampler', {})
+  if 'variance' in sampler:
+    config.objective.sampler.variance = sampler['variance']
 
 
 def make_tiny(config: ml_collections.ConfigDict) -> None:
@@ -182,6 +189,8 @@ def make_tiny(config: ml_collections.ConfigDict) -> None:
   )
   # Where the paper's schedules end up, in a tenth of the steps.
   config.objective.sample_schedule.update(start=1e-4, end=0.2, num_steps=100)
+  # In few steps the paper's variance leaves grain (docs/results.md).
+  config.objective.sampler.variance = 'posterior'
   config.optimizer.learning_rate = 2e-3
   config.train.update(log_every=20, checkpoint_every=50)
   config.held_out.update(examples=48, images=3, every=1_000)
@@ -205,11 +214,9 @@ def make_small(config: ml_collections.ConfigDict) -> None:
   )
   # With eps a cast of colour over the whole image takes far longer to go.
   config.objective.prediction = 'v'
-  # In few steps the paper's variance leaves grain (docs/results.md).
-  config.objective.variance = 'posterior'
   config.objective.sampler.update(name='dpm_solver', steps=20)
   if config.task.name == 'unconditional':  # whose samplers step ancestrally
-    config.objective.sampler.steps = 50
+    config.objective.sampler.update(steps=50, variance='posterior')
   config.optimizer.learning_rate = 1e-3
   config.train.update(checkpoint_every=500)
   config.held_out.update(examples=256, every=2_000)

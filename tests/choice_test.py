@@ -101,14 +101,21 @@ def test_the_default_is_the_paper_s():
   task = objective.from_config(config_of().objective)
   assert task.choice == choices.Choice('ancestral', steps=0)
   assert np.array_equal(task.sample_schedule, PAPER)
-  assert task.variance == 'upper' and task.passes() == 1000
+  assert task.choice.variance == 'upper' and task.passes() == 1000
   regression = config_of().objective
   regression.name = 'regression'
   assert objective.from_config(regression).passes() == 1
 
 
 def test_every_field_of_the_config_arrives():
-  asked = dict(name='repaint', steps=30, eta=0.3, jump=7, resamplings=4)
+  asked = dict(
+    name='repaint',
+    steps=30,
+    variance='posterior',
+    eta=0.3,
+    jump=7,
+    resamplings=4,
+  )
   config = config_of(**asked)
   task = objective.from_config(config.objective)
   assert dataclasses.asdict(task.choice) == asked
@@ -216,4 +223,4 @@ def test_the_batch_may_be_free(name):
     found = exported.call(cond, mask, jnp.uint32(3))
     wanted = restore(cond, mask, jnp.uint32(3))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
-  assert sampler.VARIANCES[0] == task.variance
+  assert sampler.VARIANCES[0] == task.choice.variance

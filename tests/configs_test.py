@@ -49,8 +49,14 @@ def test_the_paper_s_values_are_the_defaults():
     weighting='uniform',
     train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
     sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
-    variance='upper',
-    sampler=dict(name='ancestral', steps=0, eta=0.0, jump=10, resamplings=10),
+    sampler=dict(
+      name='ancestral',
+      steps=0,
+      variance='upper',
+      eta=0.0,
+      jump=10,
+      resamplings=10,
+    ),
   )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from configs import common
 from palette_jax import arrays, givens, images
+from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective, process, sampler, schedule
 
 TRAIN = schedule.linear(1e-6, 0.01, 2000)
@@ -251,8 +252,9 @@ def test_the_sampler_reaches_a_gaussian_s_mean_and_variance(
     y_0 = mean + jnp.sqrt(level) * deviation**2 * surprise
     return process.truth(prediction, y_0, eps, gamma)
 
+  choice = choices.Choice(variance=variance)
   task = objective.Diffusion(
-    TRAIN, levels, prediction=prediction, variance=variance
+    TRAIN, levels, prediction=prediction, choice=choice
   )
   cond, mask = jnp.zeros([4, 32, 32, 3]), jnp.ones([4, 32, 32, 1])
   drawn = task.restore(denoise_fn, None, cond, mask, jax.random.key(0))
@@ -276,7 +278,8 @@ def test_each_step_is_algorithm_2(kind):
   shrink = (1 - beta / (0.04 * gamma + 1 - gamma)) / np.sqrt(1 - beta)
   variance *= shrink**2
   cond = jnp.zeros([4, 64, 64, 3])
-  drawn = objective.Diffusion(TRAIN, SHORT, variance=kind).restore(
+  choice = choices.Choice(variance=kind)
+  drawn = objective.Diffusion(TRAIN, SHORT, choice=choice).restore(
     gaussian_denoiser(0.0, 0.2),
     None,
     cond,
@@ -377,7 +380,7 @@ def test_regression_s_slot_shows_nothing_of_the_hole():
     dict(norm='l3'),
     dict(prediction='x'),
     dict(weighting='snr'),
-    dict(variance='none'),
+    dict(sampler=dict(variance='none')),
     dict(train_schedule=dict(name='quad', num_steps=5, start=0.1, end=0.2)),
   ],
 )
@@ -385,6 +388,6 @@ def test_an_unknown_objective_is_refused(bad):
   config = common.get_config(common.parse_arg(None), 'inpainting').objective
   config.update(bad)
   named = list(bad.values())[0]
-  named = named['name'] if isinstance(named, dict) else named
+  named = list(named.values())[0] if isinstance(named, dict) else named
   with pytest.raises(ValueError, match=f"'{named}' is"):
     objective.from_config(config)

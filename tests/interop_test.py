@@ -304,8 +304,8 @@ def test_a_port_s_checkpoint_samples_as_the_port(
   assert len(said) == 1 and all(name in said[0] for name in buffers)
   assert (model.noise_level, model.head_channels) == ('gamma', 16)
   config = config_for(tmp_path / 'out', photo_folder)
-  assert config.objective.variance == 'posterior'
-  assert runs.build(config).objective.variance == 'posterior'
+  assert config.objective.sampler.variance == 'posterior'
+  assert runs.build(config).objective.choice.variance == 'posterior'
   _, _, ema = loop.restore_ema(config, f'{tmp_path}/out')
   for tensor in names.tensors(model, **importer.SPELLING['janspiry']):
     module, *inside = tensor.ours.split('/')

@@ -14,6 +14,7 @@ from PIL import Image
 
 import palette_jax
 from palette_jax import images
+from palette_jax.diffusion import sampler as samplers
 from palette_jax.interop import weights
 from palette_jax.restoration import canvas, growth, recipe
 from palette_jax.restoration import model as models
@@ -243,23 +244,36 @@ def test_every_sampler_that_fits_can_be_asked_for(model):
 
 
 def test_the_usual_sampler_is_the_weights_own_if_they_say_how_many_steps():
-  assert weights_of().choose() == dict(
-    name='dpm_solver', steps=20, eta=0.0, jump=10, resamplings=10
-  )
-  own = dict(name='ddim', steps=7, eta=0.5, jump=10, resamplings=10)
+  rest = dict(variance='posterior', eta=0.0, jump=10, resamplings=10)
+  assert weights_of().choose() == dict(name='dpm_solver', steps=20) | rest
+  own = dict(name='ddim', steps=7) | rest | dict(variance='upper', eta=0.5)
   made = weights_of(objective=dict(sampler=own))
   assert made.choose() == made.choose('ddim') == own
-  assert made.choose('ddim', 3) == own | dict(steps=3)
   assert made.choose('dpm_solver')['steps'] == 20
-  assert made.choose(steps=9) == own | dict(steps=9)
-  blind = dict(name='unconditional')
-  assert weights_of(blind, dict(sampler=own)).choose() == dict(
-    name='repaint', steps=50, eta=0.5, jump=10, resamplings=10
-  )
+  blind = weights_of(dict(name='unconditional'), dict(sampler=own))
+  rest = rest | dict(eta=0.5)
+  assert blind.choose() == dict(name='repaint', steps=50) | rest
+  assert blind.choose('imputation') == dict(name='imputation', steps=100) | rest
   assert weights_of().choose('ancestral')['steps'] == 0
   assert (
     weights_of().objective(weights_of().choose('ancestral')).passes() == 1000
   )
+
+
+def test_other_steps_than_the_weights_own_add_the_posterior_s_noise():
+  """The paper's variance is for its thousand steps: in few it leaves grain."""
+  assert weights_of().choose('ancestral')['variance'] == 'upper'
+  assert weights_of().choose('ancestral', 50)['variance'] == 'posterior'
+  own = dict(name='ancestral', steps=7, variance='upper')
+  made = weights_of(objective=dict(sampler=own))
+  assert (
+    made.choose()['variance'] == made.choose('ddim', 7)['variance'] == ('upper')
+  )
+  assert made.choose(steps=9)['variance'] == 'posterior'
+  chosen = made.objective(made.choose(steps=9))
+  wanted = samplers.coefficients_of(chosen.sample_schedule, 'posterior')
+  for name, found in chosen.coefficients().items():
+    assert np.array_equal(found, wanted[name])
 
 
 def test_regression_answers_in_one_pass():

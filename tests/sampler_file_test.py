@@ -135,7 +135,8 @@ def test_the_file_draws_what_the_package_draws(kind, tmp_path):
   exporter.write_sampler(weights, path, **asked)
   asked = {'name' if k == 'sampler' else k: v for k, v in asked.items()}
   cond, mask = examples(1, 12, 8)
-  wanted = by_package(weights, cond, mask, 3, **asked)
+  chosen = weights_.read(weights).choose(**asked)
+  wanted = by_package(weights, cond, mask, 3, **chosen)
   assert np.mean(np.abs(wanted) < 1) > 0.3, 'nothing can be seen of it'
   assert np.array_equal(by_file(path, cond, mask, 3), wanted)
 

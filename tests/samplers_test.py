@@ -212,7 +212,8 @@ def network(params, y_t, cond, gamma):
 @pytest.mark.parametrize('variance', sampler.VARIANCES)
 def test_the_paper_s_thousand_steps_are_to_the_bit_what_they_were(variance):
   cond, mask = given()
-  task = objective.Diffusion(TRAIN, PAPER, variance=variance)
+  choice = choices.Choice(variance=variance)
+  task = objective.Diffusion(TRAIN, PAPER, choice=choice)
 
   def clean_fn(params, y_t, cond, gamma):
     said = network(params, y_t, cond, gamma)

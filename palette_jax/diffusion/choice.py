@@ -27,6 +27,8 @@ class Choice:
     name: one of NAMES.
     steps: of it, between the ends of the sampling schedule that training has
       seen; 0 for the schedule as it is.
+    variance: of the noise in ancestral steps (all but ddim's and dpm_solver's),
+      one of sampler.VARIANCES.
     eta: of ddim, in [0, 1].
     jump: of repaint, levels that it goes back.
     resamplings: of repaint, how often it passes them.
@@ -34,6 +36,7 @@ class Choice:
 
   name: str = 'ancestral'
   steps: int = 0
+  variance: str = 'upper'
   eta: float = 0.0
   jump: int = 10
   resamplings: int = 10
@@ -63,18 +66,16 @@ class Choice:
       return steps
     return len(imputation.walk(steps, self.jump, self.resamplings))
 
-  def coefficients(
-    self, schedule: schedules.Schedule, variance: str
-  ) -> sampler.Coefficients:
+  def coefficients(self, schedule: schedules.Schedule) -> sampler.Coefficients:
     """What makes the sampler: the table for `sampler.refine`."""
     if self.name == 'ddim':
       return solver.ddim_coefficients(schedule, self.eta)
     if self.name == 'dpm_solver':
       return solver.dpm_solver_coefficients(schedule)
     if self.name == 'imputation':
-      return imputation.walk_coefficients(schedule, variance)
+      return imputation.walk_coefficients(schedule, self.variance)
     if self.name == 'repaint':
       walk = self.jump, self.resamplings
-      return imputation.walk_coefficients(schedule, variance, *walk)
+      return imputation.walk_coefficients(schedule, self.variance, *walk)
     assert self.name == 'ancestral', self.name
-    return sampler.coefficients_of(schedule, variance)
+    return sampler.coefficients_of(schedule, self.variance)

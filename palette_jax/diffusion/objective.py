@@ -9,6 +9,7 @@ Next: palette_jax/chips.py
 """
 
 import dataclasses
+import operator
 from typing import NamedTuple
 
 import jax
@@ -84,7 +85,6 @@ class Diffusion:
     norm: 'l2' (the paper's choice) or 'l1' (its Table 6).
     prediction: what the network says, one of process.PREDICTIONS.
     weighting: of noise levels in the loss, one of process.WEIGHTINGS.
-    variance: of the noise in ancestral steps, one of sampler.VARIANCES.
     choice: the sampler.
   """
 
@@ -93,7 +93,6 @@ class Diffusion:
   norm: str = 'l2'
   prediction: str = 'eps'
   weighting: str = 'uniform'
-  variance: str = 'upper'
   choice: choices.Choice = choices.Choice()
 
   blind_name = 'the noise level alone, at its best'
@@ -146,7 +145,7 @@ class Diffusion:
 
   def coefficients(self) -> sampler.Coefficients:
     """The sampler, as a table."""
-    return self.choice.coefficients(self.sample_schedule, self.variance)
+    return self.choice.coefficients(self.sample_schedule)
 
   def start(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
     """What is in the hole at first: y_T, noise."""
@@ -282,17 +281,12 @@ def from_config(config: ml_collections.ConfigDict) -> Objective:
     ('norm', tuple(NORMS)),
     ('prediction', process.PREDICTIONS),
     ('weighting', process.WEIGHTINGS),
-    ('variance', sampler.VARIANCES),
+    ('sampler.name', choices.NAMES),
+    ('sampler.variance', sampler.VARIANCES),
   ):
-    if config[field] not in known:
-      raise ValueError(
-        f'objective.{field}: {config[field]!r} is not in {known}.'
-      )
-  if config.sampler.name not in choices.NAMES:
-    raise ValueError(
-      f'objective.sampler.name: {config.sampler.name!r} is not in '
-      f'{choices.NAMES}.'
-    )
+    found = operator.attrgetter(field)(config)
+    if found not in known:
+      raise ValueError(f'objective.{field}: {found!r} is not in {known}.')
   if config.name == 'regression':
     return Regression(config.norm)
   train_schedule, sample_schedule = (
@@ -306,6 +300,5 @@ def from_config(config: ml_collections.ConfigDict) -> Objective:
     norm=config.norm,
     prediction=config.prediction,
     weighting=config.weighting,
-    variance=config.variance,
     choice=choice,
   )

@@ -84,10 +84,7 @@ def requests(
     samples=asked.samples,
     batch=asked.batch,
     seed=asked.seed,
-    **{
-      name: model[name]
-      for name in ('name', 'sample_schedule', 'variance', 'sampler', 'size')
-    },
+    **{k: model[k] for k in ('name', 'sample_schedule', 'sampler', 'size')},
   )
   return [
     Request(

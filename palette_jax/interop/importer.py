@@ -93,7 +93,7 @@ def _foreign(source, path, head_channels, new_attention_order):
   objective = dict(name='diffusion', prediction='eps')
   if source == 'janspiry':
     tensors = _without_schedule(tensors)
-    objective |= dict(variance='posterior')
+    objective |= dict(sampler=dict(variance='posterior'))
   else:
     tensors = _widen(path, tensors)
   spelling = SPELLING.get(source, {})

@@ -42,8 +42,14 @@ _OBJECTIVE = dict(
   weighting='uniform',
   train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
   sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
-  variance='upper',
-  sampler=dict(name='ancestral', steps=0, eta=0.0, jump=10, resamplings=10),
+  sampler=dict(
+    name='ancestral',
+    steps=0,
+    variance='upper',
+    eta=0.0,
+    jump=10,
+    resamplings=10,
+  ),
 )
 _SIZE = (256, 256)
 # Steps of the samplers, where neither weights nor user say how many; ancestral
@@ -165,7 +171,9 @@ class Weights(NamedTuple):
     if not steps:
       steps = own.steps if own.name == name else 0
       steps = steps or STEPS.get(name, 0)
-    chosen = dataclasses.replace(own, name=name, steps=steps)
+    # In few steps the paper's variance leaves grain (docs/results.md).
+    variance = own.variance if steps == own.steps else 'posterior'
+    chosen = dataclasses.replace(own, name=name, steps=steps, variance=variance)
     return dataclasses.asdict(chosen)
 
 
