@@ -39,7 +39,8 @@ class Chain(nn.Module):
   def __call__(self, x, emb):
     for i in range(self.length):
       block = REMAT[self.remat](blocks.ResBlock)
-      x = block(self.features, jnp.dtype(self.dtype), name=f'block{i}')(x, emb)
+      dtype = jnp.dtype(self.dtype)
+      x = block(self.features, 32, dtype, name=f'block{i}')(x, emb)
     return x
 
 

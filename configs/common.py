@@ -91,6 +91,7 @@ def get_config(
     channels=256,
     channel_mult=(1, 1, 2, 2, 4, 4),
     num_res_blocks=2,
+    groups=32,  # that are normalised; of 4 channels each or more
     attention='global',  # local, more_blocks or dilated: Table 5
     attention_levels=(3, 4, 5),  # 32x32, 16x16 and 8x8 of 256x256
     head_channels=64,
@@ -183,6 +184,7 @@ def make_tiny(config: ml_collections.ConfigDict) -> None:
     channels=32,
     channel_mult=(1, 1, 2, 4),
     num_res_blocks=1,
+    groups=8,  # of one channel they would forget the picture's colour
     attention_levels=(3,),
     head_channels=32,
     dtype='float32',
@@ -208,6 +210,7 @@ def make_small(config: ml_collections.ConfigDict) -> None:
     channels=32,
     channel_mult=(1, 1, 2, 3),
     num_res_blocks=1,
+    groups=8,
     attention_levels=(2, 3),
     head_channels=32,
     dtype='float32',

@@ -91,6 +91,14 @@ def test_every_config_has_a_small_variant_that_can_be_built(name):
   assert 1e6 < jax.tree.reduce(int.__add__, sizes) < 3e6
 
 
+@pytest.mark.parametrize('name', FILES)
+@pytest.mark.parametrize('arg', [None, 'tiny', 'small'])
+def test_no_group_is_normalised_of_fewer_than_four_channels(name, arg):
+  model = load(name, arg).model
+  assert min(model.channel_mult) == 1
+  assert model.channels / model.groups >= 4
+
+
 @pytest.mark.parametrize('arg', [None, 'tiny', 'size=64,batch=32'])
 def test_one_recipe_for_all_tasks(arg):
   """The paper's claim: the four differ only in the task and its images."""

@@ -130,7 +130,7 @@ def test_attention_is_the_textbook_s(windows):
 
   It looks at the whole map, or at the quarter in which it lies.
   """
-  module = blocks.SelfAttention(16, jnp.float32, windows)
+  module = blocks.SelfAttention(16, 32, jnp.float32, windows)
   x = jax.random.normal(jax.random.key(0), [1, 4, 6, 32])
   params = random_params(module, x)
   out = module.apply({'params': params}, x)
@@ -262,7 +262,7 @@ def test_resampling():
 
 
 def test_a_residual_block_starts_as_its_shortcut():
-  block = blocks.ResBlock(32, jnp.float32)
+  block = blocks.ResBlock(32, 32, jnp.float32)
   x = jax.random.normal(jax.random.key(0), [1, 4, 4, 32])
   out, _ = block.init_with_output(jax.random.key(1), x, jnp.ones([1, 8]))
   assert np.array_equal(out, x)
@@ -313,7 +313,7 @@ def test_the_network_is_calm_below_the_noise_levels_of_training(position):
   [
     ({}, (16, 17), 'multiples of 2; got 16x17'),
     ({'channel_mult': (1, 1, 1, 1, 1, 1)}, (48, 64), 'multiples of 32'),
-    ({'channels': 48}, (16, 16), 'multiple of 32'),
+    ({'channels': 48}, (16, 16), 'multiple of model.groups=32'),
     ({'attention_levels': (2,)}, (16, 16), 'level 2 does not exist'),
     ({'dtype': 'float16'}, (16, 16), "'float16' is not one of"),
     ({'attention': 'none'}, (16, 16), "attention: 'none' is not one of"),
@@ -327,8 +327,23 @@ def test_what_the_network_cannot_do_is_named(change, size, message):
     unet.check(unet.UNet(**SMALL | change), *size)
 
 
-@pytest.mark.parametrize('shift', [0.0, 10.0])
-def test_group_norm_is_flax_s_with_a_factor_and_a_summand(shift):
+def test_a_group_of_one_channel_forgets_the_colour():
+  """And one of several does not: why narrow networks have fewer groups."""
+  x = jax.random.normal(jax.random.key(0), [1, 8, 8, 32])
+  redder = x + jax.random.normal(jax.random.key(1), [1, 1, 1, 32])
+
+  def normalised(x, groups):
+    params = {'params': dict(scale=jnp.ones(32), bias=jnp.zeros(32))}
+    return blocks.GroupNorm(groups).apply(params, x)
+
+  alone = normalised(x, 32) - normalised(redder, 32)
+  assert np.abs(alone).max() < 1e-4
+  together = normalised(x, 8) - normalised(redder, 8)
+  assert np.abs(together.mean((0, 1, 2))).mean() > 0.1
+
+
+@pytest.mark.parametrize(('shift', 'groups'), [(0.0, 32), (10.0, 32), (1.0, 8)])
+def test_group_norm_is_flax_s_with_a_factor_and_a_summand(shift, groups):
   keys = jax.random.split(jax.random.key(0), 5)
   x = shift + jax.random.normal(keys[0], [2, 6, 4, 96])
   scale, bias = (jax.random.normal(key, [96]) for key in keys[1:3])
@@ -336,11 +351,11 @@ def test_group_norm_is_flax_s_with_a_factor_and_a_summand(shift):
 
   def ours(x, scale, bias, factor, summand):
     params = {'params': dict(scale=scale, bias=bias)}
-    return blocks.GroupNorm().apply(params, x, factor, summand)
+    return blocks.GroupNorm(groups).apply(params, x, factor, summand)
 
   def flax_s(x, scale, bias, factor, summand):
     params = {'params': dict(scale=scale, bias=bias)}
-    norm = nn.GroupNorm(blocks.GROUPS, epsilon=1e-5, use_fast_variance=False)
+    norm = nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False)
     h = norm.apply(params, x)
     return h * factor[:, None, None] + summand[:, None, None]
 

@@ -17,7 +17,6 @@ from jax import ad_checkpoint
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-GROUPS = 32  # of every GroupNorm
 KEPT = 'kept'  # what rematerialisation keeps, beside a block's input
 
 # U(+-1 / sqrt(fan_in)), the initial weights of the network's first home.
@@ -80,7 +79,13 @@ class GroupNorm(nn.Module):
   sums over pixels; here they are formed of the channels' sums, and all that is
   done to a pixel is one factor and one summand, as in PyTorch: XLA on CPU then
   takes a quarter of the time, and no device has more to do.
+
+  Attributes:
+    groups: of channels. What a group's channels have in common is lost: a
+      group of one forgets how bright or how red the picture was.
   """
+
+  groups: int
 
   @nn.compact
   def __call__(
@@ -97,9 +102,9 @@ class GroupNorm(nn.Module):
 
     def mean_of_group(values):
       means = jnp.mean(values, axis=(1, 2))
-      means = einops.reduce(means, 'b (g c) -> b g', 'mean', g=GROUPS)
+      means = einops.reduce(means, 'b (g c) -> b g', 'mean', g=self.groups)
       means = ad_checkpoint.checkpoint_name(means, KEPT)  # not to sum twice
-      return einops.repeat(means, 'b g -> b (g c)', c=channels // GROUPS)
+      return einops.repeat(means, 'b g -> b (g c)', c=channels // self.groups)
 
     mean = mean_of_group(x)
     variance = jnp.maximum(mean_of_group(x * x) - mean * mean, 0.0)
@@ -126,12 +131,14 @@ class ResBlock(nn.Module):
 
   Attributes:
     features: channels out.
+    groups: of channels that are normalised together.
     dtype: of the arithmetic.
     resample: `downsample`, `upsample` or None, on both branches.
     dilation: of both convolutions.
   """
 
   features: int
+  groups: int
   dtype: DTypeLike
   resample: Callable | None = None
   dilation: int = 1
@@ -146,7 +153,7 @@ class ResBlock(nn.Module):
     """`skip` is appended to the channels in here, so that remat forgets it."""
     if skip is not None:
       x = jnp.concatenate([x, skip], axis=-1)
-    h = nn.silu(GroupNorm(name='norm_in')(x).astype(self.dtype))
+    h = nn.silu(GroupNorm(self.groups, name='norm_in')(x).astype(self.dtype))
     if self.resample is not None:
       h, x = self.resample(h), self.resample(x)
     h = Conv(self.features, self.dtype, dilation=self.dilation, name='conv_in')(
@@ -156,7 +163,8 @@ class ResBlock(nn.Module):
 
     modulation = dense(2 * self.features, jnp.float32, 'emb')(nn.silu(emb))
     scale, shift = jnp.split(modulation, 2, axis=-1)
-    h = GroupNorm(name='norm_out')(h, 1.0 + scale, shift).astype(self.dtype)
+    h = GroupNorm(self.groups, name='norm_out')(h, 1.0 + scale, shift)
+    h = h.astype(self.dtype)
     h = Conv(
       self.features,
       self.dtype,
@@ -174,11 +182,13 @@ class SelfAttention(nn.Module):
 
   Attributes:
     head_channels: of each head; the number of heads follows.
+    groups: of channels that are normalised together.
     dtype: of the arithmetic; the softmax is in float32.
     windows: along height and along width; 1 is global self-attention.
   """
 
   head_channels: int
+  groups: int
   dtype: DTypeLike
   windows: int = 1
 
@@ -186,7 +196,7 @@ class SelfAttention(nn.Module):
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
     height, width, channels = x.shape[1:]
     windows = dict(i=self.windows, j=self.windows)
-    h = GroupNorm(name='norm')(x).astype(self.dtype)
+    h = GroupNorm(self.groups, name='norm')(x).astype(self.dtype)
     qkv = dense(3 * channels, self.dtype, 'qkv')(h)
     qkv = ad_checkpoint.checkpoint_name(qkv, KEPT)
     query, key, value = einops.rearrange(

@@ -40,6 +40,9 @@ class UNet(nn.Module):
     channels: of the first level.
     channel_mult: of each level, in multiples of `channels`.
     num_res_blocks: per level on the way down; one more on the way up.
+    groups: of channels that are normalised together, in every layer. Guided-
+      diffusion's 32 are of eight channels and more here; narrow networks take
+      fewer (blocks.GroupNorm says why).
     attention: one of ATTENTION; 'global' is the paper's base model.
     attention_levels: levels, counted from 0, that have it, beside the middle.
     head_channels: channels of one attention head.
@@ -53,6 +56,7 @@ class UNet(nn.Module):
   channels: int = 256
   channel_mult: tuple[int, ...] = (1, 1, 2, 2, 4, 4)
   num_res_blocks: int = 2
+  groups: int = 32
   attention: str = 'global'
   attention_levels: tuple[int, ...] = (3, 4, 5)  # 32x32, 16x16, 8x8 of 256x256
   head_channels: int = 64
@@ -110,14 +114,16 @@ class UNet(nn.Module):
       if level > 0:
         h = self._resample(h, emb, features, f'up{level}_resample')
 
-    h = nn.silu(blocks.GroupNorm(name='norm_out')(h))
+    h = nn.silu(blocks.GroupNorm(self.groups, name='norm_out')(h))
     return blocks.Conv(3, jnp.float32, zero=True, name='conv_out')(h)
 
   def _block(
     self, h, emb, features, name, dilation=1, resample=None, skip=None
   ):
     module = self._maybe_remat(blocks.ResBlock)
-    block = module(features, self.dtype, resample, dilation, name=name)
+    block = module(
+      features, self.groups, self.dtype, resample, dilation, name=name
+    )
     return block(h, emb, skip)
 
   def _maybe_remat(self, module):
@@ -133,7 +139,8 @@ class UNet(nn.Module):
     if self.attention in WINDOWS:
       module = self._maybe_remat(blocks.SelfAttention)
       windows, name = WINDOWS[self.attention], f'{place}_attention{i}'
-      return module(self.head_channels, self.dtype, windows, name=name)(h)
+      sizes = self.head_channels, self.groups
+      return module(*sizes, self.dtype, windows, name=name)(h)
     if not place.startswith(EXTRA_BLOCKS[self.attention]):
       return h
     dilation = self._dilation(h, level, 2 * i + 1)
@@ -183,9 +190,10 @@ def summary(model: UNet) -> str:
   levels = ', '.join(map(str, model.attention_levels)) or 'the middle only'
   return (
     f'{count:,} parameters; {model.channels} channels times '
-    f'{model.channel_mult}, {model.num_res_blocks} blocks a level, attention '
-    f'({model.attention}) at levels: {levels}, {model.head_channels} channels '
-    f'a head, resblock_updown={model.resblock_updown}, noise level as '
+    f'{model.channel_mult}, {model.num_res_blocks} blocks a level, '
+    f'{model.groups} groups, attention ({model.attention}) at levels: '
+    f'{levels}, {model.head_channels} channels a head, '
+    f'resblock_updown={model.resblock_updown}, noise level as '
     f'{model.noise_level}.'
   )
 
@@ -235,10 +243,10 @@ def check(model: UNet, height: Side, width: Side) -> None:
       f'{windows}, so height and width must be multiples of {multiple}; got '
       f'{height}x{width}.'
     )
-  if model.channels % blocks.GROUPS:
+  if model.groups < 1 or model.channels % model.groups:
     raise ValueError(
-      f'model.channels must be a multiple of {blocks.GROUPS}, the number of '
-      f'groups that are normalised; got {model.channels}.'
+      f'model.channels must be a multiple of model.groups={model.groups}, the '
+      f'number of groups that are normalised; got {model.channels}.'
     )
   attended = {len(model.channel_mult) - 1, *model.attention_levels}
   for level in attended:
