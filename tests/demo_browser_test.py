@@ -533,7 +533,8 @@ def test_keys_alone(visit, pretended):
   model.gate.clear()
   press('Enter')
   page.wait_for_function("() => document.querySelector('#bar').value === 1")
-  press('Enter')  # Cancel has the focus
+  with page.expect_response('**/stop'):
+    press('Enter')  # Cancel has the focus
   model.gate.set()
   await_state(page, 'ready')
   assert page.inner_text('#status') == 'Cancelled.'
@@ -670,7 +671,8 @@ def test_a_cancel_that_is_not_heard_can_be_repeated(visit, pretended):
   page.click('#stop')
   page.wait_for_selector('#stop:enabled')
   page.unroute('**/stop')
-  page.click('#stop')
+  with page.expect_response('**/stop'):
+    page.click('#stop')
   page.wait_for_selector('#stop:disabled')
   model.gate.set()
   await_state(page, 'ready')
@@ -690,7 +692,8 @@ def test_two_pages_take_turns(visit, pretended):
   pages[2].wait_for_function(waits, arg='2 before you')
   pages[1].close(run_before_unload=False)  # and the next moves up
   pages[2].wait_for_function(waits, arg='1 before you')
-  pages[0].click('#stop')
+  with pages[0].expect_response('**/stop'):
+    pages[0].click('#stop')
   assert pages[0].inner_text('#far') == 'Stopping after this step.'
   model.gate.set()
   await_state(pages[0], 'ready')

@@ -173,6 +173,28 @@ def test_tiles_that_cannot_end_on_the_grid_are_refused():
 # How large a hole is seen.
 
 
+def shows_nothing_if_smaller(look, mask):
+  scale = max(look.height / look.window.height, look.width / look.window.width)
+  smaller = view.at_scale(look.window, 0.8 * scale)
+  return view.seen(smaller, np.repeat(mask, 3, -1), mask)[1].all()
+
+
+@some
+@hypothesis.given(
+  length=st.integers(17, 60), width=st.integers(2, 9), known=st.integers(1, 3)
+)
+@hypothesis.example(length=36, width=7, known=1)
+def test_something_known_is_always_seen(length, width, known):
+  """A narrow photo that is made small may be all hole."""
+  mask = np.ones([length, width, 1], np.float32)
+  mask[:, -min(known, width - 1) :] = 0
+  for hole in mask, mask.swapaxes(0, 1):
+    (window,) = windows.around(hole, 16)
+    look = view.of(hole, window, 16, 2)
+    _, small = view.seen(look, np.repeat(hole, 3, -1), hole)
+    assert not small.all()
+
+
 @some
 @hypothesis.given(mask=masks())
 def test_no_tile_is_asked_for_more_than_half_or_it_is_all_there_is(mask):
@@ -182,7 +204,8 @@ def test_no_tile_is_asked_for_more_than_half_or_it_is_all_there_is(mask):
     assert small.shape[:2] == (look.height, look.width)
     plan = view.layout(look.height, look.width, 16, 8)
     share = tiles.cut(small, plan).mean(axis=(1, 2, 3)).max()
-    assert share <= view.MOST or max(look.height, look.width) <= 16
+    enough = share <= view.MOST or max(look.height, look.width) <= 16
+    assert enough or shows_nothing_if_smaller(look, mask)
     ratio = look.height / window.height, look.width / window.width
     assert max(ratio) <= 1
 

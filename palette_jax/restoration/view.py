@@ -50,6 +50,8 @@ def of(
 ) -> View:
   """The sharpest look at a window of which no tile has more than MOST to paint.
 
+  Where that would leave nothing of what is known, the smallest that shows some.
+
   Args:
     mask: of the picture, 1 where to paint.
     window: a part of it.
@@ -57,14 +59,17 @@ def of(
     multiple: of which the network's sides must be.
   """
   part = mask[window.slices]
-  scale = 1.0
+  scale, larger = 1.0, at_scale(window, 1.0)
   while True:
     view = at_scale(window, scale)
     small = part if view.is_whole else _shrunken_mask(part, view)
+    if small.all():
+      return larger
     plan = layout(view.height, view.width, tile, multiple)
     share = tiles.cut(small, plan).mean(axis=(1, 2, 3)).max()
     if share <= MOST or max(view.height, view.width) <= tile:
       return view
+    larger = view
     scale *= _FINER
     scale = max(scale, tile / max(window.height, window.width))
 
