@@ -217,9 +217,11 @@ def make_small(config: ml_collections.ConfigDict) -> None:
   )
   # With eps a cast of colour over the whole image takes far longer to go.
   config.objective.prediction = 'v'
-  config.objective.sampler.update(name='dpm_solver', steps=20)
+  config.objective.sampler.update(
+    name='dpm_solver', steps=20, variance='posterior'
+  )
   if config.task.name == 'unconditional':  # whose samplers step ancestrally
-    config.objective.sampler.update(steps=50, variance='posterior')
+    config.objective.sampler.steps = 50
   config.optimizer.learning_rate = 1e-3
   config.train.update(checkpoint_every=500)
   config.held_out.update(examples=256, every=2_000)

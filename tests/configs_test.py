@@ -92,6 +92,16 @@ def test_every_config_has_a_small_variant_that_can_be_built(name):
 
 
 @pytest.mark.parametrize('name', FILES)
+def test_few_steps_add_the_posterior_s_noise(name):
+  for arg, variance in (
+    (None, 'upper'),
+    ('tiny', 'posterior'),
+    ('small', 'posterior'),
+  ):
+    assert load(name, arg).objective.sampler.variance == variance
+
+
+@pytest.mark.parametrize('name', FILES)
 @pytest.mark.parametrize('arg', [None, 'tiny', 'small'])
 def test_no_group_is_normalised_of_fewer_than_four_channels(name, arg):
   model = load(name, arg).model

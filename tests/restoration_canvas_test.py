@@ -175,7 +175,7 @@ def test_tiles_that_cannot_end_on_the_grid_are_refused():
 
 def shows_nothing_if_smaller(look, mask):
   scale = max(look.height / look.window.height, look.width / look.window.width)
-  smaller = view.at_scale(look.window, 0.8 * scale)
+  smaller = view.at_scale(look.window, view._FINER * scale)
   return view.seen(smaller, np.repeat(mask, 3, -1), mask)[1].all()
 
 

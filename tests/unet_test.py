@@ -327,6 +327,23 @@ def test_what_the_network_cannot_do_is_named(change, size, message):
     unet.check(unet.UNet(**SMALL | change), *size)
 
 
+def test_every_norm_has_the_network_s_groups():
+  seen = []
+
+  def spy(call, args, kwargs, context):
+    if isinstance(context.module, blocks.GroupNorm):
+      seen.append(context.module.groups)
+    return call(*args, **kwargs)
+
+  model = unet.UNet(
+    channels=32, channel_mult=(1, 2), groups=8, attention_levels=(1,),
+    head_channels=32,
+  )  # fmt: skip
+  with nn.intercept_methods(spy):
+    unet.shapes.__wrapped__(model)
+  assert len(seen) > 20 and set(seen) == {8}
+
+
 def test_a_group_of_one_channel_forgets_the_colour():
   """And one of several does not: why narrow networks have fewer groups."""
   x = jax.random.normal(jax.random.key(0), [1, 8, 8, 32])

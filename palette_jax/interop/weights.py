@@ -42,14 +42,7 @@ _OBJECTIVE = dict(
   weighting='uniform',
   train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
   sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
-  sampler=dict(
-    name='ancestral',
-    steps=0,
-    variance='upper',
-    eta=0.0,
-    jump=10,
-    resamplings=10,
-  ),
+  sampler=dataclasses.asdict(choices.Choice()),
 )
 _SIZE = (256, 256)
 # Steps of the samplers, where neither weights nor user say how many; ancestral
@@ -171,9 +164,10 @@ class Weights(NamedTuple):
     if not steps:
       steps = own.steps if own.name == name else 0
       steps = steps or STEPS.get(name, 0)
-    # In few steps the paper's variance leaves grain (docs/results.md).
-    variance = own.variance if steps == own.steps else 'posterior'
-    chosen = dataclasses.replace(own, name=name, steps=steps, variance=variance)
+    chosen = dataclasses.replace(own, name=name, steps=steps)
+    if steps and chosen != own:
+      # In few steps the paper's variance leaves grain (docs/results.md).
+      chosen = dataclasses.replace(chosen, variance='posterior')
     return dataclasses.asdict(chosen)
 
 
