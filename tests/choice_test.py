@@ -142,6 +142,21 @@ def test_a_sampler_that_there_is_not_is_refused(bad, message):
     runs.build(config)
 
 
+@pytest.mark.parametrize('name', choices.NAMES)
+def test_the_variance_is_that_of_all_ancestral_steps(name):
+  upper, posterior = (
+    choices.Choice(name, jump=4, variance=one).coefficients(PAPER)
+    for one in sampler.VARIANCES
+  )
+  same = all(np.array_equal(upper[k], posterior[k]) for k in upper)
+  if name in ('ddim', 'dpm_solver'):
+    assert same
+  else:
+    assert np.all(posterior['deviation'] <= upper['deviation'])
+    # The last but one adds least; the first ones add the same.
+    assert posterior['deviation'][-2] < 0.9 * upper['deviation'][-2]
+
+
 def test_a_typo_in_a_field_is_refused():
   config = config_of().lock()
   config.objective.sampler.eta = 1  # as a flag sets it
