@@ -2,12 +2,21 @@
 
   python -m benchmarks.network           # 62.6M parameters, 64x64, batch 4
   python -m benchmarks.network --remat   # our step with and without remat
+  python -m benchmarks.network --paper --batch=8             # on a GPU: 552.8M
+  python -m benchmarks.network --paper --batch=8 --compile   # torch.compile too
+  python -m benchmarks.network --paper --batch=32 --only=ours  # all the memory
 
-Same shapes, threads and float32, in turn in one process, so that whatever else
+Same shapes, threads and types, in turn in one process, so that whatever else
 the machine does meets all of them. No time is asserted: a table is printed.
+
+On a GPU each is also timed alone first and its rows are printed at once, so
+that they are there whatever becomes of the others. PyTorch computes there as it
+is fastest: autocast where ours is bfloat16, TF32 where float32 (as XLA by
+default), channels last, cuDNN's own choice by trial, fused attention and Adam.
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import time
@@ -19,23 +28,28 @@ import optax
 
 from palette_jax import arrays, givens, sharding
 from palette_jax.diffusion import objective, process, schedule
-from palette_jax.models import unet
+from palette_jax.models import flops, unet
 from palette_jax.training import state, step
 
 LEARNING_RATE, EMA_DECAY = 1e-4, 0.9999
 PAUSE = 0.05  # seconds in which the threads of the one before go to sleep
 
 
-def network(channels: int, **fields) -> unet.UNet:
+def network(channels: int | None, **fields) -> unet.UNet:
   """A guided-diffusion network without attention above the last level."""
   return unet.UNet(
-    channels=channels,
+    channels=channels or 64,
     channel_mult=(1, 2, 4, 8),
     attention_levels=(),
     head_channels=32,
     dtype='float32',
     **fields,
   )
+
+
+def paper(channels: int | None, **fields) -> unet.UNet:
+  """The paper's network, in bfloat16; narrower for a trial."""
+  return unet.UNet(channels=channels or 256, **fields)
 
 
 class Ours:
@@ -55,7 +69,6 @@ class Ours:
     self._images = floats.target, floats.cond
     self._gamma = jnp.linspace(0.1, 0.9, batch)
     self._state = _state(model, optimizer)
-    images = self._batch.target, self._batch.cond, self._gamma
 
     def denoise_fn(params, *args):
       return model.apply({'params': params}, *args)
@@ -69,6 +82,7 @@ class Ours:
       optimizer=optimizer,
       ema_decay=EMA_DECAY,
     )
+    images = *self._images, self._gamma
     forward = jax.jit(denoise_fn).lower(self._state.params, *images)
     train = jax.jit(function, donate_argnums=0).lower(self._state, self._batch)
     options = sharding.compiler_options()
@@ -81,6 +95,26 @@ class Ours:
   def temporaries(self) -> int:
     """Bytes that the step needs beside its state and batch."""
     return self._train.memory_analysis().temp_size_in_bytes
+
+  def peak(self) -> tuple[int, str]:
+    """Bytes that were in use at most, and who says so."""
+    needs = self._train.memory_analysis()
+    kept = needs.argument_size_in_bytes + needs.output_size_in_bytes
+    kept -= needs.alias_size_in_bytes  # the new state in the old one's place
+    planned = kept + needs.temp_size_in_bytes
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if 'peak_bytes_in_use' not in stats:
+      return planned, "by the compiler's plan"
+    # Measured is also what the compiler took to try out kernels.
+    plan = f'{planned / 2**30:.2f} by the plan of the step'
+    return stats['peak_bytes_in_use'], f'measured; {plan}'
+
+  def warm_up(self) -> None:
+    self.forward()
+    self.step()
+
+  def close(self) -> None:
+    """Nothing to give back: XLA keeps its memory for the next call."""
 
   def forward(self):
     images = *self._images, self._gamma
@@ -110,7 +144,9 @@ def _state(model, optimizer) -> state.TrainState:
 class Theirs:
   """The same work in PyTorch: loss, gradients, their norm, Adam, average."""
 
-  def __init__(self, model: unet.UNet, size: int, batch: int):
+  def __init__(
+    self, model: unet.UNet, size: int, batch: int, compiled: bool = False
+  ):
     # Threads that wait for others by spinning stand still where cores are
     # shared, and their waiting would count as work.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
@@ -121,24 +157,61 @@ class Theirs:
     torch.set_num_threads(os.cpu_count())
     torch.manual_seed(0)
     self._torch = torch
-    self._net = torch_unet.UNet(model)
-    self._params = list(self._net.parameters())
+    self._device = 'cuda' if jax.default_backend() == 'gpu' else 'cpu'
+    self._half = model.dtype == 'bfloat16'
+    move = dict(device=self._device)
+    self._before = 0
+    if self._device == 'cuda':
+      torch.backends.cudnn.benchmark = True
+      torch.set_float32_matmul_precision('high')  # TF32; cuDNN's is so anyway
+      move['memory_format'] = torch.channels_last
+      self._before = torch.cuda.memory_allocated()
+    net = torch_unet.UNet(model).to(**move)
+    self._params = list(net.parameters())
+    self._net = torch.compile(net) if compiled else net
     self._average = [x.detach().clone() for x in self._params]
     self._adam = torch.optim.Adam(self._params, LEARNING_RATE, fused=True)
-    self._target = torch.randn(batch, 3, size, size)
-    self._cond = torch.randn(batch, 3, size, size)
-    self._gamma = torch.linspace(0.1, 0.9, batch)
+    self._target = torch.randn(batch, 3, size, size).to(**move)
+    self._cond = torch.randn(batch, 3, size, size).to(**move)
+    self._gamma = torch.linspace(0.1, 0.9, batch, device=self._device)
 
   def parameters(self) -> int:
     return sum(x.numel() for x in self._params)
 
+  def peak(self) -> tuple[int, str]:
+    """Bytes of this one that were in use at most, and who says so."""
+    if self._device == 'cpu':
+      return 0, 'unknown'
+    return self._torch.cuda.max_memory_allocated() - self._before, 'measured'
+
+  def warm_up(self) -> None:
+    """Also tries out kernels, whose memory is not counted."""
+    self.forward()
+    self.step()
+    if self._device == 'cuda':
+      self._torch.cuda.reset_peak_memory_stats()
+
+  def close(self) -> None:
+    """Gives back gradients, and what PyTorch keeps for the next call."""
+    self._adam.zero_grad()
+    if self._device == 'cuda':
+      self._torch.cuda.empty_cache()
+
   def _predict(self, y_t, gamma):
     images = self._torch.cat([self._cond, y_t], dim=1)
-    return self._net(images, 1000 * gamma.sqrt())
+    with self._torch.autocast(
+      self._device, self._torch.bfloat16, enabled=self._half
+    ):
+      return self._net(images, 1000 * gamma.sqrt()).float()
+
+  def _wait(self):
+    if self._device == 'cuda':
+      self._torch.cuda.synchronize()
 
   def forward(self):
     with self._torch.inference_mode():
       self._predict(self._target, self._gamma)
+    self._wait()
 
   def step(self):
     torch = self._torch
@@ -152,76 +225,183 @@ class Theirs:
     self._adam.step()
     with torch.no_grad():
       torch._foreach_lerp_(self._average, self._params, 1 - EMA_DECAY)
+    self._wait()
+
+
+@contextlib.contextmanager
+def sturdy(name: str):
+  """Says in one line why something failed, and lets the others go on."""
+  try:
+    yield
+  except Exception as error:
+    reason = ' '.join(str(error).split())[:200]
+    say(f'{name} failed: {type(error).__name__}: {reason}')
+
+
+def say(text: str) -> None:
+  print(text, flush=True)
 
 
 def in_turn(functions: dict, repeats: int) -> dict[str, np.ndarray]:
   """Milliseconds [repeats, 2] of each function, on the clock and of the CPUs.
 
-  One after the other each time.
+  One after the other each time; without those that failed.
   """
   times = {name: [] for name in functions}
   for i in range(repeats + 1):
-    for name, function in functions.items():
-      time.sleep(PAUSE)
-      start = np.array([time.perf_counter(), time.process_time()])
-      function()
-      end = np.array([time.perf_counter(), time.process_time()])
-      if i:  # the first one warms up
-        times[name].append(1000 * (end - start))
+    for name in list(times):
+      rows = times.pop(name)
+      with sturdy(name):
+        time.sleep(PAUSE)
+        start = np.array([time.perf_counter(), time.process_time()])
+        functions[name]()
+        end = np.array([time.perf_counter(), time.process_time()])
+        if i:  # the first one warms up
+          rows.append(1000 * (end - start))
+        times[name] = rows
   return {name: np.array(rows) for name, rows in times.items()}
 
 
 def show(times: dict[str, np.ndarray]) -> None:
-  """Prints the clock's quartiles, the CPUs' median, and ratios of medians."""
+  """Prints the clock's quartiles, the CPUs' median, and ratios of medians.
+
+  A ratio is of the first of the same kind ("step") to the one in its row.
+  """
   titles = 'quarter', 'median', '3/4', 'ratio', 'CPU', 'ratio'
-  print(f'{"ms":18}' + ''.join(f'{title:>9}' for title in titles))
-  medians = [np.median(rows, axis=0) for rows in times.values()]
-  for i, (name, rows) in enumerate(times.items()):
+  say(f'{"ms":18}' + ''.join(f'{title:>9}' for title in titles))
+  firsts = {}
+  for name, rows in times.items():
     quarter, _, three = np.percentile(rows[:, 0], [25, 50, 75])
-    clock, cpu = medians[i]
+    clock, cpu = median = np.median(rows, axis=0)
+    first = firsts.setdefault(name.partition(',')[0], median)
     ratios = '', ''
-    if i % 2 == 0:  # rows come in pairs: to the next one
-      ratios = [f'{ratio:.2f}' for ratio in medians[i] / medians[i + 1]]
-    print(
-      f'{name:18}{quarter:9.0f}{clock:9.0f}{three:9.0f}{ratios[0]:>9}'
-      f'{cpu:9.0f}{ratios[1]:>9}'
+    if first is not median:
+      ratios = [f'{ratio:.2f}' for ratio in first / median]
+    digits = 0 if clock >= 1000 else 1
+    say(
+      f'{name:18}{quarter:9.{digits}f}{clock:9.{digits}f}{three:9.{digits}f}'
+      f'{ratios[0]:>9}{cpu:9.{digits}f}{ratios[1]:>9}'
     )
+
+
+def show_rates(
+  times: dict[str, np.ndarray],
+  model: unet.UNet,
+  size: int,
+  batch: int,
+  peak_tflops: float | None,
+) -> None:
+  """Prints images a second, and model FLOPs: the same ones for everybody."""
+  needed = dict(
+    forward=batch * flops.forward(model, size, size),
+    step=flops.training_step(model, size, size, batch),
+  )
+  for name, rows in times.items():
+    seconds = np.median(rows[:, 0]) / 1000
+    rate = needed[name.partition(',')[0]] / seconds / 1e12
+    share = f', {rate / peak_tflops:.1%} of the peak' if peak_tflops else ''
+    say(f'{name:18}{batch / seconds:9.2f} images/s{rate:9.2f} TFLOP/s{share}')
+
+
+def functions_of(contestants: dict) -> dict:
+  """'forward, ours' and so on, those to be compared next to each other."""
+  return {
+    f'{kind}, {name}': getattr(contestant, kind)
+    for kind in ('forward', 'step')
+    for name, contestant in contestants.items()
+  }
+
+
+def make(name: str, model: unet.UNet, args):
+  """One contestant."""
+  if name == 'ours':
+    return Ours(model, args.size, args.batch)
+  return Theirs(model, args.size, args.batch, compiled=name == 'compiled')
+
+
+def compare(model: unet.UNet, names: list[str], args) -> None:
+  """Prints the tables; on a GPU each contestant's own first, and its memory."""
+  rates = model, args.size, args.batch, args.peak_tflops
+  alone = jax.default_backend() == 'gpu'
+  wanted = sum(x.size for x in jax.tree.leaves(unet.shapes(model)))
+  contestants = {}
+  for name in names:
+    with sturdy(name):
+      start = time.perf_counter()
+      contestant = make(name, model, args)
+      assert contestant.parameters() == wanted, contestant.parameters()
+      functions = functions_of({name: contestant})
+      if alone:
+        contestant.warm_up()
+        seconds = time.perf_counter() - start
+        say(f'\n{name}: {wanted:,} parameters, ready after {seconds:.0f} s')
+        times = in_turn(functions, args.repeats)
+        show(times)
+        show_rates(times, *rates)
+        memory, source = contestant.peak()
+        say(f'{name}: peak memory {memory / 2**30:.2f} GiB, {source}')
+        contestant.close()
+      contestants[name] = contestant
+  if alone and len(contestants) < 2:
+    return
+  if alone:
+    say('\nin turn')
+  times = in_turn(functions_of(contestants), args.repeats)
+  show(times)
+  show_rates(times, *rates)
+  if not alone:
+    for name, contestant in contestants.items():
+      memory, source = contestant.peak()
+      if memory:
+        say(f'{name}: peak memory {memory / 2**30:.2f} GiB, {source}')
+
+
+def compare_remat(remat: unet.UNet, plain: unet.UNet, args) -> None:
+  """Our step both ways, in time and in memory."""
+  ways = [Ours(model, args.size, args.batch) for model in (remat, plain)]
+  functions = {'step, remat': ways[0].step, 'step, plain': ways[1].step}
+  show(in_turn(functions, args.repeats))
+  needs = [x.temporaries() / 2**20 for x in ways]
+  say(
+    f'memory beside the state: {needs[0]:.0f} MiB with remat, '
+    f'{needs[1]:.0f} MiB without; ratio {needs[0] / needs[1]:.2f}'
+  )
 
 
 def main() -> None:
+  # Before JAX looks for devices: PyTorch needs some of the memory, too.
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--channels', type=int, default=64)
-  parser.add_argument('--size', type=int, default=64)
+  parser.add_argument('--paper', action='store_true', help="Palette's network")
+  parser.add_argument('--channels', type=int, help='64; 256 with --paper')
+  parser.add_argument('--size', type=int, help='64; 256 with --paper')
   parser.add_argument('--batch', type=int, default=4)
   parser.add_argument('--repeats', type=int, default=20)
   parser.add_argument('--remat', action='store_true', help='ours, both ways')
+  parser.add_argument(
+    '--compile', action='store_true', help='torch.compile as well'
+  )
+  parser.add_argument('--only', choices=('ours', 'PyTorch', 'compiled'))
+  parser.add_argument(
+    '--peak_tflops', type=float, help="the chip's, to give shares of it"
+  )
   args = parser.parse_args()
+  build = paper if args.paper else network
+  args.size = args.size or (256 if args.paper else 64)
 
-  ours = Ours(network(args.channels), args.size, args.batch)
-  print(
-    f'{ours.parameters():,} parameters, {args.batch} images of '
-    f'{args.size}x{args.size}, float32, {os.cpu_count()} threads, median of '
-    f'{args.repeats}; jax {jax.__version__} on {jax.default_backend()}'
+  model = build(args.channels)
+  count = sum(x.size for x in jax.tree.leaves(unet.shapes(model)))
+  say(
+    f'{count:,} parameters, {args.batch} images of '
+    f'{args.size}x{args.size}, {model.dtype}, {os.cpu_count()} threads, median '
+    f'of {args.repeats}; jax {jax.__version__} on {jax.default_backend()} '
+    f'({jax.devices()[0].device_kind})'
   )
   if args.remat:
-    model = network(args.channels, remat=True)
-    remat = Ours(model, args.size, args.batch)
-    show(in_turn({'remat': remat.step, 'plain': ours.step}, args.repeats))
-    needs = [x.temporaries() / 2**20 for x in (remat, ours)]
-    print(
-      f'memory beside the state: {needs[0]:.0f} MiB with remat, '
-      f'{needs[1]:.0f} MiB without; ratio {needs[0] / needs[1]:.2f}'
-    )
+    compare_remat(build(args.channels, remat=True), model, args)
     return
-  theirs = Theirs(network(args.channels), args.size, args.batch)
-  assert theirs.parameters() == ours.parameters()
-  functions = {
-    'forward, ours': ours.forward,
-    'forward, PyTorch': theirs.forward,
-    'step, ours': ours.step,
-    'step, PyTorch': theirs.step,
-  }
-  show(in_turn(functions, args.repeats))
+  names = ['ours', 'PyTorch', *['compiled'] * args.compile]
+  compare(model, [args.only] if args.only else names, args)
 
 
 if __name__ == '__main__':
