@@ -91,11 +91,17 @@ class Trunk(nn.Module):
     for i, layer in enumerate(self.layers):
       if layer.pool:
         x = nn.max_pool(x, (layer.pool, layer.pool), (2, 2))
+      pad = [(layer.pad, layer.pad)] * 2
+      # XLA on CPU takes 80 times as long if the kernel is larger than the image;
+      # without the barrier it would take the padding for its own.
+      if min(x.shape[1:3]) < layer.size:
+        x = jax.lax.optimization_barrier(jnp.pad(x, [(0, 0), *pad, (0, 0)]))
+        pad = 'VALID'
       conv = nn.Conv(
         layer.features,
         (layer.size, layer.size),
         layer.stride,
-        [(layer.pad, layer.pad)] * 2,
+        pad,
         precision='highest',
         name=f'conv_{i}',
       )
