@@ -92,7 +92,7 @@ class Trunk(nn.Module):
       if layer.pool:
         x = nn.max_pool(x, (layer.pool, layer.pool), (2, 2))
       pad = [(layer.pad, layer.pad)] * 2
-      # XLA on CPU takes 80 times as long if the kernel is larger than the image;
+      # XLA on CPU takes 80 times as long for a kernel larger than its image;
       # without the barrier it would take the padding for its own.
       if min(x.shape[1:3]) < layer.size:
         x = jax.lax.optimization_barrier(jnp.pad(x, [(0, 0), *pad, (0, 0)]))
