@@ -77,7 +77,8 @@ def section(name: str, cases: dict[str, list[dict]], page: pathlib.Path):
   """Lines about a table: verdicts first, then figures and pictures."""
   kind, _, number = name.partition('-')
   asked = [case for case in tables.TABLES[name].cases if case in cases]
-  verdicts = claims.judge(claims.of_table(name, asked), cases)
+  wanted = [c for c in claims.of_table(name, asked) if c.case in cases]
+  verdicts = claims.judge(wanted, cases)
   lines = [f'### {kind.title()} {number}: {tables.TABLES[name].title}', '']
   lines += [sentence(verdicts), '', *claims.markdown(verdicts).splitlines()]
   if name in REASONS:
