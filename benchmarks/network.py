@@ -9,10 +9,8 @@
 Same shapes, threads and types, in turn in one process, so that whatever else
 the machine does meets all of them. No time is asserted: a table is printed.
 
-On a GPU each is also timed alone first and its rows are printed at once, so
-that they are there whatever becomes of the others. PyTorch computes there as it
-is fastest: autocast where ours is bfloat16, TF32 where float32 (as XLA by
-default), channels last, cuDNN's own choice by trial, fused attention and Adam.
+On a GPU PyTorch computes by autocast where ours is bfloat16, in TF32 where it
+is float32 (as XLA by default), channels last; cuDNN chooses kernels by trial.
 """
 
 import argparse
@@ -96,25 +94,10 @@ class Ours:
     """Bytes that the step needs beside its state and batch."""
     return self._train.memory_analysis().temp_size_in_bytes
 
-  def peak(self) -> tuple[int, str]:
-    """Bytes that were in use at most, and who says so."""
-    needs = self._train.memory_analysis()
-    kept = needs.argument_size_in_bytes + needs.output_size_in_bytes
-    kept -= needs.alias_size_in_bytes  # the new state in the old one's place
-    planned = kept + needs.temp_size_in_bytes
+  def peak(self) -> int | None:
+    """Bytes in use at most, trials of kernels included; None if nobody says."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    if 'peak_bytes_in_use' not in stats:
-      return planned, "by the compiler's plan"
-    # Measured is also what the compiler took to try out kernels.
-    plan = f'{planned / 2**30:.2f} by the plan of the step'
-    return stats['peak_bytes_in_use'], f'measured; {plan}'
-
-  def warm_up(self) -> None:
-    self.forward()
-    self.step()
-
-  def close(self) -> None:
-    """Nothing to give back: XLA keeps its memory for the next call."""
+    return stats.get('peak_bytes_in_use')
 
   def forward(self):
     images = *self._images, self._gamma
@@ -160,12 +143,10 @@ class Theirs:
     self._device = 'cuda' if jax.default_backend() == 'gpu' else 'cpu'
     self._half = model.dtype == 'bfloat16'
     move = dict(device=self._device)
-    self._before = 0
     if self._device == 'cuda':
       torch.backends.cudnn.benchmark = True
       torch.set_float32_matmul_precision('high')  # TF32; cuDNN's is so anyway
       move['memory_format'] = torch.channels_last
-      self._before = torch.cuda.memory_allocated()
     net = torch_unet.UNet(model).to(**move)
     self._params = list(net.parameters())
     self._net = torch.compile(net) if compiled else net
@@ -178,24 +159,10 @@ class Theirs:
   def parameters(self) -> int:
     return sum(x.numel() for x in self._params)
 
-  def peak(self) -> tuple[int, str]:
-    """Bytes of this one that were in use at most, and who says so."""
-    if self._device == 'cpu':
-      return 0, 'unknown'
-    return self._torch.cuda.max_memory_allocated() - self._before, 'measured'
-
-  def warm_up(self) -> None:
-    """Also tries out kernels, whose memory is not counted."""
-    self.forward()
-    self.step()
-    if self._device == 'cuda':
-      self._torch.cuda.reset_peak_memory_stats()
-
-  def close(self) -> None:
-    """Gives back gradients, and what PyTorch keeps for the next call."""
-    self._adam.zero_grad()
-    if self._device == 'cuda':
-      self._torch.cuda.empty_cache()
+  def peak(self) -> int | None:
+    """As of ours."""
+    on_gpu = self._device == 'cuda'
+    return self._torch.cuda.max_memory_allocated() if on_gpu else None
 
   def _predict(self, y_t, gamma):
     images = self._torch.cat([self._cond, y_t], dim=1)
@@ -235,11 +202,7 @@ def sturdy(name: str):
     yield
   except Exception as error:
     reason = ' '.join(str(error).split())[:200]
-    say(f'{name} failed: {type(error).__name__}: {reason}')
-
-
-def say(text: str) -> None:
-  print(text, flush=True)
+    print(f'{name} failed: {type(error).__name__}: {reason}')
 
 
 def in_turn(functions: dict, repeats: int) -> dict[str, np.ndarray]:
@@ -268,7 +231,7 @@ def show(times: dict[str, np.ndarray]) -> None:
   A ratio is of the first of the same kind ("step") to the one in its row.
   """
   titles = 'quarter', 'median', '3/4', 'ratio', 'CPU', 'ratio'
-  say(f'{"ms":18}' + ''.join(f'{title:>9}' for title in titles))
+  print(f'{"ms":18}' + ''.join(f'{title:>9}' for title in titles))
   firsts = {}
   for name, rows in times.items():
     quarter, _, three = np.percentile(rows[:, 0], [25, 50, 75])
@@ -278,7 +241,7 @@ def show(times: dict[str, np.ndarray]) -> None:
     if first is not median:
       ratios = [f'{ratio:.2f}' for ratio in first / median]
     digits = 0 if clock >= 1000 else 1
-    say(
+    print(
       f'{name:18}{quarter:9.{digits}f}{clock:9.{digits}f}{three:9.{digits}f}'
       f'{ratios[0]:>9}{cpu:9.{digits}f}{ratios[1]:>9}'
     )
@@ -300,7 +263,7 @@ def show_rates(
     seconds = np.median(rows[:, 0]) / 1000
     rate = needed[name.partition(',')[0]] / seconds / 1e12
     share = f', {rate / peak_tflops:.1%} of the peak' if peak_tflops else ''
-    say(f'{name:18}{batch / seconds:9.2f} images/s{rate:9.2f} TFLOP/s{share}')
+    print(f'{name:18}{batch / seconds:9.2f} images/s{rate:9.2f} TFLOP/s{share}')
 
 
 def functions_of(contestants: dict) -> dict:
@@ -320,40 +283,20 @@ def make(name: str, model: unet.UNet, args):
 
 
 def compare(model: unet.UNet, names: list[str], args) -> None:
-  """Prints the tables; on a GPU each contestant's own first, and its memory."""
-  rates = model, args.size, args.batch, args.peak_tflops
-  alone = jax.default_backend() == 'gpu'
+  """Prints times, rates and memory of all that can be built."""
   wanted = sum(x.size for x in jax.tree.leaves(unet.shapes(model)))
   contestants = {}
   for name in names:
     with sturdy(name):
-      start = time.perf_counter()
       contestant = make(name, model, args)
       assert contestant.parameters() == wanted, contestant.parameters()
-      functions = functions_of({name: contestant})
-      if alone:
-        contestant.warm_up()
-        seconds = time.perf_counter() - start
-        say(f'\n{name}: {wanted:,} parameters, ready after {seconds:.0f} s')
-        times = in_turn(functions, args.repeats)
-        show(times)
-        show_rates(times, *rates)
-        memory, source = contestant.peak()
-        say(f'{name}: peak memory {memory / 2**30:.2f} GiB, {source}')
-        contestant.close()
       contestants[name] = contestant
-  if alone and len(contestants) < 2:
-    return
-  if alone:
-    say('\nin turn')
   times = in_turn(functions_of(contestants), args.repeats)
   show(times)
-  show_rates(times, *rates)
-  if not alone:
-    for name, contestant in contestants.items():
-      memory, source = contestant.peak()
-      if memory:
-        say(f'{name}: peak memory {memory / 2**30:.2f} GiB, {source}')
+  show_rates(times, model, args.size, args.batch, args.peak_tflops)
+  for name, contestant in contestants.items():
+    if (memory := contestant.peak()) is not None:
+      print(f'{name}: peak memory {memory / 2**30:.2f} GiB')
 
 
 def compare_remat(remat: unet.UNet, plain: unet.UNet, args) -> None:
@@ -362,7 +305,7 @@ def compare_remat(remat: unet.UNet, plain: unet.UNet, args) -> None:
   functions = {'step, remat': ways[0].step, 'step, plain': ways[1].step}
   show(in_turn(functions, args.repeats))
   needs = [x.temporaries() / 2**20 for x in ways]
-  say(
+  print(
     f'memory beside the state: {needs[0]:.0f} MiB with remat, '
     f'{needs[1]:.0f} MiB without; ratio {needs[0] / needs[1]:.2f}'
   )
@@ -391,7 +334,7 @@ def main() -> None:
 
   model = build(args.channels)
   count = sum(x.size for x in jax.tree.leaves(unet.shapes(model)))
-  say(
+  print(
     f'{count:,} parameters, {args.batch} images of '
     f'{args.size}x{args.size}, {model.dtype}, {os.cpu_count()} threads, median '
     f'of {args.repeats}; jax {jax.__version__} on {jax.default_backend()} '

@@ -37,27 +37,6 @@ COLUMNS = {
 }
 TITLES = {'fid': 'FID', 'is': 'IS', 'ca': 'CA', 'pd': 'PD'}
 THIN = {'linewidth': 0.8}
-# Why a claim fails here, as far as the figures and pictures say.
-REASONS = {
-  'table-1': (
-    'Where a claim fails: an image is compared with its own original (PD, '
-    'LPIPS), or its object has to be recognised. The answer of a regression is '
-    'near the mean of all colours that it might be, as its colourfulness says; '
-    'that is never far off, while a sample can be bold and wrong. The samples '
-    "of the paper's network are better than the mean even so, those of one of "
-    'a 240th of its size after 4,000 steps are not; as a set they are far more '
-    'like photos (FD).'
-  ),
-  'table-4': (
-    'Where a claim fails: the samples are covered with specks, which the '
-    'features see in images this small. How much a pixel differs from its '
-    'neighbours is decided at faint noise, where the loss falls last '
-    '(training.md), and 4,000 steps are too few for it; the weaker the '
-    'compression, the less there is to gain against that. LPIPS finds the '
-    "samples of quality 5 and 10 nearer to the originals than the regression's "
-    'blur.'
-  ),
-}
 
 
 def read(folder: pathlib.Path) -> dict[str, dict[str, list[dict]]]:
@@ -81,8 +60,6 @@ def section(name: str, cases: dict[str, list[dict]], page: pathlib.Path):
   verdicts = claims.judge(wanted, cases)
   lines = [f'### {kind.title()} {number}: {tables.TABLES[name].title}', '']
   lines += [sentence(verdicts), '', *claims.markdown(verdicts).splitlines()]
-  if name in REASONS:
-    lines += ['', REASONS[name]]
   for case in asked:
     lines += ['', f'**{case}**', '', *figures(name, case, cases[case]), '']
     first = cases[case][0]

@@ -47,7 +47,7 @@ class Squares(NamedTuple):
 
 
 TILES = Squares(32, 100, 20)
-FREE = Squares(192, 100, 0)
+FREE = Squares(192, 40, 0)
 
 
 def unpack(source: pathlib.Path, folder: pathlib.Path) -> None:

@@ -12,20 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 
-class Norm(nn.GroupNorm):
-  """Also under autocast of the type of its input, sums in float32.
-
-  Autocast itself would write float32, which takes eager PyTorch longer and is
-  rounded before the next convolution all the same.
-  """
-
-  def __init__(self, channels):
-    super().__init__(32, channels)
-
-  def forward(self, x):
-    weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-    with torch.autocast(x.device.type, enabled=False):
-      return functional.group_norm(x, self.num_groups, weight, bias, self.eps)
+def norm(channels):
+  return nn.GroupNorm(32, channels)
 
 
 def conv(channels_in, channels_out, stride=1):
@@ -46,11 +34,11 @@ class ResBlock(nn.Module):
     super().__init__()
     self.resample = resample or nn.Identity()
     self.in_layers = nn.Sequential(
-      Norm(channels_in), nn.SiLU(), conv(channels_in, channels)
+      norm(channels_in), nn.SiLU(), conv(channels_in, channels)
     )
     self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb, 2 * channels))
     self.out_layers = nn.Sequential(
-      Norm(channels), nn.SiLU(), nn.Identity(), conv(channels, channels)
+      norm(channels), nn.SiLU(), nn.Identity(), conv(channels, channels)
     )
     same = channels_in == channels
     self.skip_connection = (
@@ -58,25 +46,11 @@ class ResBlock(nn.Module):
     )
 
   def forward(self, x, emb):
-    norm_in, silu, conv_in = self.in_layers
-    h = conv_in(self.resample(silu(norm_in(x))))
+    h = self.resample(self.in_layers[:2](x))
+    h = self.in_layers[2](h)
     scale, shift = self.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
-    norm_out, silu, _, conv_out = self.out_layers
-    h = conv_out(silu(norm_out(h) * (1 + scale) + shift))
-    return self.skip_connection(self.resample(x)) + h
-
-
-class Pointwise(nn.Conv1d):
-  """Weights of a convolution of size 1, for [b n c].
-
-  Pixels before channels: only so do heads lie as fused attention wants them.
-  """
-
-  def __init__(self, channels_in, channels_out):
-    super().__init__(channels_in, channels_out, 1)
-
-  def forward(self, x):
-    return functional.linear(x, self.weight[:, :, 0], self.bias)
+    h = self.out_layers[0](h) * (1 + scale) + shift
+    return self.skip_connection(self.resample(x)) + self.out_layers[1:](h)
 
 
 class Attention(nn.Module):
@@ -85,16 +59,17 @@ class Attention(nn.Module):
   def __init__(self, channels, head_channels):
     super().__init__()
     self.head_channels = head_channels
-    self.norm = Norm(channels)
-    self.qkv = Pointwise(channels, 3 * channels)
-    self.proj_out = Pointwise(channels, channels)
+    self.norm = norm(channels)
+    self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+    self.proj_out = nn.Conv1d(channels, channels, 1)
 
   def forward(self, x, emb):
-    qkv = self.qkv(self.norm(x).flatten(2).transpose(1, 2))
-    qkv = qkv.unflatten(2, (-1, 3, self.head_channels)).transpose(1, 2)
-    out = functional.scaled_dot_product_attention(*qkv.unbind(3))
-    out = self.proj_out(out.transpose(1, 2).flatten(2))
-    return x + out.transpose(1, 2).unflatten(2, x.shape[2:])
+    batch, channels, height, width = x.shape
+    qkv = self.qkv(self.norm(x.flatten(2)))
+    qkv = qkv.unflatten(1, (-1, 3, self.head_channels)).transpose(3, 4)
+    out = functional.scaled_dot_product_attention(*qkv.unbind(2))
+    out = out.transpose(2, 3).reshape(batch, channels, height * width)
+    return x + self.proj_out(out).unflatten(2, (height, width))
 
 
 class Downsample(nn.Module):
@@ -112,7 +87,7 @@ class Upsample(nn.Module):
     self.conv = conv(channels, channels)
 
   def forward(self, x, emb):
-    return self.conv(functional.interpolate(x, scale_factor=2))
+    return self.conv(nn.functional.interpolate(x, scale_factor=2))
 
 
 class First(nn.Conv2d):
@@ -129,7 +104,7 @@ class UNet(nn.Module):
 
   def __init__(self, model, channels_in=6, channels_out=3, emb='time_embed'):
     super().__init__()
-    self.channels, self.emb = model.channels, emb
+    self.model, self.emb = model, emb
     c = model.channels
     levels = [c * mult for mult in model.channel_mult]
     mlp = nn.Sequential(nn.Linear(c, 4 * c), nn.SiLU(), nn.Linear(4 * c, 4 * c))
@@ -176,10 +151,10 @@ class UNet(nn.Module):
           entry.append(up(h))
         entries.append(entry)
     self.output_blocks = nn.ModuleList(map(nn.ModuleList, entries))
-    self.out = nn.Sequential(Norm(h), nn.SiLU(), conv(h, channels_out))
+    self.out = nn.Sequential(norm(h), nn.SiLU(), conv(h, channels_out))
 
   def forward(self, x, position):
-    emb = self.get_submodule(self.emb)(sinusoid(position, self.channels))
+    emb = self.get_submodule(self.emb)(sinusoid(position, self.model.channels))
     h, skips = x, []
     for entry in self.input_blocks:
       for layer in entry:
