@@ -1,7 +1,8 @@
 """Do weights do more for photos they never saw than what takes no model?
 
-  python -m benchmarks.unseen --weights=runs/multitask --photos=PHOTOS \
-    --out=unseen
+  palette export runs/multitask multitask.safetensors --half
+  python -m benchmarks.unseen --weights=multitask.safetensors \
+    --photos=PHOTOS --out=unseen
 
 Each of the four tasks as its command does it, on N photos that are squares of
 256 pixels (larger ones are cut and made small): grey copies; holes of 20-30%,
@@ -12,7 +13,7 @@ the whole interval of LPIPS is on the model's side, otherwise experimental.
 
   --ship=palette_jax/weights/multitask.safetensors
 
-then writes the weights as a file that names the experimental ones: their
+then writes that file again, and the experimental ones by name into it: their
 commands say so before they run. A stopped run goes on.
 """
 
@@ -35,7 +36,7 @@ from palette_jax.evaluation import (
   protocol,
   trivial,
 )
-from palette_jax.interop import names, tensor_file, weights
+from palette_jax.interop import tensor_file
 
 SIDE, QUALITY = 256, 10
 METRICS = 'lpips_alex', 'psnr'
@@ -144,10 +145,9 @@ def line(task: str, found: dict) -> str:
 
 
 def ship(source: str, path: str, experimental: list[str]) -> None:
-  """Writes weights as a file that says what they are not good at."""
-  found = weights.read(source)
-  config = found.config | dict(experimental=experimental)
-  tensors = names.to_theirs(found.params, found.network)
+  """Writes a file of weights again, that says what they are not good at."""
+  tensors, config = tensor_file.read(source)
+  config |= dict(experimental=experimental)
   tensor_file.write(path, 'safetensors', tensors, config)
 
 
@@ -164,6 +164,8 @@ def main() -> None:
   args = parser.parse_args()
   if args.count < intervals.LEAST:
     parser.error(f'An interval takes {intervals.LEAST} photos.')
+  if args.ship and pathlib.Path(args.weights).suffix != '.safetensors':
+    parser.error('--ship takes --weights=FILE.safetensors, by palette export.')
   found = sorted(args.photos.rglob('*.[jp][pn]*g'))
   if len(found) < args.count:
     parser.error(f'{args.photos} has {len(found)} photos, not {args.count}.')

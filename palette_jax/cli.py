@@ -121,6 +121,11 @@ def _add_export(commands):
     '--steps', type=int, default=0, help='of that sampler, such as 20'
   )
   command.add_argument(
+    '--half',
+    action='store_true',
+    help='of weights alone: round them to float16, half the size',
+  )
+  command.add_argument(
     'weights',
     metavar='WEIGHTS',
     help='the folder of a run or an import, or an exported file',
@@ -204,13 +209,17 @@ def export_weights(args: argparse.Namespace) -> None:
   from palette_jax.models import unet
 
   if args.format == 'sampler':
+    if args.half:
+      raise ValueError(
+        '--half is of weights alone: a sampler draws what these weights do.'
+      )
     return _export_sampler(args)
   if args.sampler or args.steps:
     raise ValueError(
       f'--sampler and --steps are of --format=sampler: {args.format} holds '
       'weights alone.'
     )
-  model = exporter.write(args.weights, args.file, args.format)
+  model = exporter.write(args.weights, args.file, args.format, args.half)
   print(f'{args.file}: {unet.summary(model)}')
 
 

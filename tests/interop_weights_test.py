@@ -10,6 +10,7 @@ from fake_model import EVERYTHING, weights_of, write
 
 import palette_jax
 from configs import common
+from palette_jax import cli
 from palette_jax.interop import exporter, importer, weights
 from palette_jax.models import unet
 
@@ -30,6 +31,38 @@ def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
   model = palette_jax.load(file)
   assert model.checkpoint == wanted.sha256
   assert model.tasks == weights.TASKS and model.size == (16, 16)
+
+
+def test_half_a_file_holds_the_nearest_numbers_of_float16(tmp_path):
+  wanted = weights_of()
+  file = write(tmp_path / 'a.safetensors', wanted)
+  half, again = (str(tmp_path / f'{name}.safetensors') for name in 'bc')
+  cli.main(['export', file, half, '--half'])
+  found = weights.read(half)
+  for own, rounded in zip(
+    jax.tree.leaves(wanted.params), jax.tree.leaves(found.params)
+  ):
+    assert rounded.dtype == np.float32
+    np.testing.assert_array_equal(rounded, own.astype(np.float16))
+  assert found.tasks == wanted.tasks and found.size == wanted.size
+  cli.main(['export', half, again, '--half'])  # nothing is left to be rounded
+  assert pathlib.Path(again).read_bytes() == pathlib.Path(half).read_bytes()
+  ratio = pathlib.Path(half).stat().st_size / pathlib.Path(file).stat().st_size
+  assert 0.5 < ratio < 0.55  # names and settings stay
+
+
+def test_weights_that_are_too_large_for_float16_stay_whole(tmp_path):
+  found = weights_of()
+  first = jax.tree.leaves(found.params)[0]
+  first.reshape(-1)[0] = 7e4
+  file = write(tmp_path / 'a.safetensors', found)
+  half = tmp_path / 'b.safetensors'
+  with pytest.raises(SystemExit, match='number 70000, float16 ends at 65504'):
+    cli.main(['export', file, str(half), '--half'])
+  assert not half.exists()
+  with pytest.raises(SystemExit, match='--half is of weights alone'):
+    words = [file, f'{tmp_path}/b.palette', '--format=sampler', '--half']
+    cli.main(['export', *words])
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Weights beside answers that take no model, on photos they never saw."""
 
 import json
+import pathlib
 import sys
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import palette_jax
 from benchmarks import unseen
 from palette_jax.evaluation import networks as nets
 from palette_jax.evaluation import protocol
-from palette_jax.interop import weights
+from palette_jax.interop import exporter, weights
 
 COUNT, SIDE = 20, 32
 
@@ -87,7 +88,10 @@ def photos(tmp_path, monkeypatch):
 def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
   photos, tmp_path, monkeypatch, capsys
 ):
-  fake_model.write(tmp_path / 'made.safetensors', fake_model.weights_of())
+  whole = str(tmp_path / 'whole.safetensors')
+  fake_model.write(whole, fake_model.weights_of())
+  made = str(tmp_path / 'made.safetensors')
+  exporter.write(whole, made, 'safetensors', half=True)
   model = Oracle(photos)
   monkeypatch.setattr(palette_jax, 'load', lambda source: model)
   shipped = str(tmp_path / 'shipped.safetensors')
@@ -98,7 +102,7 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
     '--count',
     str(COUNT),
   ]
-  words += ['--weights', str(tmp_path / 'made.safetensors'), '--ship', shipped]
+  words += ['--weights', made, '--ship', shipped]
   monkeypatch.setattr(sys, 'argv', [*words, '--out', str(tmp_path / 'out')])
   for _ in range(2):  # the second time nothing is left to be drawn
     unseen.main()
@@ -112,7 +116,9 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
     }
     read = weights.read(shipped)
     assert read.experimental == ('uncropping', 'jpeg')
-    assert read.sha256 == weights.read(tmp_path / 'made.safetensors').sha256
+    assert read.sha256 == weights.read(made).sha256
+    size = pathlib.Path(shipped).stat().st_size
+    assert size < 0.55 * pathlib.Path(whole).stat().st_size  # as it was made
     assert (
       found['tasks']['jpeg']['trivial_less_model']['lpips_alex']['high'] > 0
     )

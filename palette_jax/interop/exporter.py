@@ -26,25 +26,40 @@ from palette_jax.models import unet
 from palette_jax.training import digest
 
 
-def write(source: str, path: str, form: str) -> unet.UNet:
+def write(source: str, path: str, form: str, half: bool = False) -> unet.UNet:
   """Writes weights and their settings.
 
   Args:
     source: whatever `weights.read` takes.
     path: the new file.
     form: 'safetensors' or 'torch'.
+    half: whether they are rounded to float16.
 
   Returns:
     The network.
 
   Raises:
     FileNotFoundError: if there are no weights, or no folder for the file.
-    ValueError: if the weights are damaged, or the file cannot be written.
+    ValueError: if the weights are damaged or too large for float16, or the file
+      cannot be written.
   """
   found = weights_.read(source)
   tensors = names.to_theirs(found.params, found.network)
+  if half:
+    tensors = {name: _rounded(name, own) for name, own in tensors.items()}
   tensor_file.write(path, form, tensors, found.config)
   return found.network
+
+
+def _rounded(name, array):
+  """A tensor in float16."""
+  largest, end = np.abs(array).max(), np.float32(np.finfo(np.float16).max)
+  if not largest <= end:  # nor NaN
+    raise ValueError(
+      f'{name} has the number {largest:g}, float16 ends at {end:g}: export '
+      'without --half.'
+    )
+  return array.astype(np.float16)
 
 
 def write_sampler(
