@@ -1,0 +1,60 @@
+"""docs/results.md says what the files under results/ say."""
+
+import json
+import pathlib
+import re
+
+import pytest
+
+from benchmarks import results
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope='module')
+def page(tmp_path_factory):
+  """The page, written anew in another place, beside results/."""
+  folder = tmp_path_factory.mktemp('again')
+  (folder / 'docs').mkdir()
+  (folder / 'results').symlink_to(ROOT / 'results')
+  again = folder / 'docs/results.md'
+  again.write_text(results.PAGE.read_text())
+  results.write(folder / 'results/small', again)
+  return again
+
+
+def test_the_page_is_what_its_command_makes_of_the_results(page):
+  text = page.read_text()
+  assert text == results.PAGE.read_text()
+  pictures = re.findall(r'!\[.*?\]\((.*?)\)', text)
+  assert pictures and all((page.parent / one).exists() for one in pictures)
+
+
+def test_the_verdicts_follow_from_the_intervals(page):
+  """As a reader would see it: every seed's interval on one side of zero."""
+  row = re.compile(r'^\| .* \| (higher|lower) \| (.*) \| (.*) \|$', re.M)
+  found = row.findall(page.read_text())
+  assert found
+  for wanted, differences, said in found:
+    ends = [
+      float(end) if wanted == 'higher' else -float(end)
+      for interval in re.findall(r'\[(.*?)\]', differences)
+      for end in interval.split(', ')
+    ]
+    assert ends and len(ends) % 2 == 0
+    if 0 in ends:  # of which sign, the page's digits do not say
+      continue
+    above, below = all(e > 0 for e in ends), all(e < 0 for e in ends)
+    assert (said == 'reproduced') == above
+    assert (said == 'not reproduced') == below
+    assert above or below or said == 'not decided'
+
+
+def test_every_result_is_on_the_page(page):
+  text, found = page.read_text(), [*ROOT.glob('results/small/*-*/*.json')]
+  assert found
+  for file in found:
+    kind, _, number = file.parent.name.partition('-')
+    start = text.index(f'### {kind.title()} {number}:')
+    section = text[start : text.find('\n### ', start + 1)]
+    assert f'**{json.loads(file.read_text())["case"]}**' in section
