@@ -14,6 +14,7 @@ Next: palette_jax/hosts.py
 """
 
 import argparse
+import json
 import sys
 import uuid
 from collections.abc import Sequence
@@ -198,9 +199,22 @@ def import_weights(args: argparse.Namespace) -> None:
   print(f'{args.file}: {unet.summary(model)}')
   print(f'The checkpoint is in {args.folder}. To sample it, or train it on:')
   print(
-    f'  python -m palette_jax.main --config=configs/inpaint.py:model='
-    f'{args.folder} --workdir={args.folder} --mode=sample'
+    f'  python -m palette_jax.main --config={_config_of(args.folder)} '
+    f'--workdir={args.folder} --mode=sample'
   )
+
+
+def _config_of(folder):
+  """The recipe of what imported weights have learnt, as main takes it."""
+  learnt = json.loads(epath.Path(folder, 'config.json').read_text())
+  task = learnt.get('task', {}).get('name', 'inpainting')
+  name = {
+    'colorization': 'colorize',
+    'inpainting': 'inpaint',
+    'uncropping': 'uncrop',
+  }.get(task, task)
+  size = f',size={learnt["data"]["size"][0]}' if 'data' in learnt else ''
+  return f'configs/{name}.py:model={folder}{size}'
 
 
 def export_weights(args: argparse.Namespace) -> None:

@@ -1,6 +1,8 @@
 """Weights are the same weights in whatever they are kept."""
 
+import importlib
 import pathlib
+import re
 
 import jax
 import ml_collections
@@ -31,6 +33,25 @@ def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
   model = palette_jax.load(file)
   assert model.checkpoint == wanted.sha256
   assert model.tasks == weights.TASKS and model.size == (16, 16)
+
+
+@pytest.mark.parametrize('objective', ['diffusion', 'regression'])
+@pytest.mark.parametrize('task', [*weights.TASKS, 'multitask', 'unconditional'])
+def test_the_command_that_import_names_is_for_what_was_learnt(
+  tmp_path, capsys, task, objective
+):
+  learnt = weights_of(dict(name=task), dict(name=objective), size=48)
+  file = write(tmp_path / 'a.safetensors', learnt)
+  cli.main(['import', '--from=palette', file, f'{tmp_path}/run'])
+  said = capsys.readouterr().out
+  name, _, variant = re.search(r'--config=configs/(\S+)', said)[1].partition(
+    ':'
+  )
+  module = importlib.import_module(f'configs.{name.removesuffix(".py")}')
+  config = module.get_config(variant)
+  assert config.task.name == task and config.objective.name == objective
+  assert config.data.size == (48, 48) and config.model.channels == 32
+  assert f'--workdir={tmp_path}/run' in said
 
 
 def test_half_a_file_holds_the_nearest_numbers_of_float16(tmp_path):

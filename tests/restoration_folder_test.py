@@ -138,7 +138,7 @@ REFUSED = {  # in, out, mask, what is said
     None,
     'x.jpg is a file, and',
   ),
-  'a name for a folder': ('in', 'y.png', None, 'y.png is the name of a photo'),
+  'a name for a folder': ('in', 'y.PNG', None, 'y.PNG is the name of a photo'),
   'the same folder': ('in', 'in/.', None, 'the folder that is read'),
   'the folder above': ('in', '.', None, 'the folder that in lies in'),
   'no photos': ('empty', 'out', None, 'no photo in empty'),

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import hypothesis
 import numpy as np
@@ -89,6 +90,32 @@ def test_a_picture_that_was_changed_afterwards_is_told(tmp_path):
   assert 'changed after' in again.said and not again.is_same
 
 
+def test_a_file_is_done_wherever_it_was_made_but_not_otherwise(tmp_path):
+  _, source, how = made_from(tmp_path)
+  out, _ = recipe.write(tmp_path / 'out.png', paint(how, source), how)
+  same = dict(input_name='b.jpg', pixels=HASH, version='9', machine='large')
+  for name, value in same.items():
+    assert recipe.is_made_by(out, dataclasses.replace(how, **{name: value}))
+  other = dict(
+    task='jpeg',
+    config={},
+    checkpoint='cd' * 32,
+    sampler={'name': 'ancestral', 'steps': 5},
+    seed=4,
+    options={'strength': 0.5},
+    input_sha256=HASH,
+    inputs={'mask': HASH},
+  )
+  assert same.keys() | other.keys() == {
+    field.name for field in dataclasses.fields(recipe.Recipe)
+  }
+  for name, value in other.items():
+    assert not recipe.is_made_by(out, dataclasses.replace(how, **{name: value}))
+  whole = out.read_bytes()
+  out.write_bytes(whole[:-1])  # stopped while it was written
+  assert not recipe.is_made_by(out, how)
+
+
 def test_another_photo_is_refused(tmp_path):
   path, source, how = made_from(tmp_path)
   out, _ = recipe.write(tmp_path / 'out.png', paint(how, source), how)
@@ -142,6 +169,26 @@ def test_what_is_no_json_is_not_written(tmp_path, options):
   with pytest.raises(ValueError, match='cannot be written'):
     recipe.write(tmp_path / 'out.png', source, how)
   assert not (tmp_path / 'out.png').exists()
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path):
+  _, source, how = made_from(tmp_path)
+  how = dataclasses.replace(how, checkpoint='latest')
+  with pytest.raises(ValueError, match="checkpoint is 'latest', no SHA-256"):
+    recipe.write(tmp_path / 'out.png', source, how)
+  assert not (tmp_path / 'out.png').exists()
+
+
+def test_a_recipe_is_found_behind_the_pixels(tmp_path):
+  """Where other programs put text when they write a PNG again."""
+  _, source, how = made_from(tmp_path)
+  out, _ = recipe.write(tmp_path / 'out.png', source, how)
+  head, *chunks = re.split(rb'(?s)(?=.{4}(?:iTXt|IDAT|IEND))', out.read_bytes())
+  text = [chunk for chunk in chunks if chunk[4:8] == b'iTXt']
+  rest = [chunk for chunk in chunks if chunk[4:8] != b'iTXt']
+  assert len(text) == 1 and len(rest) == 2
+  (tmp_path / 'x.png').write_bytes(b''.join([head, rest[0], *text, rest[1]]))
+  assert recipe.read(tmp_path / 'x.png') == recipe.read(out)
 
 
 def with_line(tmp_path, line):

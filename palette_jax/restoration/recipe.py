@@ -131,8 +131,7 @@ def read(path: epath.PathLike) -> Recipe:
     raise FileNotFoundError(f'There is no file {path}.')
   try:
     with path.open('rb') as file, Image.open(file, formats=['PNG']) as image:
-      image.load()  # text may stand behind the pixels
-      line = image.text.get(KEY)
+      line = image.text.get(KEY)  # also from behind the pixels, unlike .info
   except Exception as error:  # Pillow's decoders fail in many ways
     raise ValueError(
       f'{path} is no PNG that can be read; only a PNG carries a recipe.'
