@@ -81,7 +81,8 @@ def sentence(verdicts: list[claims.Verdict]) -> str:
 
 def figures(name: str, case: str, seeds: list[dict]) -> list[str]:
   """A table of markdown: the paper's rows, then ours of every seed."""
-  theirs = [row for row in paper.of_table(name) if row.case == case]
+  asked = case, case.partition(':')[0]  # where it does not say which holes
+  theirs = [row for row in paper.of_table(name) if row.case in asked]
   columns = [
     ours
     for ours in COLUMNS
@@ -94,9 +95,11 @@ def figures(name: str, case: str, seeds: list[dict]) -> list[str]:
     for ours in columns
   ]
   lines = [f'| | {" | ".join(titles)} |', '|---|' + '---:|' * len(columns)]
+  several = len({row.images for row in theirs}) > 1
   for row in theirs:
     cells = [f'{row.values.get(COLUMNS[ours], "")}' for ours in columns]
-    lines.append(f"| the paper's {row.model} | {' | '.join(cells)} |")
+    images = f', {row.images}' if several else ''
+    lines.append(f"| the paper's {row.model}{images} | {' | '.join(cells)} |")
   for one in seeds:
     ending = f', seed {one["seed"]}' if len(seeds) > 1 else ''
     for row, found in one['rows'].items():
