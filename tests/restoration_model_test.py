@@ -453,9 +453,14 @@ def test_a_recipe_makes_the_same_pixels_again(model, tmp_path):
 
 def test_samples_drawn_together_are_replayed_together(tmp_path):
   """As on accelerators: a batch of another size might round otherwise."""
-  found = weights_of()
+  found, batches = weights_of(), []
+
+  def denoise_fn(params, y_t, cond, gamma):
+    batches.append(len(y_t))  # whenever it is compiled anew
+    return found.denoise_fn(params, y_t, cond, gamma)
+
   together = models.Model(found)
-  together._painter = canvas.Painter(found.denoise_fn, found.params, batch=4)
+  together._painter = canvas.Painter(denoise_fn, found.params, batch=4)
   photo, said = levels(20, 30), []
   made = together.colorize(
     photo, samples=3, steps=2, progress=lambda *now: said.append(now)
@@ -464,9 +469,34 @@ def test_samples_drawn_together_are_replayed_together(tmp_path):
   path, _ = made[2].save(tmp_path / 'made.png')
   assert recipe.read(path).options['samples'] == 3
   assert together.replay(path, photo).is_same
+  assert set(batches) == {4}  # filled up
   (alone,) = models.Model(found).colorize(photo, steps=2)
   apart = alone.photo.levels.astype(int) - made[0].photo.levels
   assert np.abs(apart).max() <= 1
+
+
+def test_samples_drawn_one_by_one_do_not_know_of_each_other():
+  """So the same command with more samples makes only those that lack."""
+  found = weights_of()
+  model = models.Model(found)
+  model._painter = canvas.Painter(found.denoise_fn, found.params, batch=1)
+  many = model.recipes('colorize', levels(20, 30), samples=3)
+  (one,) = model.recipes('colorize', levels(20, 30), samples=1)
+  assert many[0] == one and many[1] != one
+
+
+@pytest.mark.parametrize(
+  'size, tile', [((8, 32), 16), ((24, 24), 24), ((1, 1), 2)]
+)
+def test_tiles_have_the_area_of_what_was_learnt(size, tile):
+  learnt, said = weights_of(), []
+  learnt.config['data']['size'] = list(size)
+  model = models.Model(learnt)
+  drawing = dict(steps=1, progress=lambda done, total: said.append(total))
+  model.restore_jpeg(levels(tile, tile), **drawing)
+  assert said == [1]
+  model.restore_jpeg(levels(tile + 2, tile), **drawing)
+  assert said[1] > 1
 
 
 def test_a_picture_in_memory_can_be_replayed(model, tmp_path):
