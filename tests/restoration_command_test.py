@@ -201,6 +201,14 @@ def test_broken_photos_are_named_and_the_others_made(model, folder, capsys):
     assert why in line and f'  {file}' in shown.err
 
 
+def test_of_many_that_failed_the_end_names_the_first(model, folder, capsys):
+  for i in range(27):
+    (folder / f'in/x{i:02}.png').write_text('no photo')
+  assert palette('colorize', 'in', 'out') == 1
+  *_, before, last = capsys.readouterr().err.rstrip().splitlines()
+  assert (before, last) == ('  x19.png', '  and 7 more')
+
+
 def test_what_nobody_has_foreseen_is_shown_in_full(model, folder, capsys):
   def fail(passes):
     if passes == PASSES + 1:
