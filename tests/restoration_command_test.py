@@ -152,7 +152,15 @@ def test_ctrl_c_leaves_everything_whole_and_it_goes_on(
   there = contents(folder / 'out')
   assert there.items() <= whole.items()  # no half, nothing hidden
   assert len(there) == done * 5
-  calls = model.calls
+
+  def stop_at_once(passes):
+    raise KeyboardInterrupt
+
+  model.on_pass = stop_at_once
+  assert palette(*words) == command.STOPPED
+  left = f'{done} of 4 photos are made, {4 - done} are left'
+  assert left in capsys.readouterr().out
+  calls, model.on_pass = model.calls, lambda passes: None
   assert palette(*words) == 0
   assert model.calls - calls == 4 - done
   assert contents(folder / 'out') == whole
@@ -219,6 +227,31 @@ def test_what_nobody_has_foreseen_is_shown_in_full(model, folder, capsys):
   shown = capsys.readouterr()
   assert 'Photos: 3 made, 1 not made.' in shown.out
   assert 'Traceback' in shown.err and 'of the device' in shown.out
+
+
+@pytest.mark.parametrize(
+  'error', [MemoryError(), RuntimeError('RESOURCE_EXHAUSTED: 9 GB of 8 GB')]
+)
+def test_too_little_memory_is_one_line(model, folder, capsys, error):
+  def fail(passes):
+    if passes == PASSES + 1:
+      raise error
+
+  model.on_pass = fail
+  assert palette('colorize', 'in', 'out') == 1
+  shown = capsys.readouterr()
+  assert 'not enough memory' in shown.out and '3 made, 1 not' in shown.out
+  assert 'Traceback' not in shown.err
+
+
+def test_what_a_file_cannot_hold_is_said_once(model, folder, capsys):
+  assert palette('colorize', 'in/2.bmp', 'new.jpg', '-n', 3) == 0
+  assert capsys.readouterr().out.count('recipe') == 1
+  assert sorted(path.name for path in folder.glob('new-?.*')) == [
+    'new-1.jpg',
+    'new-2.jpg',
+    'new-3.jpg',
+  ]
 
 
 def test_a_full_disk_stops_and_says_so(model, folder, monkeypatch):
@@ -341,8 +374,10 @@ def test_replay_says_by_its_exit_code_whether_it_is_the_same(
   assert 'the same pixels, bit for bit' in capsys.readouterr().out
   assert palette(*replay, 'in/3.gif') == 2
   assert 'give the very file' in capsys.readouterr().err
-  assert palette('replay', 'in/2.bmp', '--input', 'in/2.bmp') == 2
-  assert palette('replay', 'nothing.png', '--input', 'in/2.bmp') == 2
+  with pytest.MonkeyPatch.context() as patch:
+    patch.delattr(palette_jax, 'load')  # no weights are read for these
+    assert palette('replay', 'in/2.bmp', '--input', 'in/2.bmp') == 2
+    assert palette('replay', 'nothing.png', '--input', 'in/2.bmp') == 2
   model._paint = lambda *_: photos.read('in/2.bmp')
   assert palette(*replay, 'in/2.bmp') == 1
   assert 'not the same' in capsys.readouterr().out
