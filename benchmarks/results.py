@@ -184,17 +184,20 @@ def about(steps: dict) -> str:
 
 def plot_diversity(cases: dict[str, list[dict]]) -> figure.Figure:
   """How unlike samples of one input are, as in the paper's Figure 8."""
-  picture = figure.Figure(figsize=(4.5 * len(cases), 3), layout='constrained')
-  axes = picture.subplots(1, len(cases), squeeze=False)[0]
-  for axis, (case, seeds) in zip(axes, cases.items()):
-    for i, row in enumerate(seeds[0]['diversity']):
-      for one in seeds:
-        shown = one['diversity'][row]['lpips_alex']
-        shares = [count / sum(shown['counts']) for count in shown['counts']]
-        label = row if one is seeds[0] else None
-        axis.stairs(shares, shown['edges'], label=label, color=f'C{i}')
-    axis.set_title(f'{case}: LPIPS of pairs of samples (share)', fontsize=9)
-    axis.legend(fontsize=7)
+  kinds = 'ms_ssim', 'lpips_alex'
+  picture = figure.Figure(figsize=(9, 3 * len(cases)), layout='constrained')
+  axes = picture.subplots(len(cases), len(kinds), squeeze=False)
+  for line, (case, seeds) in zip(axes, cases.items()):
+    for axis, kind in zip(line, kinds):
+      for i, row in enumerate(seeds[0]['diversity']):
+        for one in seeds:
+          shown = one['diversity'][row][kind]
+          shares = [count / sum(shown['counts']) for count in shown['counts']]
+          label = row if one is seeds[0] else None
+          axis.stairs(shares, shown['edges'], label=label, color=f'C{i}')
+      title = scores.METRICS[f'diversity_{kind}'].title
+      axis.set_title(f'{case}: {title} (share of pairs)', fontsize=9)
+      axis.legend(fontsize=7)
   return picture
 
 

@@ -65,15 +65,23 @@ def test_the_interval_is_over_inputs():
   np.testing.assert_allclose(again[:3], estimate[:3])
 
 
-def test_the_histogram_counts_every_pair_once():
-  values = np.array([[0.0, 0.049, 0.05], [0.5, 0.999, 1.0], [-0.1, 1.7, 0.26]])
-  counts = diversity.histogram(values)
-  assert counts.sum() == 9 and len(counts) == 20
-  assert counts[0] == 3 and counts[1] == 1 and counts[5] == 1
-  assert counts[10] == 1 and counts[19] == 3
-  inside = np.random.default_rng(0).uniform(size=1000)
-  expected, _ = np.histogram(inside, diversity.EDGES)
-  assert np.array_equal(diversity.histogram(inside), expected)
+def test_histograms_share_bins_and_count_every_pair_once():
+  """Of values as near to each other as those of small images are."""
+  draw = np.random.default_rng(0)
+  rows = dict(
+    one=draw.uniform(0.01, 0.02, [3, 400]), two=draw.uniform(0.015, 0.03, [300])
+  )
+  edges, counts = diversity.histograms(rows)
+  assert edges[0] == rows['one'].min() and edges[-1] == rows['two'].max()
+  for row, values in rows.items():
+    assert counts[row].sum() == values.size
+    for low, high, count in zip(edges[:-1], edges[1:], counts[row]):
+      assert count == ((values >= low) & (values < high)).sum() or (
+        high == edges[-1]
+      )
+  assert np.count_nonzero(counts['one']) > 10
+  _, same = diversity.histograms(dict(one=np.ones([2, 5])))
+  assert same['one'].sum() == 10
 
 
 def test_one_sample_has_no_diversity():

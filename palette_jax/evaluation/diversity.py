@@ -8,7 +8,7 @@ many samples it drew.
 Next: palette_jax/evaluation/faithfulness.py
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -16,8 +16,7 @@ from jaxtyping import Float, Int, UInt8
 
 from palette_jax.evaluation import intervals, similarity
 
-# Of the histograms; the paper does not state its bins.
-EDGES = np.linspace(0, 1, 21)
+_BINS = 30  # of a histogram; the paper does not state its own
 _AT_ONCE = 16  # pairs: MS-SSIM of 256x256 takes 10 MB of each
 _ms_ssim = jax.jit(similarity.ms_ssim)
 
@@ -75,14 +74,22 @@ def estimate(
   return intervals.mean(pairs.mean(axis=0), seed)
 
 
-def histogram(values: Float[np.ndarray, '...']) -> Int[np.ndarray, ' bins']:
-  """How many pairs fall between neighbours of `EDGES` (Figure 8).
+def histograms(
+  rows: Mapping[str, Float[np.ndarray, '...']],
+) -> tuple[Float[np.ndarray, ' edges'], dict[str, Int[np.ndarray, ' bins']]]:
+  """How many pairs of each row fall into each bin (Figure 8).
 
-  A bin has its lower edge. What lies outside counts in the first or last: LPIPS
-  may exceed 1.
+  Small images differ by a small part of what large ones do: the bins go from
+  the lowest to the highest value of all rows.
+
+  Returns:
+    The edges of the bins, which all rows share, and the counts of each.
   """
-  inner = np.searchsorted(EDGES[1:-1], np.ravel(values), side='right')
-  return np.bincount(inner, minlength=len(EDGES) - 1)
+  together = np.concatenate([np.ravel(values) for values in rows.values()])
+  edges = np.histogram_bin_edges(together, _BINS)
+  return edges, {
+    row: np.histogram(values, edges)[0] for row, values in rows.items()
+  }
 
 
 def _stacked(distance, pairs):

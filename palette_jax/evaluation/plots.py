@@ -106,9 +106,10 @@ def diversity_histograms(results: protocol.Results) -> 'figure.Figure':
   kinds = list(next(iter(results.diversity.values())))
   picture, axes = _small_plots(len(kinds), 2.6)
   for axis, kind in zip(axes, kinds):
-    for row, found in results.diversity.items():
-      counts = diversity.histogram(found[kind])
-      axis.stairs(counts / counts.sum(), diversity.EDGES, label=row)
+    of_kind = {row: own[kind] for row, own in results.diversity.items()}
+    edges, counts = diversity.histograms(of_kind)
+    for row, own in counts.items():
+      axis.stairs(own / own.sum(), edges, label=row)
     title = scores.METRICS[f'diversity_{kind}'].title
     axis.set_title(f'{title} (share of pairs)', fontsize=9)
   axes[0].legend(fontsize=7)

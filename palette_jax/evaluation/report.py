@@ -70,17 +70,7 @@ def as_json(results: protocol.Results, about: Mapping[str, Any]) -> dict:
       name: _figures(found, results)
       for name, found in results.differences.items()
     },
-    'diversity': {
-      name: {
-        metric: dict(
-          pairs=list(pairs.shape),
-          edges=diversity.EDGES.tolist(),
-          counts=diversity.histogram(pairs).tolist(),
-        )
-        for metric, pairs in found.items()
-      }
-      for name, found in results.diversity.items()
-    },
+    'diversity': _diversity(results.diversity),
     'absent': results.absent,
     'paper': [
       row._asdict() | {'source': paper.SOURCE}
@@ -98,6 +88,22 @@ def _figures(found, results):
     | conditions(name, results)
     for name, estimate in found.items()
   }
+
+
+def _diversity(rows):
+  """The histograms: row -> metric -> edges and counts."""
+  found = {row: {} for row in rows}
+  for metric in next(iter(rows.values()), {}):
+    edges, counts = diversity.histograms(
+      {row: own[metric] for row, own in rows.items()}
+    )
+    for row, own in rows.items():
+      found[row][metric] = dict(
+        pairs=list(own[metric].shape),
+        edges=edges.tolist(),
+        counts=counts[row].tolist(),
+      )
+  return found
 
 
 def conditions(metric: str, results: protocol.Results) -> dict[str, str]:
