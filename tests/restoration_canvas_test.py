@@ -174,9 +174,14 @@ def test_tiles_that_cannot_end_on_the_grid_are_refused():
 
 
 def shows_nothing_if_smaller(look, mask):
-  # Of the longer side: a few pixels are as many at many scales.
-  scale = max(look[1:]) / max(look.window[2:])
-  smaller = view.at_scale(look.window, view._FINER * scale)
+  """At the next scale that is tried after those that give this look."""
+  scales = [
+    max(view._FINER**i, 16 / max(look.window.height, look.window.width))
+    for i in range(20)
+  ]
+  looks = [view.at_scale(look.window, scale) for scale in scales]
+  last = max(i for i, other in enumerate(looks) if other == look)
+  smaller = looks[min(last + 1, len(looks) - 1)]
   return view.seen(smaller, np.repeat(mask, 3, -1), mask)[1].all()
 
 
