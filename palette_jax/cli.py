@@ -15,6 +15,7 @@ Next: palette_jax/hosts.py
 
 import argparse
 import json
+import shlex
 import sys
 import uuid
 from collections.abc import Sequence
@@ -25,6 +26,16 @@ from etils import epath
 from palette_jax import console, settings
 from palette_jax.evaluation import arguments as evaluation
 from palette_jax.restoration import arguments as restoration
+
+# Tasks that have a config of their own; others are asked for by name.
+_CONFIGS = {
+  'colorization': 'colorize',
+  'inpainting': 'inpaint',
+  'uncropping': 'uncrop',
+  'jpeg': 'jpeg',
+  'multitask': 'multitask',
+  'unconditional': 'unconditional',
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -198,23 +209,23 @@ def import_weights(args: argparse.Namespace) -> None:
   )
   print(f'{args.file}: {unet.summary(model)}')
   print(f'The checkpoint is in {args.folder}. To sample it, or train it on:')
-  print(
-    f'  python -m palette_jax.main --config={_config_of(args.folder)} '
-    f'--workdir={args.folder} --mode=sample'
-  )
+  print(f'  {_command_for(args.folder)}')
 
 
-def _config_of(folder):
-  """The recipe of what imported weights have learnt, as main takes it."""
+def _command_for(folder):
+  """What samples imported weights of what they have learnt."""
   learnt = json.loads(epath.Path(folder, 'config.json').read_text())
-  task = learnt.get('task', {}).get('name', 'inpainting')
-  name = {
-    'colorization': 'colorize',
-    'inpainting': 'inpaint',
-    'uncropping': 'uncrop',
-  }.get(task, task)
-  size = f',size={learnt["data"]["size"][0]}' if 'data' in learnt else ''
-  return f'configs/{name}.py:model={folder}{size}'
+  task = learnt.get('task', {'name': 'inpainting'})
+  config = _CONFIGS.get(task['name'], 'colorize')
+  fourth = 'uncrop,' if 'uncropping' in task.get('tasks', ()) else ''
+  words = ['python', '-m', 'palette_jax.main']
+  words += [f'--config=configs/{config}.py:{fourth}model={folder}']
+  words += [f'--workdir={folder}', '--mode=sample']
+  if task['name'] not in _CONFIGS:
+    words += [f'--config.task.name={task["name"]}']
+  if 'data' in learnt:
+    words += [f'--config.data.size={tuple(learnt["data"]["size"])}']
+  return shlex.join(words)
 
 
 def export_weights(args: argparse.Namespace) -> None:

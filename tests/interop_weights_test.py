@@ -1,8 +1,7 @@
 """Weights are the same weights in whatever they are kept."""
 
-import importlib
 import pathlib
-import re
+import shlex
 
 import jax
 import ml_collections
@@ -12,7 +11,7 @@ from fake_model import EVERYTHING, weights_of, write
 
 import palette_jax
 from configs import common
-from palette_jax import cli
+from palette_jax import cli, settings
 from palette_jax.interop import exporter, importer, weights
 from palette_jax.models import unet
 
@@ -35,23 +34,38 @@ def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
   assert model.tasks == weights.TASKS and model.size == (16, 16)
 
 
+@pytest.mark.filterwarnings(
+  'ignore:the load_module:DeprecationWarning'  # ml_collections
+)
 @pytest.mark.parametrize('objective', ['diffusion', 'regression'])
-@pytest.mark.parametrize('task', [*weights.TASKS, 'multitask', 'unconditional'])
+@pytest.mark.parametrize(
+  'task',
+  [
+    *(dict(name=task) for task in weights.TASKS),
+    dict(name='unconditional'),
+    dict(name='superresolution'),  # which has no config of its own
+    dict(name='multitask', tasks=['colorization', 'inpainting', 'jpeg']),
+    EVERYTHING,
+  ],
+  ids=lambda task: f'{task["name"]}-{len(task)}',
+)
 def test_the_command_that_import_names_is_for_what_was_learnt(
   tmp_path, capsys, task, objective
 ):
-  learnt = weights_of(dict(name=task), dict(name=objective), size=48)
+  learnt = weights_of(task, dict(name=objective, prediction='v'))
+  learnt.config['data']['size'] = [32, 48]
   file = write(tmp_path / 'a.safetensors', learnt)
   cli.main(['import', '--from=palette', file, f'{tmp_path}/run'])
-  said = capsys.readouterr().out
-  name, _, variant = re.search(r'--config=configs/(\S+)', said)[1].partition(
-    ':'
-  )
-  module = importlib.import_module(f'configs.{name.removesuffix(".py")}')
-  config = module.get_config(variant)
-  assert config.task.name == task and config.objective.name == objective
-  assert config.data.size == (48, 48) and config.model.channels == 32
-  assert f'--workdir={tmp_path}/run' in said
+  said = shlex.split(capsys.readouterr().out.splitlines()[-1])
+  config, left = settings.take(said[3:])
+  assert said[:3] == ['python', '-m', 'palette_jax.main']
+  assert left == [f'--workdir={tmp_path}/run', '--mode=sample']
+  assert config.task.name == task['name']
+  if 'tasks' in task:
+    assert sorted(config.task.tasks) == sorted(task['tasks'])
+  assert config.objective.name == objective
+  assert config.objective.prediction == 'v'
+  assert config.data.size == (32, 48) and config.model.channels == 32
 
 
 def test_half_a_file_holds_the_nearest_numbers_of_float16(tmp_path):
