@@ -28,6 +28,7 @@ setuptools.setup(
       'evaluation/paper.csv',
       'evaluation/study/page/*',
       'restoration/demo/page/*',
+      'weights/*',
     ]
   },
   entry_points={'console_scripts': ['palette = palette_jax.cli:main']},

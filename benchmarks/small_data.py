@@ -9,8 +9,9 @@ archive (or folder) has them, and test.txt, the first 200 of each test class by
 name with its number. data/tiles: squares of large photos made small, whose own
 JPEG artefacts are then gone: train and test are of different photos. --probe:
 data/cifar10/probe.npz, a classifier fitted to the first 1,000 training images
-of each class, and its accuracy on test.txt. data/free/train: larger squares of
-the photos that the shipped weights have learnt from (docs/model_card.md).
+of each class, and its accuracy on test.txt. data/free-64/train, data/free-128/
+train: larger squares, of the photos that the weights inside the package have
+learnt from (docs/model_card.md).
 """
 
 import argparse
@@ -47,7 +48,7 @@ class Squares(NamedTuple):
 
 
 TILES = Squares(32, 100, 20)
-FREE = Squares(192, 40, 0)
+FREE = Squares(64, 200, 0), Squares(128, 120, 0)
 
 
 def unpack(source: pathlib.Path, folder: pathlib.Path) -> None:
@@ -151,7 +152,8 @@ def main() -> None:
   if args.photos:
     cut(args.photos, args.out / 'tiles', TILES)
   if args.free:
-    cut(args.free, args.out / 'free', FREE)
+    for squares in FREE:
+      cut(args.free, args.out / f'free-{squares.size}', squares)
   if args.probe:
     fit_probe(args.out / 'cifar10')
 

@@ -14,7 +14,8 @@ the whole interval of LPIPS is on the model's side, otherwise experimental.
   --ship=palette_jax/weights/multitask.safetensors
 
 then writes that file again, and the experimental ones by name into it: their
-commands say so before they run. A stopped run goes on.
+commands say so before they run. --sampler and --steps, chosen on other photos,
+are written into it, too, and are what its commands take. A stopped run goes on.
 """
 
 import argparse
@@ -67,17 +68,20 @@ def answer(
   task: str,
   given: np.ndarray,
   mask: np.ndarray | None,
+  **drawing,
 ) -> np.ndarray:
   """The square, as the task's command fills it."""
   if task == 'colorization':
-    (made,) = model.colorize(given)
+    (made,) = model.colorize(given, **drawing)
   elif task == 'jpeg':
-    (made,) = model.restore_jpeg(given)
+    (made,) = model.restore_jpeg(given, **drawing)
   elif task == 'inpainting':
-    (made,) = model.inpaint(given, np.where(mask, np.uint8(255), np.uint8(0)))
+    white = np.where(mask, np.uint8(255), np.uint8(0))
+    (made,) = model.inpaint(given, white, **drawing)
   else:
     left = int((~mask).all(axis=0).sum())
-    (made,) = model.uncrop(given[:, :left], right=given.shape[1] - left)
+    right = given.shape[1] - left
+    (made,) = model.uncrop(given[:, :left], right=right, **drawing)
   return np.asarray(made.image)
 
 
@@ -86,6 +90,7 @@ def draw(
   task: str,
   photos: list[pathlib.Path],
   folder: pathlib.Path,
+  **drawing,
 ) -> float | None:
   """Writes originals, inputs, holes, the model's answers; seconds of each."""
   seconds = []
@@ -95,7 +100,7 @@ def draw(
     photo = np.asarray(seams.middle(path, SIDE))
     given, mask = spoil(task, photo, path.stem)
     start = time.perf_counter()
-    found = answer(model, task, given, mask)
+    found = answer(model, task, given, mask, **drawing)
     seconds.append(time.perf_counter() - start)
     shown = dict(originals=photo, inputs=given)
     if mask is not None:
@@ -144,10 +149,18 @@ def line(task: str, found: dict) -> str:
   )
 
 
-def ship(source: str, path: str, experimental: list[str]) -> None:
+def ship(
+  source: str, path: str, experimental: list[str], drawing: dict
+) -> None:
   """Writes a file of weights again, that says what they are not good at."""
   tensors, config = tensor_file.read(source)
   config |= dict(experimental=experimental)
+  if drawing:
+    chosen = dict(name=drawing['sampler'], steps=drawing['steps'])
+    # As the commands do in few steps (Weights.choose).
+    chosen |= dict(variance='posterior')
+    objective = config['objective']
+    objective['sampler'] = objective.get('sampler', {}) | chosen
   tensor_file.write(path, 'safetensors', tensors, config)
 
 
@@ -160,27 +173,35 @@ def main() -> None:
   parser.add_argument('--photos', type=pathlib.Path, required=True)
   parser.add_argument('--count', type=int, default=100)
   parser.add_argument('--out', type=pathlib.Path, required=True)
+  parser.add_argument('--sampler', default='')
+  parser.add_argument('--steps', type=int, default=0)
   parser.add_argument('--ship', default='')
   args = parser.parse_args()
   if args.count < intervals.LEAST:
     parser.error(f'An interval takes {intervals.LEAST} photos.')
   if args.ship and pathlib.Path(args.weights).suffix != '.safetensors':
     parser.error('--ship takes --weights=FILE.safetensors, by palette export.')
+  if bool(args.sampler) != bool(args.steps):
+    parser.error('--sampler and --steps go together.')
   found = sorted(args.photos.rglob('*.[jp][pn]*g'))
   if len(found) < args.count:
     parser.error(f'{args.photos} has {len(found)} photos, not {args.count}.')
   photos = [found[i * len(found) // args.count] for i in range(args.count)]
   model = palette_jax.load(args.weights)
   tasks = {}
+  drawing = {}
+  if args.sampler:
+    drawing = dict(sampler=args.sampler, steps=args.steps)
   for task in model.tasks:
-    seconds = draw(model, task, photos, args.out / task)
+    seconds = draw(model, task, photos, args.out / task, **drawing)
     tasks[task] = judge(task, args.out / task) | dict(seconds=seconds)
     print(line(task, tasks[task]), flush=True)
   kept = dict(photos=args.count, weights=model.checkpoint, tasks=tasks)
+  kept |= drawing
   (args.out / 'unseen.json').write_text(json.dumps(kept, indent=1) + '\n')
   if args.ship:
     bad = [task for task, one in tasks.items() if not one['good']]
-    ship(args.weights, args.ship, bad)
+    ship(args.weights, args.ship, bad, drawing)
     print(args.ship, 'experimental:', ', '.join(bad) or 'nothing')
 
 

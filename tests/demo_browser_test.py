@@ -217,7 +217,7 @@ def test_colorizing(visit, real):
   upload(page, image)
   said, result = run(page)
   # It says how far it is and how long it takes.
-  assert any(re.match(r'\d+ of 20 steps', words) for words in said), said
+  assert any(re.match(r'\d+ of 10 steps', words) for words in said), said
   path, name = save(page, result.locator('.save'))
   seed = int(re.fullmatch(r'my photo-colorized-(\d+)\.png', name)[1])
   assert page.input_value('#seed') == str(seed)

@@ -245,13 +245,13 @@ def test_every_sampler_that_fits_can_be_asked_for(model):
 
 def test_the_usual_sampler_is_the_weights_own_if_they_say_how_many_steps():
   rest = dict(variance='posterior', eta=0.0, jump=10, resamplings=10)
-  assert weights_of().choose() == dict(name='dpm_solver', steps=20) | rest
+  assert weights_of().choose() == dict(name='dpm_solver', steps=10) | rest
   own = dict(name='ddim', steps=7) | rest | dict(variance='upper', eta=0.5)
   made = weights_of(objective=dict(sampler=own))
   assert made.choose() == made.choose('ddim') == own
   few = dict(variance='posterior')
   assert made.choose('ddim', 3) == own | dict(steps=3) | few
-  assert made.choose('dpm_solver')['steps'] == 20
+  assert made.choose('dpm_solver')['steps'] == 10
   assert made.choose(steps=9) == own | dict(steps=9) | few
   blind = weights_of(dict(name='unconditional'), dict(sampler=own))
   rest = rest | dict(eta=0.5)

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from benchmarks import results
+from palette_jax.interop import weights
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -58,3 +59,25 @@ def test_every_result_is_on_the_page(page):
     start = text.index(f'### {kind.title()} {number}:')
     section = text[start : text.find('\n### ', start + 1)]
     assert f'**{json.loads(file.read_text())["case"]}**' in section
+
+
+@pytest.mark.parametrize('sampler', ['dpm_solver', 'ddim'])
+def test_the_usual_steps_are_the_fewest_that_are_no_worse_than_all(sampler):
+  """FD and LPIPS below the paper's 1000 steps', or within noise of it: bold."""
+  found = json.loads((ROOT / 'results/small/steps.json').read_text())
+  rows = [
+    [cell.strip() for cell in line.split('|')[1:-1]]
+    for line in found['markdown'].splitlines()[2:]
+  ]
+  value = lambda cell: float(cell.strip('*').partition(' ')[0])  # noqa: E731
+  every = [value(cell) for cell in rows[0][3:5]]  # FD and LPIPS
+  enough = [
+    int(steps)
+    for name, steps, _, *cells in rows[1:]
+    if name == sampler
+    and all(
+      cell.startswith('**') or value(cell) < all_of
+      for cell, all_of in zip(cells, every)
+    )
+  ]
+  assert weights.STEPS[sampler] == min(enough)

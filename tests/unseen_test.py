@@ -18,6 +18,7 @@ from palette_jax.evaluation import protocol
 from palette_jax.interop import exporter, weights
 
 COUNT, SIDE = 20, 32
+DRAWING = dict(sampler='ancestral', steps=5)
 
 
 class Oracle:
@@ -35,23 +36,27 @@ class Oracle:
   def _answer(self, task):
     return [SimpleNamespace(image=self.left[task].pop(0))]
 
-  def colorize(self, given):
+  def colorize(self, given, **drawing):
+    assert drawing == DRAWING
     assert given.shape == (SIDE, SIDE, 3) and not np.ptp(given, axis=-1).any()
     return self._answer('colorization')
 
-  def restore_jpeg(self, given):
+  def restore_jpeg(self, given, **drawing):
+    assert drawing == DRAWING
     odd = len(self.left['jpeg']) % 2
     (made,) = self._answer('jpeg')
     assert not np.array_equal(given, made.image)
     beyond = np.clip(2 * given.astype(int) - made.image, 0, 255)
     return [SimpleNamespace(image=beyond.astype(np.uint8))] if odd else [made]
 
-  def inpaint(self, given, mask):
+  def inpaint(self, given, mask, **drawing):
+    assert drawing == DRAWING
     assert 0.2 <= (mask == 255).mean() < 0.3
     assert np.all(given[mask > 0] == 127)  # nothing is given away
     return self._answer('inpainting')
 
-  def uncrop(self, given, right):
+  def uncrop(self, given, right, **drawing):
+    assert drawing == DRAWING
     known = self.left['uncropping'][0][:, : -SIDE // 4]
     assert np.array_equal(given, known) and right == SIDE // 4
     self.left['uncropping'].pop(0)
@@ -103,6 +108,7 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
     str(COUNT),
   ]
   words += ['--weights', made, '--ship', shipped]
+  words += ['--sampler', 'ancestral', '--steps', '5']
   monkeypatch.setattr(sys, 'argv', [*words, '--out', str(tmp_path / 'out')])
   for _ in range(2):  # the second time nothing is left to be drawn
     unseen.main()
@@ -117,6 +123,10 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
     read = weights.read(shipped)
     assert read.experimental == ('uncropping', 'jpeg')
     assert read.sha256 == weights.read(made).sha256
+    assert weights.read(made).choose()['name'] == 'dpm_solver'
+    chosen = read.choose()  # what was judged is what the commands do
+    assert (chosen['name'], chosen['steps']) == ('ancestral', 5)
+    assert chosen['variance'] == 'posterior'
     size = pathlib.Path(shipped).stat().st_size
     assert size < 0.55 * pathlib.Path(whole).stat().st_size  # as it was made
     assert (

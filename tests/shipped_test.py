@@ -1,0 +1,80 @@
+"""The weights inside the package, and what their card says of them."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+import palette_jax
+from benchmarks import seams, unseen
+from palette_jax.data import sources
+from palette_jax.interop import weights
+
+FOLDER = ROOT / 'palette_jax/weights'
+PHOTOS = ROOT / 'palette_jax/data/photos'
+
+
+@pytest.fixture(scope='module')
+def judged():
+  return json.loads((ROOT / 'results/unseen.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def model():
+  return palette_jax.load()
+
+
+def test_what_was_judged_is_what_is_shipped(judged):
+  read = weights.read()
+  assert read.sha256 == judged['weights']
+  assert set(read.tasks) == set(judged['tasks']) == set(weights.TASKS)
+  bad = {task for task, one in judged['tasks'].items() if not one['good']}
+  assert set(read.experimental) == bad
+  chosen = read.choose()
+  assert chosen['name'] == judged['sampler']
+  assert chosen['steps'] == judged['steps']
+  (file,) = FOLDER.glob('*.safetensors')
+  assert file.stat().st_size < 16e6
+
+
+def test_the_card_says_what_was_found(judged):
+  card = (ROOT / 'docs/model_card.md').read_text()
+  for task, one in judged['tasks'].items():
+    less = one['trivial_less_model']['lpips_alex']
+    assert one['good'] == (less['low'] > 0)
+    own, other = (
+      one['rows'][row]['lpips_alex']['value']
+      for row in (unseen.ROW, one['trivial'])
+    )
+    (row,) = re.findall(rf'^\| {task} \| {one["trivial"]} \|.*$', card, re.M)
+    assert f'| {other:.3f} | {own:.3f} |' in row
+    difference = (
+      f'{less["value"]:+.3f} [{less["low"]:+.3f}, {less["high"]:+.3f}]'
+    )
+    assert difference in row
+  assert f'On {judged["photos"]} photos' in card
+
+
+def test_every_photo_that_was_learnt_from_is_named_and_none_that_is_held_out():
+  with (FOLDER / 'ATTRIBUTION.tsv').open(newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t'))
+  assert all(value for row in rows for value in row.values())
+  assert len({row['photo'] for row in rows}) == len(rows)
+  card = (ROOT / 'docs/model_card.md').read_text()
+  assert f'{len(rows)} photos with free licences' in card
+  learnt = ' '.join(row['path in package'].lower() for row in rows)
+  for name in sources.PHOTOS_HELD_OUT:
+    assert name.partition('-')[0].removesuffix('.jpg') not in learnt
+
+
+@pytest.mark.parametrize('name', sources.PHOTOS_HELD_OUT)
+def test_a_cleaned_jpeg_is_nearer_to_the_photo(model, name):
+  photo = np.asarray(seams.middle(PHOTOS / name, 128))
+  given, _ = unseen.spoil('jpeg', photo, name)
+  (made,) = model.restore_jpeg(Image.fromarray(given))
+  error = lambda image: np.mean((np.asarray(image, float) - photo) ** 2)  # noqa: E731
+  assert error(made.image) < 0.9 * error(given)
