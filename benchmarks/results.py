@@ -3,7 +3,8 @@
   python -m benchmarks.results --results=results/small
 
 Tables, verdicts and pictures of what `benchmarks.collect` has found there, and
-of `benchmarks.steps` in steps.json; the text above the mark in the page stays.
+of `benchmarks.steps` in steps-CASE.json; the text above the mark in the page
+stays.
 """
 
 import argparse
@@ -169,16 +170,16 @@ def plot_steps(found: dict) -> figure.Figure:
   return picture
 
 
-def about(steps: dict) -> str:
-  """The conditions of quality against steps."""
+def about(found: dict, name: str) -> str:
+  """The conditions of quality against steps, in a file of that name."""
   return (
-    f'Colorization, {steps["images"]} test images, a sample each, 95% '
-    'intervals; distances of so few images compare with each other only. In '
-    "bold: the paired difference to the first row, the paper's sampler, is "
-    "within noise. `ancestral` has the paper's variance, `posterior` is the "
-    "same with the posterior's. `python -m benchmarks.steps "
-    '--config=configs/colorize.py:small --workdir=runs/small/colorize-small '
-    '--every=10 --out=results/small/steps.json`; seconds on one core.'
+    f'{found["images"]} test images, a sample each, 95% intervals; distances '
+    'of so few images compare with each other only. In bold: the paired '
+    "difference to the first row, the paper's sampler, is within noise. "
+    "`ancestral` has the paper's variance, `posterior` is the same with the "
+    f"posterior's. `python -m benchmarks.steps {found['config']} "
+    f'--workdir=runs/small/{found["run"]} --every={found["every"]} '
+    f'--out=results/small/{name}`; seconds on one core.'
   )
 
 
@@ -212,11 +213,12 @@ def write(results: pathlib.Path, page: pathlib.Path) -> None:
     if all(seeds[0]['diversity'] for seeds in cases.values()):
       plot_diversity(cases).savefig(plots / 'diversity.png', dpi=90)
       lines += ['![Diversity, as in Figure 8](results/diversity.png)', '']
-  if (results / 'steps.json').exists():
-    steps = json.loads((results / 'steps.json').read_text())
-    plot_steps(steps).savefig(plots / 'steps.png', dpi=90)
-    lines += ['### Quality against sampling steps', '', about(steps), '']
-    lines += [steps['markdown'], '', '![Steps](results/steps.png)', '']
+  for file in sorted(results.glob('steps-*.json')):
+    steps, picture = json.loads(file.read_text()), f'{file.stem}.png'
+    plot_steps(steps).savefig(plots / picture, dpi=90)
+    lines += [f'### Quality against sampling steps: {steps["case"]}', '']
+    lines += [about(steps, file.name), '', steps['markdown'], '']
+    lines += [f'![Steps](results/{picture})', '']
   runs = json.loads((results / 'runs.json').read_text())
   plot_losses(runs).savefig(plots / 'loss.png', dpi=90)
   lines += ['### Training', '', '![Losses](results/loss.png)', '']

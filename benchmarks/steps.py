@@ -1,7 +1,7 @@
 """Quality against sampling steps: every sampler at every number of steps.
 
   python -m benchmarks.steps --config=configs/colorize.py:small \
-    --workdir=runs/colorize-small --every=10 --out=steps.json
+    --workdir=runs/colorize-small --every=10 --out=steps-colorization.json
 
 Judges one in ten of the images that `config.evaluation` names: the Frechet
 distance to the originals and LPIPS, with intervals, in bold where they differ
@@ -116,8 +116,15 @@ def main() -> None:
     }
     for row, own in rows.items()
   }
-  whole = config.objective.sample_schedule.num_steps
-  kept = dict(images=found.count, all=whole, rows=plain, markdown=text)
+  about = dict(
+    case=drawn['ancestral all'].case.name,
+    config=' '.join(word for word in sys.argv if word.startswith('--config')),
+    run=pathlib.Path(args.workdir).name,
+    every=args.every,
+    images=found.count,
+    all=config.objective.sample_schedule.num_steps,
+  )
+  kept = about | dict(rows=plain, markdown=text)
   args.out.write_text(json.dumps(kept, indent=1) + '\n')
 
 
