@@ -44,6 +44,18 @@ METRICS = 'lpips_alex', 'psnr'
 ROW = 'Palette'
 
 
+def some(folder: pathlib.Path, count: int) -> list[pathlib.Path]:
+  """So many of the photos below a folder, evenly by name.
+
+  Raises:
+    SystemExit: if there are fewer.
+  """
+  found = sorted(folder.rglob('*.[jp][pn]*g'))
+  if len(found) < count:
+    raise SystemExit(f'{folder} has {len(found)} photos, not {count}.')
+  return [found[i * len(found) // count] for i in range(count)]
+
+
 def spoil(
   task: str, photo: np.ndarray, name: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -90,14 +102,16 @@ def draw(
   task: str,
   photos: list[pathlib.Path],
   folder: pathlib.Path,
+  side: int,
+  row: str = ROW,
   **drawing,
 ) -> float | None:
   """Writes originals, inputs, holes, the model's answers; seconds of each."""
   seconds = []
   for path in photos:
-    if (folder / ROW / f'{path.stem}.png').exists():  # written last
+    if (folder / row / f'{path.stem}.png').exists():  # written last
       continue
-    photo = np.asarray(seams.middle(path, SIDE))
+    photo = np.asarray(seams.middle(path, side))
     given, mask = spoil(task, photo, path.stem)
     start = time.perf_counter()
     found = answer(model, task, given, mask, **drawing)
@@ -105,14 +119,16 @@ def draw(
     shown = dict(originals=photo, inputs=given)
     if mask is not None:
       shown['holes'] = np.repeat(mask[..., None], 3, axis=-1) * np.uint8(255)
-    for kind, pixels in (shown | {ROW: found}).items():
+    for kind, pixels in (shown | {row: found}).items():
       (folder / kind).mkdir(parents=True, exist_ok=True)
       images.write_png(folder / kind / f'{path.stem}.png', pixels)
   return float(np.median(seconds)) if seconds else None
 
 
-def judge(task: str, folder: pathlib.Path) -> dict:
-  """The model's figures, the trivial answers' less them, and the verdict."""
+def subject(
+  task: str, folder: pathlib.Path, rows: list[str]
+) -> observations.Subject:
+  """What `draw` has written of the rows, and below them the trivial answer."""
   given = {
     kind: str(folder / kind) if (folder / kind).exists() else None
     for kind in ('originals', 'inputs', 'holes')
@@ -120,15 +136,20 @@ def judge(task: str, folder: pathlib.Path) -> dict:
   plain = trivial.draw(
     task, given['inputs'], given['holes'], folder / 'trivial'
   )
-  rows = {ROW: [str(folder / ROW)], trivial.NAMES[task]: [plain]}
-  found = protocol.judge(observations.Subject(rows, **given), wanted=METRICS)
+  drawn = {row: [str(folder / row)] for row in rows}
+  return observations.Subject(drawn | {trivial.NAMES[task]: [plain]}, **given)
+
+
+def judge(task: str, folder: pathlib.Path) -> dict:
+  """The model's figures, the trivial answers' less them, and the verdict."""
+  found = protocol.judge(subject(task, folder, [ROW]), wanted=METRICS)
   less = found.differences[trivial.NAMES[task]]
   return dict(
     trivial=trivial.NAMES[task],
     good=bool(less['lpips_alex'].low > 0),
     rows={
       row: {metric: found.rows[row][metric]._asdict() for metric in METRICS}
-      for row in rows
+      for row in (ROW, trivial.NAMES[task])
     },
     trivial_less_model={
       metric: estimate._asdict() for metric, estimate in less.items()
@@ -183,17 +204,14 @@ def main() -> None:
     parser.error('--ship takes --weights=FILE.safetensors, by palette export.')
   if bool(args.sampler) != bool(args.steps):
     parser.error('--sampler and --steps go together.')
-  found = sorted(args.photos.rglob('*.[jp][pn]*g'))
-  if len(found) < args.count:
-    parser.error(f'{args.photos} has {len(found)} photos, not {args.count}.')
-  photos = [found[i * len(found) // args.count] for i in range(args.count)]
+  photos = some(args.photos, args.count)
   model = palette_jax.load(args.weights)
   tasks = {}
   drawing = {}
   if args.sampler:
     drawing = dict(sampler=args.sampler, steps=args.steps)
   for task in model.tasks:
-    seconds = draw(model, task, photos, args.out / task, **drawing)
+    seconds = draw(model, task, photos, args.out / task, SIDE, **drawing)
     tasks[task] = judge(task, args.out / task) | dict(seconds=seconds)
     print(line(task, tasks[task]), flush=True)
   kept = dict(photos=args.count, weights=model.checkpoint, tasks=tasks)

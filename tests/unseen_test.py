@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import sys
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 import palette_jax
-from benchmarks import unseen
+from benchmarks import photo_steps, unseen
 from palette_jax.evaluation import networks as nets
 from palette_jax.evaluation import protocol
 from palette_jax.interop import exporter, weights
@@ -141,3 +142,40 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
     )
     assert less['value'] == pytest.approx(other - own, abs=1e-6)
     assert own == 0 or not one['good']
+
+
+class Hurried(Oracle):
+  """Answers JPEGs with the photos and an error, that 5 steps make larger."""
+
+  def restore_jpeg(self, given, steps):
+    (made,) = self._answer('jpeg')
+    odd = len(self.left['jpeg']) % 2
+    levels = {1000: 2 + odd, 10: 3 - odd, 5: 20}[steps]
+    self.left['jpeg'] = self.left['jpeg'] or list(self.again)
+    flipped = np.where(made.image < 128, levels, -levels)
+    return [SimpleNamespace(image=(made.image + flipped).astype(np.uint8))]
+
+
+def test_the_fewest_steps_that_are_within_noise_of_all_are_told(
+  photos, tmp_path, monkeypatch, capsys
+):
+  model = Hurried(photos)
+  model.again = list(photos)
+  monkeypatch.setattr(palette_jax, 'load', lambda source: model)
+  monkeypatch.setattr(photo_steps, 'METRICS', ('lpips_alex',))
+  words = ['photo_steps', '--photos', str(tmp_path / 'photos')]
+  words += ['--out', str(tmp_path / 'out'), '--side', str(SIDE)]
+  words += ['--tasks', 'jpeg', '--steps', '1000', '10', '5']
+  monkeypatch.setattr(sys, 'argv', words)
+  photo_steps.main()
+  said = capsys.readouterr().out
+  [row_10] = re.findall(r'^\| 10 \| (.*) \|$', said, re.M)
+  [row_5] = re.findall(r'^\| 5 \| (.*) \|$', said, re.M)
+  assert row_10.startswith('**') and not row_5.startswith('**')
+  assert '| The JPEG |' in said
+  found = json.loads((tmp_path / 'out/photo_steps.json').read_text())
+  less = found['tasks']['jpeg']['less_first']['5']['lpips_alex']
+  assert less['value'] == pytest.approx(17.5 / 255, abs=1e-4)
+  monkeypatch.setattr(model, 'left', {})  # nothing is drawn again
+  photo_steps.main()
+  assert said == capsys.readouterr().out
