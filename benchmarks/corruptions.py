@@ -9,7 +9,6 @@ paper cites Yu et al. 2019; their generator's coverage is from 1,500 draws.
 """
 
 import argparse
-import os
 
 import numpy as np
 
@@ -21,7 +20,6 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--draws', type=int, default=2000)
   count = parser.parse_args().draws
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
   from palette_jax import masks
 

@@ -35,8 +35,6 @@ def main():
   args = parser.parse_args()
   # Before anything starts threads, which inherit it, as workers do.
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
   print(f'{args.cores} core(s), medians of {args.rounds}; images a second')
   print(

@@ -7,7 +7,6 @@ multi-task mixture at 256x256, as fast as it can.
 """
 
 import argparse
-import os
 import time
 
 import psutil
@@ -21,7 +20,6 @@ def main():
   parser.add_argument('--folder', required=True)
   parser.add_argument('--minutes', type=int, default=60)
   args = parser.parse_args()
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
   from palette_jax import tasks
   from palette_jax.data import pipeline, sources

@@ -27,7 +27,12 @@ The package reads like a book, in the order in which an image travels:
   main.py                 python -m palette_jax.main --config=...
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Before TensorFlow loads: no chatter, and decoding that is the same everywhere.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 if TYPE_CHECKING:
   from palette_jax.restoration.model import Made as Made

@@ -13,10 +13,6 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-# Before TensorFlow loads: no chatter, and decoding that is the same everywhere.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-
 COMMON = pathlib.Path('configs/common.py')  # what all configs share
 
 

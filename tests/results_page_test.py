@@ -64,7 +64,8 @@ def test_every_result_is_on_the_page(page):
 @pytest.mark.parametrize('sampler', ['dpm_solver', 'ddim'])
 def test_the_usual_steps_are_the_fewest_that_are_no_worse_than_all(sampler):
   """FD and LPIPS below the paper's 1000 steps', or within noise of it: bold."""
-  found = json.loads((ROOT / 'results/small/steps-colorization.json').read_text())
+  steps = ROOT / 'results/small/steps-colorization.json'
+  found = json.loads(steps.read_text())
   rows = [
     [cell.strip() for cell in line.split('|')[1:-1]]
     for line in found['markdown'].splitlines()[2:]
