@@ -369,6 +369,7 @@ def test_restoring(visit, real):
   upload(page, image)
   page.click('#tab-jpeg')
   assert not page.is_checked('#worsen')  # somebody's own is left as it is
+  assert page.is_hidden('#fine')  # a PNG may have been a JPEG of any quality
   page.check('#worsen')
   page.wait_for_function(
     "() => document.querySelector('#about-photo').textContent.includes('q10')"
@@ -390,6 +391,20 @@ def test_restoring(visit, real):
   assert levels(path).shape == image.shape
   page.uncheck('#worsen')
   await_photo(page, 'my photo.png')
+
+  # One that is better than what the weights have learnt is no bad JPEG.
+  file = io.BytesIO()
+  Image.fromarray(image).save(file, 'JPEG', quality=92)
+  fine = {'name': 'fine.jpg', 'mimeType': 'image/jpeg'}
+  page.set_input_files('#file', fine | {'buffer': file.getvalue()})
+  await_photo(page, 'fine.jpg')
+  assert 'quality 92' in page.inner_text('#fine')
+  page.click('#tab-colorization')
+  assert page.is_hidden('#fine')
+  page.click('#tab-jpeg')
+  page.check('#worsen')
+  await_photo(page, 'fine-q6.jpg')
+  assert page.is_hidden('#fine')
 
 
 def test_the_bad_jpeg_is_waited_for(visit, pretended):

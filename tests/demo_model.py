@@ -21,6 +21,7 @@ class Model:
 
   size = (32, 32)
   checkpoint = 64 * 'a'
+  jpeg_quality = (5, 30)
 
   def __init__(self, tasks=weights.TASKS, experimental=('jpeg',), seconds=0.0):
     self.tasks, self.experimental, self.seconds = tasks, experimental, seconds

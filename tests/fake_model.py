@@ -33,6 +33,7 @@ class FakeModel:
   checkpoint = 'cd' * 32
   size = (32, 32)
   experimental = ('inpainting',)
+  jpeg_quality = (5, 30)
   tasks = ('colorization', 'inpainting', 'uncropping', 'jpeg')
 
   def __init__(self, source=''):

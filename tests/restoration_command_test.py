@@ -351,6 +351,19 @@ def test_experimental_tasks_warn(model, folder, capsys):
   assert 'Warning' not in capsys.readouterr().err
 
 
+def test_a_jpeg_that_needs_no_restoring_is_told(model, folder, capsys):
+  """But made it is."""
+  whole = Image.open(folder / 'in/b/1.png').convert('RGB')
+  for quality in (20, 30, 31, 95):
+    whole.save(folder / f'q{quality}.jpg', quality=quality)
+    assert palette('restore-jpeg', f'q{quality}.jpg', f'q{quality}.png') == 0
+    said = capsys.readouterr().out
+    assert (f'of quality {quality}, ' in said) == (quality > 30)
+    assert ('5 to 30' in said) == (quality > 30)
+  assert palette('colorize', 'q95.jpg', 'grey.png') == 0
+  assert 'quality' not in capsys.readouterr().out
+
+
 def test_what_a_mask_was_taken_for_is_said(model, folder, capsys):
   words = 'inpaint', 'in/2.bmp', 'new.png', '--mask', 'masks/2.png'
   assert palette(*words) == 0

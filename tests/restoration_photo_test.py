@@ -86,6 +86,17 @@ def test_a_photo_is_what_pillow_shows(tmp_path, ending):
   assert found.alpha is None and not found.notes
 
 
+@pytest.mark.parametrize('channels', [1, 3])
+def test_a_jpeg_s_quality_is_the_encoder_s(tmp_path, channels):
+  for quality in range(1, 101):
+    path = tmp_path / f'{quality}.jpg'
+    saved(path, noise([8, 8, channels]), quality=quality)
+    assert photo.read(path).quality == quality
+  for ending in ('png', 'webp', 'tif'):
+    path = saved(tmp_path / f'other.{ending}', noise([8, 8, channels]))
+    assert photo.read(path).quality is None
+
+
 @pytest.mark.parametrize('orientation', range(1, 9))
 @pytest.mark.parametrize('ending', ['jpg', 'png', 'tif'])
 def test_a_turned_photo_stands_upright(tmp_path, orientation, ending):

@@ -23,6 +23,7 @@ from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.interop import names, run_folder, sampler_file, tensor_file
 from palette_jax.models import unet
+from palette_jax.tasks import jpeg
 from palette_jax.training import digest
 
 SHIPPED = pathlib.Path(__file__).parents[1] / 'weights'
@@ -98,6 +99,11 @@ class Weights(NamedTuple):
     """Those of the tasks that they are not good at yet."""
     named = self.config.get('experimental', ())
     return tuple(task for task in self.tasks if task in named)
+
+  @property
+  def jpeg_quality(self) -> tuple[int, int]:
+    """The lowest and the highest quality factor of JPEGs that they restore."""
+    return tuple(self.config.get('task', {}).get('quality', jpeg.QUALITY))
 
   def denoise_fn(
     self,

@@ -16,7 +16,14 @@ from etils import epath
 
 import palette_jax
 from palette_jax import images
-from palette_jax.restoration import arguments, folder, hole, overview, recipe
+from palette_jax.restoration import (
+  arguments,
+  folder,
+  hole,
+  overview,
+  quantization,
+  recipe,
+)
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration import progress as progresses
 
@@ -260,6 +267,9 @@ def _make(model, request, job, progress):
   given, notes, shown = [photo], [*photo.notes], photos.rgb(photo)
   if request.verb == 'colorize':  # which looks at no colour
     shown = np.repeat(2 * photos.luma(photo) - 1, 3, axis=-1)
+  if request.verb == 'restore_jpeg':
+    fine = quantization.too_fine(photo.quality, model.jpeg_quality)
+    notes += [fine] if fine else []
   if request.verb == 'inpaint':
     drawn = _mask(job)
     found = _hole(request, photo, drawn)

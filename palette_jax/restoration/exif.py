@@ -1,6 +1,6 @@
 """EXIF: which side is up, and what is still true of another picture.
 
-Next: palette_jax/restoration/photo.py
+Next: palette_jax/restoration/quantization.py
 """
 
 import numpy as np

@@ -71,8 +71,7 @@ class Model:
 
   All that makes something takes these further arguments:
 
-    seed      of all chance; sample i of a seed is the same however many
-              samples are made
+    seed      of all chance; sample i is the same however many are made
     samples   how many different results, at least 1
     sampler   ancestral, ddim or dpm_solver; imputation or repaint of weights
               that have learnt to paint from nothing; '' for the weights' own,
@@ -92,6 +91,7 @@ class Model:
     size: height and width of the pictures that it has learnt from.
     experimental: those of the tasks at which it does not yet beat a trivial
       answer, says who made the weights.
+    jpeg_quality: the lowest and the highest factor of JPEGs that it restores.
   """
 
   def __init__(self, found: weights.Weights):
@@ -105,6 +105,7 @@ class Model:
     self.checkpoint: str = found.sha256
     self.size: tuple[int, int] = found.size
     self.experimental: tuple[str, ...] = found.experimental
+    self.jpeg_quality: tuple[int, int] = found.jpeg_quality
 
   def colorize(self, photo: Picture, **drawing) -> list[Made]:
     """Colours a photo; its luma stays, to the finest detail.

@@ -28,7 +28,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from palette_jax import images
-from palette_jax.restoration import exif, profile, sixteen
+from palette_jax.restoration import exif, profile, quantization, sixteen
 
 MOST_PIXELS = 150_000_000  # the largest cameras have 102 million
 # Not all that Pillow knows: its EPS, for one, starts another program.
@@ -55,6 +55,7 @@ class Photo(NamedTuple):
     source: the path it was read from.
     sha256: of that file.
     notes: what was converted on reading, a sentence each.
+    quality: the factor that its encoder was told, 1 to 100, if it is a JPEG.
   """
 
   levels: np.ndarray
@@ -65,6 +66,7 @@ class Photo(NamedTuple):
   source: str
   sha256: str
   notes: tuple[str, ...]
+  quality: int | None = None
 
 
 def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
@@ -156,6 +158,7 @@ def _decode(encoded, most_pixels):
       source='',
       sha256='',
       notes=tuple(notes),
+      quality=quantization.quality(image),
     )
 
 

@@ -1,6 +1,6 @@
 """JPEG restoration: compression artefacts are removed (Palette, section 5.4).
 
-The quality factor Q is an integer from 5 to 30, drawn with probability
+The quality factor Q is an integer of QUALITY, drawn with probability
 proportional to exp(-Q / 10), so that strong artefacts are common. The encoder
 is TensorFlow's libjpeg with 4:2:0 chroma, as most JPEG files have.
 
@@ -12,12 +12,13 @@ from etils import epy
 
 from palette_jax import givens
 
+QUALITY = (5, 30)  # the lowest and the highest factor, both included
 with epy.lazy_imports():
   import tensorflow as tf
 
 
 def corrupt(
-  record: dict, seed: 'tf.Tensor', quality: tuple[int, int] = (5, 30)
+  record: dict, seed: 'tf.Tensor', quality: tuple[int, int] = QUALITY
 ) -> tuple:
   """The task contract (palette_jax/tasks/__init__.py).
 
@@ -41,7 +42,7 @@ def corrupt(
   return target, cond, givens.DEGRADED * tf.ones_like(target[..., :1])
 
 
-def drawn(seed: 'tf.Tensor', quality: tuple[int, int] = (5, 30)) -> dict:
+def drawn(seed: 'tf.Tensor', quality: tuple[int, int] = QUALITY) -> dict:
   """The task contract: the quality factor."""
   return {'quality': draw_quality(seed, *quality)}
 

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from werkzeug import exceptions, wrappers
 
 from palette_jax import console, web
-from palette_jax.restoration import hole
+from palette_jax.restoration import hole, quantization
 from palette_jax.restoration import photo as photos
 from palette_jax.restoration.demo import orders, pictures, shelf
 from palette_jax.restoration.demo import queue as queues
@@ -167,6 +167,7 @@ class Application(web.Application):
         'width': width,
         'height': height,
         'notes': photo.notes,
+        'fine': quantization.too_fine(photo.quality, self._model.jpeg_quality),
         'erased': bool(clear and photo.alpha.max() > 0),
       }
     )

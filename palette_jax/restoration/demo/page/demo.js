@@ -107,6 +107,8 @@ function arrange(dragging = false) {
   const wide = now.width + added.left + added.right;
   const high = now.height + added.top + added.bottom;
   byId('about-photo').textContent = `${now.name}, ${wide} × ${high}`;
+  byId('fine').textContent = now.fine;
+  byId('fine').hidden = task !== 'jpeg' || !now.fine;
 }
 
 /* The photo, or a bad JPEG of it, if that is wanted. */
