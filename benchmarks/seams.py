@@ -17,9 +17,9 @@ who sees one tile. With weights they are the photos of the package, made small
 and spoilt by JPEG.
 
 `seam` is how much larger the error's gradient is where one tile gives way to
-the next than elsewhere (1: nothing is to be seen), one pixel and eight wide;
-`sharp` how strong the picture's own gradient is there, beside the truth's (less
-than 1: blurred). Rows and columns alike.
+the next than elsewhere between blocks of JPEG (1: nothing is to be seen), one
+pixel and eight wide; `sharp` how strong the picture's own gradient is there,
+beside the truth's (less than 1: blurred). Rows and columns alike.
 """
 
 import argparse
@@ -135,14 +135,19 @@ def seams(plan: tiles.Layout) -> list[int]:
 
 
 def ratio(picture: np.ndarray, places: list[int], reach: int) -> float:
-  """Mean absolute gradient at the seams, over that elsewhere."""
+  """Mean absolute gradient at the seams, over that at other places like them.
+
+  Like them: as far from the edges of blocks, where JPEG's own errors jump.
+  """
   found = []
   for turned in picture, picture.swapaxes(0, 1):
     gradient = np.abs(np.diff(turned, axis=0)).mean(axis=(1, 2))
     at = np.zeros(len(gradient), bool)
     for place in places:
       at[max(0, place - reach // 2) : place + (reach + 1) // 2] = True
-    found.append(gradient[at].mean() / gradient[~at].mean())
+    in_block = np.arange(len(gradient)) % BLOCK
+    alike = np.isin(in_block, in_block[at]) & ~at
+    found.append(gradient[at].mean() / gradient[alike].mean())
   return float(np.mean(found))
 
 
