@@ -1,9 +1,10 @@
 """What docs/results.md needs of finished runs, as small files in results/.
 
-  python -m benchmarks.collect --runs=runs/small --out=results/small
+  python -m benchmarks.collect --runs=runs/small --out=results/small \
+    --sheets colorize-small
 
   runs.json                 of each run: parameters, and its losses by step
-  sheets/RUN-STEP.png       what it has drawn of held-out images
+  sheets/RUN-STEP.png       what those of --sheets have drawn of held-out images
   TABLE/CASE.json           what `palette reproduce` has found, as it wrote it
   TABLE/CASE.png            the same images by every row, enlarged if small
   NAME.json, NAME.png       likewise of `palette evaluate --folder RUNS/NAME`
@@ -15,9 +16,9 @@ finished wait; what is there already and is not in RUNS stays.
 import argparse
 import json
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from palette_jax.evaluation import tables
@@ -29,6 +30,8 @@ FOUND = 'results.json'
 
 def curves(run: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
   """Every loss of a run by step; of a step seen twice, the later."""
+  import tensorflow as tf  # after palette_jax, which tells it to be quiet
+
   found: dict[str, dict[int, float]] = {}
   for file in sorted(run.glob('events.out.tfevents.*')):
     for event in tf.compat.v1.train.summary_iterator(str(file)):
@@ -76,7 +79,9 @@ def enlarge(file: pathlib.Path, out: pathlib.Path, side: int) -> None:
     sheet.resize(size, Image.Resampling.NEAREST).save(out, optimize=True)
 
 
-def collect(runs: pathlib.Path, out: pathlib.Path) -> list[pathlib.Path]:
+def collect(
+  runs: pathlib.Path, out: pathlib.Path, sheets: Sequence[str]
+) -> list[pathlib.Path]:
   """Writes everything; returns the files."""
   written = []
   out.mkdir(parents=True, exist_ok=True)
@@ -88,11 +93,12 @@ def collect(runs: pathlib.Path, out: pathlib.Path) -> list[pathlib.Path]:
   lines = [f'{json.dumps(run)}: {json.dumps(of)}' for run, of in known.items()]
   file.write_text('{' + ',\n'.join(lines) + '}\n')  # a run a line
   written.append(file)
-  for run, sheet in ((r, s) for r in found for s in r.glob('samples/*.png')):
-    target = out / 'sheets' / f'{run.name}-{sheet.name}'
-    target.parent.mkdir(exist_ok=True)
-    enlarge(sheet, target, known[run.name]['size'][0])
-    written.append(target)
+  for name in sheets:
+    for sheet in (runs / name).glob('samples/*.png'):
+      target = out / 'sheets' / f'{name}-{sheet.name}'
+      target.parent.mkdir(exist_ok=True)
+      enlarge(sheet, target, known[name]['size'][0])
+      written.append(target)
   judged = [f for name in tables.TABLES for f in runs.glob(f'{name}/*/{FOUND}')]
   for file in sorted([*judged, *runs.glob(f'*/{FOUND}')]):
     target = out / file.parent.relative_to(runs).with_suffix('.json')
@@ -111,10 +117,11 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--runs', type=pathlib.Path, required=True)
   parser.add_argument('--out', type=pathlib.Path, required=True)
+  parser.add_argument('--sheets', nargs='+', default=(), metavar='RUN')
   args = parser.parse_args()
   if not list(args.runs.glob('*/config.json')):
     parser.error(f'There are no runs in {args.runs}.')
-  for file in collect(args.runs, args.out):
+  for file in collect(args.runs, args.out, args.sheets):
     print(f'{file}  {file.stat().st_size / 1024:.0f} kB')
 
 
