@@ -101,7 +101,10 @@ def test_a_table_is_trained_drawn_and_judged(quick, tmp_path, capsys):
   page = tmp_path / 'docs/page.md'
   page.parent.mkdir()
   page.write_text('The plan.\n')
-  collect.collect(tmp_path, tmp_path / 'results')
+  run = 'jpeg-tiny-steps-20'
+  collect.collect(tmp_path, tmp_path / 'results', [run])
+  (sheet,) = tmp_path.glob('results/sheets/*.png')  # and of no other run
+  assert sheet.name.startswith(f'{run}-')
   for _ in range(2):  # what is there is written anew
     results.write(tmp_path / 'results', page)
   text = page.read_text()

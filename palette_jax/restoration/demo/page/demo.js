@@ -5,12 +5,7 @@
      loading  a file is on its way      sampling a job waits or runs         */
 
 import { Brush } from './brush.js';
-import {
-  buildExamples,
-  buildTabs,
-  listenForFiles,
-  markTab,
-} from './choices.js';
+import { buildExamples, buildTabs, listenForFiles, markTab } from './choices.js';
 import { showResults } from './compare.js';
 import { follow, showAsking, showStopping } from './progress.js';
 import { abandon, get, post, Refused, send } from './server.js';
@@ -107,8 +102,7 @@ function arrange(dragging = false) {
   const wide = now.width + added.left + added.right;
   const high = now.height + added.top + added.bottom;
   byId('about-photo').textContent = `${now.name}, ${wide} × ${high}`;
-  byId('fine').textContent = now.fine;
-  byId('fine').hidden = task !== 'jpeg' || !now.fine;
+  byId('fine').textContent = task === 'jpeg' ? now.fine : '';
 }
 
 /* The photo, or a bad JPEG of it, if that is wanted. */
