@@ -65,12 +65,10 @@ def main() -> None:
   model = palette_jax.load(args.weights)
   tasks = {}
   for task in args.tasks or model.tasks:
-    folder, seconds = args.out / task, {}
-    for number in args.steps:
-      seconds[str(number)] = unseen.draw(
-        model, task, photos, folder, args.side, str(number), steps=number
-      )
-    tasks[task] = judge(task, folder, [*seconds]) | dict(seconds=seconds)
+    folder, rows = args.out / task, [str(number) for number in args.steps]
+    for row in rows:
+      unseen.draw(model, task, photos, folder, args.side, row, steps=int(row))
+    tasks[task] = judge(task, folder, rows)
     print(f'\n{task}, {args.count} photos\n\n{tasks[task]["markdown"]}')
   kept = dict(
     photos=args.count, side=args.side, weights=model.checkpoint, tasks=tasks

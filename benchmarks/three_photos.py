@@ -28,9 +28,10 @@ def rows(model: palette_jax.Model, side: int) -> list[np.ndarray]:
   found = []
   for task in model.tasks:
     row = []
-    for name, photo in photos.items():
+    for seed, (name, photo) in enumerate(photos.items()):
       given, mask = unseen.spoil(task, photo, name)
-      row += [given, unseen.answer(model, task, given, mask), photo]
+      made = unseen.answer(model, task, given, mask, seed=seed)
+      row += [given, made, photo]
     found.append(np.concatenate(row, axis=1))
     print(f'{task}: {len(photos)} photos')
   return found

@@ -106,15 +106,19 @@ def draw(
   row: str = ROW,
   **drawing,
 ) -> float | None:
-  """Writes originals, inputs, holes, the model's answers; seconds of each."""
+  """Writes originals, inputs, holes, the model's answers; seconds of each.
+
+  Each photo has its own seed. One noise for all would tint them alike, by
+  chance, and an interval over photos would not know of it.
+  """
   seconds = []
-  for path in photos:
+  for seed, path in enumerate(photos):
     if (folder / row / f'{path.stem}.png').exists():  # written last
       continue
     photo = np.asarray(seams.middle(path, side))
     given, mask = spoil(task, photo, path.stem)
     start = time.perf_counter()
-    found = answer(model, task, given, mask, **drawing)
+    found = answer(model, task, given, mask, seed=seed, **drawing)
     seconds.append(time.perf_counter() - start)
     shown = dict(originals=photo, inputs=given)
     if mask is not None:

@@ -103,6 +103,27 @@ def test_pixels_outside_the_mask_are_those_of_the_photo(model, folder):
     assert np.all((before != after).any(-1)[~outside])
 
 
+def test_each_photo_of_a_folder_has_its_own_noise(model, folder):
+  for name in 'ab':  # one photo, one name, two folders
+    path = folder / f'same/{name}/photo.png'
+    path.parent.mkdir(parents=True)
+    Image.open(folder / 'in/2.bmp').save(path)
+  assert palette('colorize', 'same', 'out', '--seed', 2**32 - 1) == 0
+  made = {name: photos.read(folder / f'out/{name}/photo.png') for name in 'ab'}
+  seeds = {
+    name: recipe.read(folder / f'out/{name}/photo.png').seed for name in made
+  }
+  assert not np.array_equal(made['a'].levels, made['b'].levels)
+  (folder / 'same/a/photo.png').unlink()  # whoever else is there
+  assert palette('colorize', 'same', 'again', '--seed', 0) == 0
+  again = recipe.read(folder / 'again/b/photo.png').seed
+  assert again == (seeds['b'] + 1) % 2**32
+  words = 'colorize', 'same/b/photo.png', 'alone.png', '--seed', seeds['b']
+  assert palette(*words) == 0  # what its recipe says is all that it takes
+  alone = photos.read(folder / 'alone.png').levels
+  assert np.array_equal(alone, made['b'].levels)
+
+
 @pytest.mark.parametrize('samples', [1, 3])
 def test_started_again_only_what_is_missing_is_made(
   model, folder, capsys, samples

@@ -34,33 +34,34 @@ class Oracle:
   def __init__(self, photos):
     self.left = {task: list(photos) for task in self.tasks}
 
-  def _answer(self, task):
+  def _answer(self, task, seed):
+    assert seed == COUNT - len(self.left[task])  # each photo has its own
     return [SimpleNamespace(image=self.left[task].pop(0))]
 
-  def colorize(self, given, **drawing):
+  def colorize(self, given, seed, **drawing):
     assert drawing == DRAWING
     assert given.shape == (SIDE, SIDE, 3) and not np.ptp(given, axis=-1).any()
-    return self._answer('colorization')
+    return self._answer('colorization', seed)
 
-  def restore_jpeg(self, given, **drawing):
+  def restore_jpeg(self, given, seed, **drawing):
     assert drawing == DRAWING
     odd = len(self.left['jpeg']) % 2
-    (made,) = self._answer('jpeg')
+    (made,) = self._answer('jpeg', seed)
     assert not np.array_equal(given, made.image)
     beyond = np.clip(2 * given.astype(int) - made.image, 0, 255)
     return [SimpleNamespace(image=beyond.astype(np.uint8))] if odd else [made]
 
-  def inpaint(self, given, mask, **drawing):
+  def inpaint(self, given, mask, seed, **drawing):
     assert drawing == DRAWING
     assert 0.2 <= (mask == 255).mean() < 0.3
     assert np.all(given[mask > 0] == 127)  # nothing is given away
-    return self._answer('inpainting')
+    return self._answer('inpainting', seed)
 
-  def uncrop(self, given, right, **drawing):
+  def uncrop(self, given, right, seed, **drawing):
     assert drawing == DRAWING
     known = self.left['uncropping'][0][:, : -SIDE // 4]
     assert np.array_equal(given, known) and right == SIDE // 4
-    self.left['uncropping'].pop(0)
+    self._answer('uncropping', seed)
     noise = np.random.default_rng(0).integers(0, 256, [SIDE, SIDE, 3], np.uint8)
     return [SimpleNamespace(image=noise)]
 
@@ -147,8 +148,8 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
 class Hurried(Oracle):
   """Answers JPEGs with the photos and an error, that 5 steps make larger."""
 
-  def restore_jpeg(self, given, steps):
-    (made,) = self._answer('jpeg')
+  def restore_jpeg(self, given, seed, steps):
+    (made,) = self._answer('jpeg', seed)
     odd = len(self.left['jpeg']) % 2
     levels = {1000: 2 + odd, 10: 3 - odd, 5: 20}[steps]
     self.left['jpeg'] = self.left['jpeg'] or list(self.again)

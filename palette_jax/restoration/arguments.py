@@ -19,7 +19,7 @@ _MOST_SAMPLES = 64  # on one sheet
 _MOST_STEPS = 10_000
 _MOST_PIXELS = 20_000  # of one side
 _MOST_SHIFTS = 1_000
-_SEEDS = 2**32
+SEEDS = 2**32
 
 
 def photos(commands: console.Commands) -> None:
@@ -147,10 +147,11 @@ def _command(
   )
   command.add_argument(
     '--seed',
-    type=_whole(0, _SEEDS - 1),
+    type=_whole(0, SEEDS - 1),
     default=0,
     metavar='N',
-    help='of all chance: the same makes the same pixels (0)',
+    help='of all chance: the same makes the same pixels (0); in a folder each '
+    'photo has its own, by its name, that this is added to',
   )
   command.add_argument(
     '--steps',

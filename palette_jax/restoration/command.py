@@ -277,7 +277,8 @@ def _make(model, request, job, progress):
     notes.append(found.said)
     shown = images.from_u8(hole.overlay(shown, found.mask))
   names = overview.names(job.target, request.drawing['samples'])
-  drawn = request.options | request.drawing
+  seed = (request.drawing['seed'] + job.salt) % arguments.SEEDS
+  drawn = request.options | request.drawing | dict(seed=seed)
   wanted = model.recipes(request.verb, *given, **drawn)
   if _is_there(names, wanted):
     return False

@@ -15,6 +15,7 @@ import os
 import pathlib
 import posixpath
 import uuid
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -39,12 +40,15 @@ class Job(NamedTuple):
     target: the file that is made of it; of several samples, with a number.
     name: of the source, as it is shown: below its folder.
     mask: a file, or None.
+    salt: what the photo adds to the seed, below 2**32: in a folder it follows
+      from the name, or one noise would tint all photos alike.
   """
 
   source: epath.Path
   target: epath.Path
   name: str
   mask: epath.Path | None = None
+  salt: int = 0
 
 
 def jobs(source: str, target: str, mask: str | None = None) -> list[Job]:
@@ -128,9 +132,13 @@ def _of_folder(photos, out, masks):
   else:
     masks_of = dict.fromkeys(files, masks)
   return [
-    Job(photos / file, out / made, file, masks_of[file])
+    Job(photos / file, out / made, file, masks_of[file], _salt(file))
     for file, made in _targets(files).items()
   ]
+
+
+def _salt(file):
+  return zlib.crc32(os.fsencode(file))
 
 
 def _check_target(photos, out):

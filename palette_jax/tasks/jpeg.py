@@ -12,9 +12,10 @@ from etils import epy
 
 from palette_jax import givens
 
-QUALITY = (5, 30)  # the lowest and the highest factor, both included
 with epy.lazy_imports():
   import tensorflow as tf
+
+QUALITY = (5, 30)  # the lowest and the highest factor, both included
 
 
 def corrupt(
