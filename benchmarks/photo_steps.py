@@ -3,11 +3,10 @@
   python -m benchmarks.photo_steps --photos=PHOTOS --count=20 --out=photo-steps
 
 Each task on N photos as `benchmarks.unseen` spoils them, by the weights' own
-sampler in 1000 steps, the paper's number, and in fewer: FD and LPIPS, with
-intervals, in bold where they differ from those of the first number of steps by
-no more than noise. Last, the answer that takes no model. Squares of --side
-pixels: of the weights' own, a step is one pass of the network. A stopped run
-goes on.
+sampler in 1000 steps, the paper's number, and in fewer (--steps dpm_solver:20:
+by another): FD and LPIPS, with intervals, in bold where they differ from those
+of the first number of steps by no more than noise. Last, the answer that takes
+no model. A stopped run goes on.
 """
 
 import argparse
@@ -18,7 +17,7 @@ import palette_jax
 from benchmarks import steps, unseen
 from palette_jax.evaluation import intervals, protocol
 
-STEPS = 1000, 250, 100, 50, 20, 10, 5
+STEPS = '1000', '250', '100', '50', '20', '10', '5'
 METRICS = 'fd_efficientnet', 'lpips_alex', 'colourfulness'
 
 
@@ -55,8 +54,7 @@ def main() -> None:
   parser.add_argument('--photos', type=pathlib.Path, required=True)
   parser.add_argument('--count', type=int, default=20)
   parser.add_argument('--tasks', nargs='+', help='default: all that it does')
-  parser.add_argument('--steps', nargs='+', type=int, default=STEPS)
-  parser.add_argument('--side', type=int, default=unseen.SIDE)
+  parser.add_argument('--steps', nargs='+', default=STEPS)
   parser.add_argument('--out', type=pathlib.Path, required=True)
   args = parser.parse_args()
   if args.count < intervals.LEAST:
@@ -65,13 +63,15 @@ def main() -> None:
   model = palette_jax.load(args.weights)
   tasks = {}
   for task in args.tasks or model.tasks:
-    folder, rows = args.out / task, [str(number) for number in args.steps]
-    for row in rows:
-      unseen.draw(model, task, photos, folder, args.side, row, steps=int(row))
-    tasks[task] = judge(task, folder, rows)
+    folder = args.out / task
+    for row in args.steps:
+      sampler, _, steps = row.rpartition(':')
+      drawing = dict(sampler=sampler, steps=int(steps))
+      unseen.draw(model, task, photos, folder, row, **drawing)
+    tasks[task] = judge(task, folder, args.steps)
     print(f'\n{task}, {args.count} photos\n\n{tasks[task]["markdown"]}')
   kept = dict(
-    photos=args.count, side=args.side, weights=model.checkpoint, tasks=tasks
+    photos=args.count, side=model.size[0], weights=model.checkpoint, tasks=tasks
   )
   (args.out / 'photo_steps.json').write_text(json.dumps(kept, indent=1) + '\n')
 

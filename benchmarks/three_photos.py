@@ -4,7 +4,8 @@
 
 For each of the four tasks: what is given, what the weights make of it (those
 inside the package, if no others are named), the original. The photos are those
-that every recipe holds out; they are spoilt as in benchmarks/unseen.py.
+that every recipe holds out, spoilt as in benchmarks/unseen.py, but larger: the
+weights inside the package work on them in tiles.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from PIL import Image
 import palette_jax
 from benchmarks import seams, unseen
 from palette_jax.data import sources
+
+SIDE = 256  # pixels
 
 
 def rows(model: palette_jax.Model, side: int) -> list[np.ndarray]:
@@ -47,7 +50,7 @@ def main() -> None:
   args = parser.parse_args()
   model = palette_jax.load(args.weights)
   args.out.parent.mkdir(parents=True, exist_ok=True)
-  sheet = np.concatenate(rows(model, unseen.SIDE))
+  sheet = np.concatenate(rows(model, SIDE))
   Image.fromarray(sheet).save(args.out, quality=92)  # of a JPEG
   print(f'given | made | original, a row a task: {args.out}')
 

@@ -4,12 +4,13 @@
   python -m benchmarks.unseen --weights=multitask.safetensors \
     --photos=PHOTOS --out=unseen
 
-Each of the four tasks as its command does it, on N photos that are squares of
-256 pixels (larger ones are cut and made small): grey copies; holes of 20-30%,
-free-form; the right quarter, which is missing; JPEGs of quality 10. LPIPS and
-PSNR of the model's answers and of the trivial ones (palette_jax/evaluation/
-trivial.py), with the 95% interval of their paired difference. A task is good if
-the whole interval of LPIPS is on the model's side, otherwise experimental.
+Each of the four tasks as its command does it, on N photos, the square in the
+middle of each made as small as what the weights have learnt from: grey copies;
+holes of 20-30%, free-form; the right quarter, which is missing; JPEGs of
+quality 10. LPIPS and PSNR of the model's answers and of the trivial ones
+(palette_jax/evaluation/trivial.py), with the 95% interval of their paired
+difference. A task is good if the whole interval of LPIPS is on the model's
+side, otherwise experimental.
 
   --ship=palette_jax/weights/multitask.safetensors
 
@@ -39,7 +40,7 @@ from palette_jax.evaluation import (
 )
 from palette_jax.interop import tensor_file
 
-SIDE, QUALITY = 256, 10
+QUALITY = 10
 METRICS = 'lpips_alex', 'psnr'
 ROW = 'Palette'
 
@@ -102,7 +103,6 @@ def draw(
   task: str,
   photos: list[pathlib.Path],
   folder: pathlib.Path,
-  side: int,
   row: str = ROW,
   **drawing,
 ) -> float | None:
@@ -115,7 +115,7 @@ def draw(
   for seed, path in enumerate(photos):
     if (folder / row / f'{path.stem}.png').exists():  # written last
       continue
-    photo = np.asarray(seams.middle(path, side))
+    photo = np.asarray(seams.middle(path, model.size[0]))
     given, mask = spoil(task, photo, path.stem)
     start = time.perf_counter()
     found = answer(model, task, given, mask, seed=seed, **drawing)
@@ -215,10 +215,11 @@ def main() -> None:
   if args.sampler:
     drawing = dict(sampler=args.sampler, steps=args.steps)
   for task in model.tasks:
-    seconds = draw(model, task, photos, args.out / task, SIDE, **drawing)
+    seconds = draw(model, task, photos, args.out / task, **drawing)
     tasks[task] = judge(task, args.out / task) | dict(seconds=seconds)
     print(line(task, tasks[task]), flush=True)
-  kept = dict(photos=args.count, weights=model.checkpoint, tasks=tasks)
+  kept = dict(photos=args.count, side=model.size[0])
+  kept |= dict(weights=model.checkpoint, tasks=tasks)
   kept |= drawing
   (args.out / 'unseen.json').write_text(json.dumps(kept, indent=1) + '\n')
   if args.ship:

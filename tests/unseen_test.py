@@ -29,7 +29,7 @@ class Oracle:
   side: no better than they are, by the interval.
   """
 
-  tasks, checkpoint = weights.TASKS, 'ab' * 32
+  tasks, checkpoint, size = weights.TASKS, 'ab' * 32, (SIDE, SIDE)
 
   def __init__(self, photos):
     self.left = {task: list(photos) for task in self.tasks}
@@ -78,7 +78,6 @@ def photos(tmp_path, monkeypatch):
   monkeypatch.setattr(
     protocol, 'loaders', lambda dialect: {'lpips_alex': lambda: stand_in}
   )
-  monkeypatch.setattr(unseen, 'SIDE', SIDE)
   draw = np.random.default_rng(1)
   coarse = draw.integers(0, 256, [COUNT, 4, 4, 3], np.uint8)
   found = []
@@ -146,12 +145,13 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
 
 
 class Hurried(Oracle):
-  """Answers JPEGs with the photos and an error, that 5 steps make larger."""
+  """Answers JPEGs with the photos and an error, larger in 5 steps of DDIM."""
 
-  def restore_jpeg(self, given, seed, steps):
+  def restore_jpeg(self, given, seed, sampler, steps):
     (made,) = self._answer('jpeg', seed)
     odd = len(self.left['jpeg']) % 2
-    levels = {1000: 2 + odd, 10: 3 - odd, 5: 20}[steps]
+    hurried = 20 if sampler == 'ddim' else 2
+    levels = {1000: 2 + odd, 10: 3 - odd, 5: hurried}[steps]
     self.left['jpeg'] = self.left['jpeg'] or list(self.again)
     flipped = np.where(made.image < 128, levels, -levels)
     return [SimpleNamespace(image=(made.image + flipped).astype(np.uint8))]
@@ -165,17 +165,17 @@ def test_the_fewest_steps_that_are_within_noise_of_all_are_told(
   monkeypatch.setattr(palette_jax, 'load', lambda source: model)
   monkeypatch.setattr(photo_steps, 'METRICS', ('lpips_alex',))
   words = ['photo_steps', '--photos', str(tmp_path / 'photos')]
-  words += ['--out', str(tmp_path / 'out'), '--side', str(SIDE)]
-  words += ['--tasks', 'jpeg', '--steps', '1000', '10', '5']
+  words += ['--out', str(tmp_path / 'out')]
+  words += ['--tasks', 'jpeg', '--steps', '1000', '10', 'ddim:5']
   monkeypatch.setattr(sys, 'argv', words)
   photo_steps.main()
   said = capsys.readouterr().out
   [row_10] = re.findall(r'^\| 10 \| (.*) \|$', said, re.M)
-  [row_5] = re.findall(r'^\| 5 \| (.*) \|$', said, re.M)
+  [row_5] = re.findall(r'^\| ddim:5 \| (.*) \|$', said, re.M)
   assert row_10.startswith('**') and not row_5.startswith('**')
   assert '| The JPEG |' in said
   found = json.loads((tmp_path / 'out/photo_steps.json').read_text())
-  less = found['tasks']['jpeg']['less_first']['5']['lpips_alex']
+  less = found['tasks']['jpeg']['less_first']['ddim:5']['lpips_alex']
   assert less['value'] == pytest.approx(17.5 / 255, abs=1e-4)
   monkeypatch.setattr(model, 'left', {})  # nothing is drawn again
   photo_steps.main()
