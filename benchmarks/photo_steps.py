@@ -6,7 +6,7 @@ Each task on N photos as `benchmarks.unseen` spoils them, by the weights' own
 sampler in 1000 steps, the paper's number, and in fewer (--steps dpm_solver:20:
 by another): FD and LPIPS, with intervals, in bold where they differ from those
 of the first number of steps by no more than noise. Last, the answer that takes
-no model. A stopped run goes on.
+no model. OUT/TASK.json has it all. A stopped run goes on.
 """
 
 import argparse
@@ -61,19 +61,17 @@ def main() -> None:
     parser.error(f'An interval takes {intervals.LEAST} photos.')
   photos = unseen.some(args.photos, args.count)
   model = palette_jax.load(args.weights)
-  tasks = {}
+  about = dict(photos=args.count, side=model.size[0], weights=model.checkpoint)
   for task in args.tasks or model.tasks:
     folder = args.out / task
     for row in args.steps:
-      sampler, _, steps = row.rpartition(':')
-      drawing = dict(sampler=sampler, steps=int(steps))
+      sampler, _, number = row.rpartition(':')
+      drawing = dict(sampler=sampler, steps=int(number))
       unseen.draw(model, task, photos, folder, row, **drawing)
-    tasks[task] = judge(task, folder, args.steps)
-    print(f'\n{task}, {args.count} photos\n\n{tasks[task]["markdown"]}')
-  kept = dict(
-    photos=args.count, side=model.size[0], weights=model.checkpoint, tasks=tasks
-  )
-  (args.out / 'photo_steps.json').write_text(json.dumps(kept, indent=1) + '\n')
+    found = judge(task, folder, args.steps)
+    print(f'\n{task}, {args.count} photos\n\n{found["markdown"]}')
+    written = json.dumps(about | found, indent=1) + '\n'
+    (args.out / f'{task}.json').write_text(written)
 
 
 if __name__ == '__main__':

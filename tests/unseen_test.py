@@ -174,8 +174,8 @@ def test_the_fewest_steps_that_are_within_noise_of_all_are_told(
   [row_5] = re.findall(r'^\| ddim:5 \| (.*) \|$', said, re.M)
   assert row_10.startswith('**') and not row_5.startswith('**')
   assert '| The JPEG |' in said
-  found = json.loads((tmp_path / 'out/photo_steps.json').read_text())
-  less = found['tasks']['jpeg']['less_first']['ddim:5']['lpips_alex']
+  found = json.loads((tmp_path / 'out/jpeg.json').read_text())
+  less = found['less_first']['ddim:5']['lpips_alex']
   assert less['value'] == pytest.approx(17.5 / 255, abs=1e-4)
   monkeypatch.setattr(model, 'left', {})  # nothing is drawn again
   photo_steps.main()
