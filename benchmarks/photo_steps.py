@@ -21,6 +21,12 @@ STEPS = '1000', '250', '100', '50', '20', '10', '5'
 METRICS = 'fd_efficientnet', 'lpips_alex', 'colourfulness'
 
 
+def sampling(text: str) -> tuple[str, dict]:
+  """'dpm_solver:20' or '20', and what it asks of a model."""
+  sampler, _, number = text.rpartition(':')
+  return text, dict(sampler=sampler, steps=int(number))
+
+
 def judge(task: str, folder: pathlib.Path, rows: list[str]) -> dict:
   """Figures by row, and those less the first row's; rows as lines, too."""
   found = protocol.judge(unseen.subject(task, folder, rows), wanted=METRICS)
@@ -54,21 +60,21 @@ def main() -> None:
   parser.add_argument('--photos', type=pathlib.Path, required=True)
   parser.add_argument('--count', type=int, default=20)
   parser.add_argument('--tasks', nargs='+', help='default: all that it does')
-  parser.add_argument('--steps', nargs='+', default=STEPS)
+  parser.add_argument(
+    '--steps', nargs='+', type=sampling, default=map(sampling, STEPS)
+  )
   parser.add_argument('--out', type=pathlib.Path, required=True)
   args = parser.parse_args()
   if args.count < intervals.LEAST:
     parser.error(f'An interval takes {intervals.LEAST} photos.')
-  photos = unseen.some(args.photos, args.count)
+  photos, wanted = unseen.some(args.photos, args.count), dict(args.steps)
   model = palette_jax.load(args.weights)
   about = dict(photos=args.count, side=model.size[0], weights=model.checkpoint)
   for task in args.tasks or model.tasks:
     folder = args.out / task
-    for row in args.steps:
-      sampler, _, number = row.rpartition(':')
-      drawing = dict(sampler=sampler, steps=int(number))
+    for row, drawing in wanted.items():
       unseen.draw(model, task, photos, folder, row, **drawing)
-    found = judge(task, folder, args.steps)
+    found = judge(task, folder, [*wanted])
     print(f'\n{task}, {args.count} photos\n\n{found["markdown"]}')
     written = json.dumps(about | found, indent=1) + '\n'
     (args.out / f'{task}.json').write_text(written)
