@@ -12,6 +12,7 @@ from PIL import Image
 import palette_jax
 from benchmarks import seams, unseen
 from palette_jax.data import sources
+from palette_jax.evaluation import trivial
 from palette_jax.interop import weights
 
 FOLDER = ROOT / 'palette_jax/weights'
@@ -57,6 +58,22 @@ def test_the_card_says_what_was_found(judged):
     )
     assert difference in row
   assert f'On {judged["photos"]} photos' in card
+
+
+def test_the_card_says_how_many_steps_were_needed(judged):
+  card = (ROOT / 'docs/model_card.md').read_text()
+  rows = {}
+  for task in judged['tasks']:
+    found = json.loads((ROOT / f'results/photo_steps/{task}.json').read_text())
+    assert found['weights'] == judged['weights']
+    assert f'{found["photos"]} other\nphotos' in card
+    for row, one in found['rows'].items():
+      lpips, fd = one['lpips_alex']['value'], one['fd_efficientnet']['value']
+      name = 'no model' if row == trivial.NAMES[task] else row
+      rows.setdefault(name, []).append(f'{lpips:.3f} ({fd:.1f})')
+  assert {len(cells) for cells in rows.values()} == {len(judged['tasks'])}
+  for name, cells in rows.items():
+    assert f'| {name} | {" | ".join(cells)} |' in card
 
 
 def test_every_photo_that_was_learnt_from_is_named_and_none_that_is_held_out():
