@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 
-from matplotlib import figure
+from matplotlib import cycler, figure, rcParams
 
 from palette_jax.evaluation import (
   claims,
@@ -126,6 +126,9 @@ def plot_losses(runs: dict[str, dict]) -> figure.Figure:
   """The loss by step of seed 0's runs, then of the first by noise level."""
   picture = figure.Figure(figsize=(12, 3.4), layout='constrained')
   left, right = picture.subplots(1, 2)
+  # There are ten colours: the eleventh line is dashed.
+  colours = rcParams['axes.prop_cycle']
+  left.set_prop_cycle(cycler(linestyle=['-', '--', ':']) * colours)
   for name, run in runs.items():
     if run['seed'] == 0:
       left.plot(*zip(*run['curves']['loss']), label=name, **THIN)
