@@ -61,6 +61,14 @@ def test_every_result_is_on_the_page(page):
     assert f'**{json.loads(file.read_text())["case"]}**' in section
 
 
+def test_no_two_runs_have_the_same_line():
+  """Though there are fewer colours than runs."""
+  runs = json.loads((ROOT / 'results/small/runs.json').read_text())
+  losses, _ = results.plot_losses(runs).axes
+  looks = [(line.get_color(), line.get_linestyle()) for line in losses.lines]
+  assert len(set(looks)) == len(looks) > len({colour for colour, _ in looks})
+
+
 @pytest.mark.parametrize('sampler', ['dpm_solver', 'ddim'])
 def test_the_usual_steps_are_the_fewest_that_are_no_worse_than_all(sampler):
   """FD and LPIPS below the paper's 1000 steps', or within noise of it: bold."""
