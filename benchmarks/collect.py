@@ -8,9 +8,11 @@
   TABLE/CASE.json           what `palette reproduce` has found, as it wrote it
   TABLE/CASE.png            the same images by every row, enlarged if small
   NAME.json, NAME.png       likewise of `palette evaluate --folder RUNS/NAME`
+  progress/RUN.json         what `--mode=evaluate` has found of a run after
+                            several numbers of steps (`--until=STEPS`)
 
-A table's second seed lies in TABLE/CASE-seed-1.json. Runs that are not
-finished wait; what is there already and is not in RUNS stays.
+A table's second seed lies in TABLE/CASE-seed-1.json, without a picture. Runs
+that are not finished wait; what is there already and is not in RUNS stays.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from palette_jax.evaluation import tables
 SIDE = 64  # of an image of a sheet, at least
 DIGITS = 4
 FOUND = 'results.json'
+BY_STEPS = 'fd_efficientnet', 'lpips_alex', 'colourfulness'
 
 
 def curves(run: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
@@ -71,6 +74,20 @@ def is_whole(run: pathlib.Path) -> bool:
   return (run / 'checkpoints' / str(config['train']['steps'])).exists()
 
 
+def progress(run: pathlib.Path) -> dict[str, list[dict]]:
+  """A run's scores by case, in the order of its steps."""
+  files = run.glob(f'evaluation/*/*/{FOUND}')
+  found = [json.loads(file.read_text()) for file in files]
+  cases: dict[str, list[dict]] = {}
+  for one in sorted(found, key=lambda one: one['step']):
+    own = one['rows'][run.name]
+    point = {'step': one['step'], 'images': one['images']}
+    cases.setdefault(one['case'], []).append(
+      point | {metric: own[metric] for metric in BY_STEPS}
+    )
+  return {case: points for case, points in cases.items() if len(points) > 1}
+
+
 def enlarge(file: pathlib.Path, out: pathlib.Path, side: int) -> None:
   """Copies a sheet of images of so many pixels, pixel by pixel larger."""
   with Image.open(file) as sheet:
@@ -93,6 +110,12 @@ def collect(
   lines = [f'{json.dumps(run)}: {json.dumps(of)}' for run, of in known.items()]
   file.write_text('{' + ',\n'.join(lines) + '}\n')  # a run a line
   written.append(file)
+  for run in found:
+    if cases := progress(run):
+      target = out / 'progress' / f'{run.name}.json'
+      target.parent.mkdir(exist_ok=True)
+      target.write_text(json.dumps(cases, indent=1) + '\n')
+      written.append(target)
   for name in sheets:
     for sheet in (runs / name).glob('samples/*.png'):
       target = out / 'sheets' / f'{name}-{sheet.name}'
@@ -103,12 +126,13 @@ def collect(
   for file in sorted([*judged, *runs.glob(f'*/{FOUND}')]):
     target = out / file.parent.relative_to(runs).with_suffix('.json')
     target.parent.mkdir(exist_ok=True)
-    text = file.read_text()
-    target.write_text(f'{text}\n')
-    side = json.loads(text)['height_width'][0]
-    sheet = file.with_name('side_by_side.png')
-    enlarge(sheet, target.with_suffix('.png'), side)
-    written += [target, target.with_suffix('.png')]
+    target.write_text(f'{file.read_text()}\n')
+    written.append(target)
+    one = json.loads(target.read_text())
+    if one.get('seed', 0) == 0:
+      sheet = file.with_name('side_by_side.png')
+      enlarge(sheet, target.with_suffix('.png'), one['height_width'][0])
+      written.append(target.with_suffix('.png'))
   return written
 
 

@@ -12,8 +12,9 @@ import json
 import os
 import pathlib
 
-from matplotlib import cycler, figure, rcParams
+from matplotlib import axes, cycler, figure, rcParams
 
+from benchmarks import collect
 from palette_jax.evaluation import (
   claims,
   intervals,
@@ -150,27 +151,76 @@ def plot_losses(runs: dict[str, dict]) -> figure.Figure:
 
 def plot_steps(found: dict) -> figure.Figure:
   """Quality against sampling steps, a line for each sampler."""
-  metrics = 'fd_efficientnet', 'lpips_alex', 'colourfulness'
-  picture = figure.Figure(figsize=(10, 3), layout='constrained')
-  for axis, metric in zip(picture.subplots(1, len(metrics)), metrics):
-    lines: dict[str, list] = {}
+  picture, panels = by_steps('sampling steps')
+  for metric, panel in panels.items():
+    lines: dict[str, list[tuple[int, dict]]] = {}
     for row, own in found['rows'].items():
       sampler, _, steps = row.partition(' ')
       number = found['all'] if steps == 'all' else int(steps)
-      value = own['figures'][metric]
-      lines.setdefault(sampler, []).append(
-        (number, value['value'], value['low'], value['high'])
-      )
+      lines.setdefault(sampler, []).append((number, own['figures'][metric]))
     for sampler, points in lines.items():
-      steps, values, low, high = zip(*sorted(points))
-      axis.plot(steps, values, '.-', label=sampler, **THIN)
-      axis.fill_between(steps, low, high, alpha=0.15)
-    axis.set_xscale('log')
-    axis.set_yscale('log')
-    axis.set_xlabel('sampling steps', fontsize=8)
-    axis.set_title(scores.METRICS[metric].title, fontsize=9)
-    axis.legend(fontsize=7)
+      draw(panel, sampler, sorted(points, key=lambda point: point[0]))
+    panel.set_xscale('log')
+    panel.set_yscale('log')
   return picture
+
+
+def plot_progress(cases: dict[str, list[dict]]) -> figure.Figure:
+  """Quality against steps of training, a line for each case."""
+  picture, panels = by_steps('steps of training')
+  for metric, panel in panels.items():
+    for case, points in cases.items():
+      draw(panel, case, [(one['step'], one[metric]) for one in points])
+  return picture
+
+
+def by_steps(of_what: str) -> tuple[figure.Figure, dict[str, axes.Axes]]:
+  """A figure with a panel for each of the metrics that go by steps."""
+  picture = figure.Figure(figsize=(10, 3), layout='constrained')
+  panels = picture.subplots(1, len(collect.BY_STEPS))
+  for metric, panel in zip(collect.BY_STEPS, panels):
+    panel.set_xlabel(of_what, fontsize=8)
+    panel.set_title(scores.METRICS[metric].title, fontsize=9)
+  return picture, dict(zip(collect.BY_STEPS, panels))
+
+
+def draw(panel: axes.Axes, name: str, points: list[tuple[int, dict]]) -> None:
+  """A line of figures by steps, with their intervals."""
+  steps, figures = zip(*points)
+  value, low, high = (
+    [one[end] for one in figures] for end in ('value', 'low', 'high')
+  )
+  panel.plot(steps, value, '.-', label=name, **THIN)
+  panel.fill_between(steps, low, high, alpha=0.15)
+  panel.legend(fontsize=7)
+
+
+def progress(run: str, cases: dict[str, list[dict]]) -> list[str]:
+  """Lines about quality against steps of training."""
+  titles = [scores.METRICS[metric].title for metric in collect.BY_STEPS]
+  lines = [
+    f'| case | steps | {" | ".join(titles)} |',
+    '|---|' + '---:|' * (1 + len(titles)),
+  ]
+  for case, points in cases.items():
+    for one in points:
+      cells = [report.cell(of, estimate(one[of])) for of in collect.BY_STEPS]
+      lines.append(f'| {case} | {one["step"]:,} | {" | ".join(cells)} |')
+  images = next(iter(cases.values()))[0]['images']
+  return [
+    f'### Quality against steps of training: {run}',
+    '',
+    f'{images} test images, a sample each by the averaged weights, 95% '
+    'intervals; distances of so few images compare with each other only. Of '
+    'each number of steps in turn: `python -m palette_jax.main --config=CONFIG '
+    f'--workdir=runs/small/{run} --until=STEPS`, then the same with '
+    '`--mode=evaluate --config.evaluation.records=per_class:50`.',
+    '',
+    *lines,
+    '',
+    f'![Progress](results/progress-{run}.png)',
+    '',
+  ]
 
 
 def about(found: dict, name: str) -> str:
@@ -190,8 +240,8 @@ def plot_diversity(cases: dict[str, list[dict]]) -> figure.Figure:
   """How unlike samples of one input are, as in the paper's Figure 8."""
   kinds = 'ms_ssim', 'lpips_alex'
   picture = figure.Figure(figsize=(9, 3 * len(cases)), layout='constrained')
-  axes = picture.subplots(len(cases), len(kinds), squeeze=False)
-  for line, (case, seeds) in zip(axes, cases.items()):
+  panels = picture.subplots(len(cases), len(kinds), squeeze=False)
+  for line, (case, seeds) in zip(panels, cases.items()):
     for axis, kind in zip(line, kinds):
       for i, row in enumerate(seeds[0]['diversity']):
         for one in seeds:
@@ -222,6 +272,10 @@ def write(results: pathlib.Path, page: pathlib.Path) -> None:
     lines += [f'### Quality against sampling steps: {steps["case"]}', '']
     lines += [about(steps, file.name), '', steps['markdown'], '']
     lines += [f'![Steps](results/{picture})', '']
+  for file in sorted(results.glob('progress/*.json')):
+    cases, picture = json.loads(file.read_text()), f'progress-{file.stem}.png'
+    plot_progress(cases).savefig(plots / picture, dpi=90)
+    lines += progress(file.stem, cases)
   runs = json.loads((results / 'runs.json').read_text())
   plot_losses(runs).savefig(plots / 'loss.png', dpi=90)
   lines += ['### Training', '', '![Losses](results/loss.png)', '']

@@ -157,6 +157,10 @@ def test_rows_share_a_run_and_claims_take_every_seed(quick, tmp_path):
     len(set(sum(psnr, []))) == 7
   )  # seeds and samplers differ; no model: not
   assert (folder / 'claims.md').exists()
+  collect.collect(tmp_path, tmp_path / 'results', [])
+  kept = {file.name for file in (tmp_path / 'results/figure-9').iterdir()}
+  first, second = 'inpainting-centre', 'inpainting-centre-seed-1.json'
+  assert kept == {f'{first}.json', f'{first}.png', second}
 
 
 def test_what_is_missing_is_said_before_anything_runs(tmp_path, monkeypatch):

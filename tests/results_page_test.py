@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from benchmarks import results
+from benchmarks import collect, results
 from palette_jax.interop import weights
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -59,6 +59,43 @@ def test_every_result_is_on_the_page(page):
     start = text.index(f'### {kind.title()} {number}:')
     section = text[start : text.find('\n### ', start + 1)]
     assert f'**{json.loads(file.read_text())["case"]}**' in section
+
+
+def test_progress_goes_by_steps(tmp_path):
+  """As numbers: 500 before 1000. What was judged once is no progress."""
+  run = tmp_path / 'run'
+  figure = {'value': 1.0, 'low': 0.5, 'high': 1.5}
+  for step, case in [(1000, 'a'), (500, 'a'), (4000, 'a'), (4000, 'b')]:
+    rows = {
+      name: {m: figure for m in collect.BY_STEPS} for name in ('o', 'run')
+    }
+    folder = run / f'evaluation/{step}/{case}'
+    folder.mkdir(parents=True)
+    found = {'step': step, 'images': 3, 'case': case, 'rows': rows}
+    (folder / collect.FOUND).write_text(json.dumps(found))
+  found = collect.progress(run)
+  assert list(found) == ['a']
+  assert [one['step'] for one in found['a']] == [500, 1000, 4000]
+
+
+def test_progress_is_on_the_page(page):
+  """Each of its figures, at its step, and in the plot."""
+  files = [*ROOT.glob('results/small/progress/*.json')]
+  assert files
+  for file in files:
+    cases = json.loads(file.read_text())
+    for case, points in cases.items():
+      for one in points:
+        row = re.search(
+          rf'^\| {case} \| {one["step"]:,} \| .*$', page.read_text(), re.M
+        )
+        cells = row[0].split(' | ')[2:]
+        for metric, cell in zip(collect.BY_STEPS, cells, strict=True):
+          assert float(cell.split()[0]) == pytest.approx(
+            one[metric]['value'], rel=0.01
+          )
+    for panel in results.plot_progress(cases).axes:
+      assert [line.get_label() for line in panel.lines] == list(cases)
 
 
 def test_no_two_runs_have_the_same_line():
