@@ -212,9 +212,11 @@ def progress(run: str, cases: dict[str, list[dict]]) -> list[str]:
     '',
     f'{images} test images, a sample each by the averaged weights, 95% '
     'intervals; distances of so few images compare with each other only. Of '
-    'each number of steps in turn: `python -m palette_jax.main --config=CONFIG '
-    f'--workdir=runs/small/{run} --until=STEPS`, then the same with '
-    '`--mode=evaluate --config.evaluation.records=per_class:50`.',
+    "each number of steps in turn, with the run's config and seed: `python -m "
+    f'palette_jax.main --config=CONFIG --workdir=runs/small/{run} '
+    '--until=STEPS`, then the same with `--mode=evaluate '
+    '--config.evaluation.records=per_class:50 '
+    f'--config.evaluation.cases="{tuple(cases)}"`.',
     '',
     *lines,
     '',

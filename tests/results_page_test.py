@@ -63,19 +63,20 @@ def test_every_result_is_on_the_page(page):
 
 def test_progress_goes_by_steps(tmp_path):
   """As numbers: 500 before 1000. What was judged once is no progress."""
-  run = tmp_path / 'run'
-  figure = {'value': 1.0, 'low': 0.5, 'high': 1.5}
   for step, case in [(1000, 'a'), (500, 'a'), (4000, 'a'), (4000, 'b')]:
     rows = {
-      name: {m: figure for m in collect.BY_STEPS} for name in ('o', 'run')
+      name: {metric: {'value': value} for metric in collect.BY_STEPS}
+      for name, value in {'originals': 0, 'run': step}.items()
     }
-    folder = run / f'evaluation/{step}/{case}'
+    folder = tmp_path / f'run/evaluation/{step}/{case}'
     folder.mkdir(parents=True)
     found = {'step': step, 'images': 3, 'case': case, 'rows': rows}
     (folder / collect.FOUND).write_text(json.dumps(found))
-  found = collect.progress(run)
+  found = collect.progress(tmp_path / 'run')
   assert list(found) == ['a']
-  assert [one['step'] for one in found['a']] == [500, 1000, 4000]
+  for one, step in zip(found['a'], [500, 1000, 4000], strict=True):
+    assert one['step'] == step
+    assert all(one[metric]['value'] == step for metric in collect.BY_STEPS)
 
 
 def test_progress_is_on_the_page(page):
@@ -94,8 +95,12 @@ def test_progress_is_on_the_page(page):
           assert float(cell.split()[0]) == pytest.approx(
             one[metric]['value'], rel=0.01
           )
-    for panel in results.plot_progress(cases).axes:
-      assert [line.get_label() for line in panel.lines] == list(cases)
+    panels = results.plot_progress(cases).axes
+    for metric, panel in zip(collect.BY_STEPS, panels, strict=True):
+      for line, (case, points) in zip(panel.lines, cases.items(), strict=True):
+        drawn = [(one['step'], one[metric]['value']) for one in points]
+        assert line.get_label() == case
+        assert [*zip(*line.get_data())] == drawn
 
 
 def test_no_two_runs_have_the_same_line():
