@@ -25,9 +25,9 @@ setuptools.setup(
     'palette_jax': [
       'web.css',
       'data/photos/*',
-      'evaluation/paper.csv',
-      'evaluation/study/page/*',
-      'restoration/demo/page/*',
+      'evaluation/paper/paper.csv',
+      'study/page/*',
+      'demo/page/*',
       'weights/*',
     ]
   },

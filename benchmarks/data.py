@@ -97,12 +97,12 @@ def ceiling(paths):
   """Batches of images that are decoded and made small, and no more."""
   import tensorflow as tf
 
-  from palette_jax.data import preparation
+  from palette_jax.data import crop
 
   def one(path):
     encoded = tf.io.read_file(path)
     shape = tf.image.extract_jpeg_shape(encoded)
-    box = preparation.crop_box(shape[:2], SIZE, None)
+    box = crop.crop_box(shape[:2], SIZE, None)
     image = tf.image.decode_and_crop_jpeg(encoded, box, channels=3)
     return tf.image.resize(image, SIZE, 'area')
 

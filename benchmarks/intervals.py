@@ -21,12 +21,12 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # small matrices
 import numpy as np  # noqa: E402
 from absl import app, flags  # noqa: E402
 
-from palette_jax.evaluation import (  # noqa: E402
+from palette_jax.evaluation import intervals
+from palette_jax.evaluation.metrics import (
   frechet,
   inception_score,
-  intervals,
   kernel_distance,
-  neighbours,
+  precision_recall,
 )
 
 METRIC = flags.DEFINE_enum(
@@ -129,7 +129,7 @@ def measure(world: World) -> Callable:
     'infinity': lambda x, draw: frechet.at_infinity(x, world.moments),
     'inception': lambda x, draw: inception_score.estimate(x @ classes),
     'kernel': lambda x, draw: kernel_distance.estimate(x, world.reference),
-    'recall': lambda x, draw: neighbours.estimate(x, world.reference)[1],
+    'recall': lambda x, draw: precision_recall.estimate(x, world.reference)[1],
     'mean': lambda x, draw: intervals.mean(x[:, 0] ** 2),
     'share': share,
   }[METRIC.value]

@@ -42,8 +42,8 @@ photo = np.random.default_rng(0).integers(0, 256, [side, side, 3], np.uint8)
 PACKAGE = """
 import functools, jax
 from palette_jax import images, sharding
-from palette_jax.interop import stablehlo
-from palette_jax.interop import weights
+from palette_jax.weights import stablehlo
+from palette_jax.weights import weights
 mark('import')
 found = weights.read(path)
 objective = found.objective(found.choose())
@@ -103,7 +103,7 @@ def main():
 def compare(folder, weights, path, args):
   """Fresh processes in turn."""
   from palette_jax import sharding
-  from palette_jax.interop import loader
+  from palette_jax.weights import loader
 
   source = pathlib.Path(loader.__file__).read_text()
   pathlib.Path(folder, 'loader.py').write_text(source)
@@ -162,8 +162,8 @@ def make(settings, path, steps):
   """Random weights, of a few-step sampler."""
   import safetensors.numpy
 
-  from palette_jax.interop import names
   from palette_jax.models import unet
+  from palette_jax.weights import names
 
   network = unet.from_config(json.loads(settings) | dict(dtype='float32'))
   draw = np.random.default_rng(0)
@@ -180,7 +180,7 @@ def make(settings, path, steps):
 
 def export(weights, path):
   """What is measured."""
-  from palette_jax.interop import exporter
+  from palette_jax.weights import exporter
 
   exporter.write_sampler(weights, path)
 

@@ -40,14 +40,14 @@ from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import sampler
 from palette_jax.diffusion import schedule as schedules
-from palette_jax.interop import weights
-from palette_jax.restoration import canvas, tiles
+from palette_jax.photo.painting import painter, tiles
+from palette_jax.weights import load
 
 PHOTOS = pathlib.Path(palette_jax.__file__).parent / 'data/photos'
 QUALITY, BLOCK = 10, 8
 
 
-class BlendsNoise(canvas.Painter):
+class BlendsNoise(painter.Painter):
   """Clips only what has been blended: that is as if eps were."""
 
   def __init__(self, denoise_fn, params):
@@ -61,9 +61,9 @@ class BlendsNoise(canvas.Painter):
     return clean_fn(params, y_t, cond, jnp.full([len(y_t)], now['gamma']))
 
   def paint(self, *given):
-    blend = canvas._blend
+    blend = painter._blend
     clipped = lambda *parts: np.clip(blend(*parts), -1, 1)  # noqa: E731
-    with mock.patch.object(canvas, '_blend', clipped):
+    with mock.patch.object(painter, '_blend', clipped):
       return super().paint(*given)
 
 
@@ -166,7 +166,7 @@ def compare(
   pictures: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> dict[tuple[int, str], np.ndarray]:
   """seam, seam 8, sharp, PSNR by overlap and way: means over the pictures."""
-  ours = canvas.Painter(denoise_fn, params)
+  ours = painter.Painter(denoise_fn, params)
   noise = BlendsNoise(denoise_fn, params)
   one, rows = tiles.whole(tile, tile), {}
   for number, (clean, cond) in enumerate(pictures):
@@ -197,7 +197,7 @@ def main() -> None:
   arguments.add_argument('--steps', type=int, default=0)
   args = arguments.parse_args()
   if args.weights:
-    found = weights.read(args.weights)
+    found = load.read(args.weights)
     objective = found.objective(found.choose(args.sampler, args.steps))
     tile, params, network = found.size[0], found.params, found.denoise_fn
     paths = sorted(PHOTOS.glob('*.jpg'))[: args.pictures]

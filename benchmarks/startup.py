@@ -129,14 +129,14 @@ def child():
   import tensorflow  # noqa: F401
 
   watch.mark('import: TensorFlow')
-  from palette_jax.training import checkpoint, heldout, loop, monitor
+  from palette_jax.training import checkpoint, held_out, loop, monitor
   from palette_jax.training import run as runs
 
   watch.mark('import: the rest, Flax, Orbax, clu')
   watch.around(runs, 'build', 'list the images, build the parts')
   watch.around(checkpoint, 'Checkpoints', 'open the checkpoints')
   watch.around(loop, 'resume_or_create', 'read the checkpoint, check its bits')
-  watch.around(heldout, 'HeldOut', 'read the held-out photos')
+  watch.around(held_out, 'HeldOut', 'read the held-out photos')
   watch.around(loop, 'compile_step', 'the rest')
   watch.around(loop.sharding, 'put_batch', 'the rest', 'the first batch')
   add = monitor.Monitor.add

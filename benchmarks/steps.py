@@ -19,7 +19,7 @@ from absl import flags
 from etils import epath
 
 from palette_jax import settings
-from palette_jax.evaluation import intervals, lists, protocol, samples
+from palette_jax.evaluation import intervals, protocol, samples, selection
 from palette_jax.training import loop
 
 STEPS = 5, 10, 20, 50, 100, 250
@@ -40,7 +40,7 @@ def draw(config, workdir, name, steps, every):
   folder = epath.Path(workdir, 'steps', f'{name}-{steps or "all"}')
   [request] = samples.requests(config, run, step, str(folder))[:1]
   records, names, labels = request.pinned
-  some = lists.Pinned(
+  some = selection.Pinned(
     records[::every],
     names[::every],
     None if labels is None else labels[::every],

@@ -42,10 +42,7 @@ from orbax.checkpoint import v1 as ocp  # noqa: E402
 
 from palette_jax import main  # noqa: E402
 from palette_jax.data import pipeline  # noqa: E402
-from palette_jax.training import (  # noqa: E402
-  digest,
-  loop,  # noqa: F401, imported for the lives
-)
+from palette_jax.training import checksum
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = [
@@ -196,7 +193,7 @@ def _different(first, second, step):
     for folder in (first, second)
   )
   one, other = (
-    {name: _bytes(leaf) for name, leaf in digest.named(tree).items()}
+    {name: _bytes(leaf) for name, leaf in checksum.named(tree).items()}
     for tree in (one, other)
   )
   names = sorted(one.keys() | other.keys())

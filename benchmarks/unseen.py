@@ -38,7 +38,7 @@ from palette_jax.evaluation import (
   protocol,
   trivial,
 )
-from palette_jax.interop import tensor_file
+from palette_jax.weights import tensor_file
 
 QUALITY = 10
 METRICS = 'lpips_alex', 'psnr'

@@ -25,7 +25,7 @@ IMAGENET_AND_PLACES = '0.5*tfds:imagenet2012 + 0.5*tfds:places365_small'
 PAPER = dict(size=256, batch=1024, steps=1_000_000)
 TINY = dict(size=64, batch=8, steps=100)
 SMALL = dict(size=32, batch=32, steps=4_000)
-# What `python -m benchmarks.small_data` writes.
+# What `python -m tools.small_data` writes.
 CIFAR = dict(
   train='folder:data/cifar10/train', test='list:data/cifar10/test.txt'
 )
@@ -138,7 +138,7 @@ def get_config(
   )
   config.evaluation = dict(
     source='',  # of what is judged; '' is what data.source holds out
-    records='',  # which of it; palette_jax/evaluation/lists.py says how
+    records='',  # which of it; palette_jax/evaluation/selection.py says how
     cases=(),  # what is done to it, as in palette_jax/evaluation/cases.py
     samples=1,  # of each image; more for diversity
     batch=variant.batch,

@@ -5,26 +5,25 @@
   made, = model.colorize('old.jpg')
   made.save('new.png')
 
-The package reads like a book, in the order in which an image travels:
+Read the package in the order in which an image travels:
 
-  arrays.py, givens.py    the words: Examples, Batch, DenoiseFn, TRUTH, NOISE
-  images.py               pixels and files
-  tasks/, masks.py        clean image -> target, cond, given
+  arrays.py, givens.py    the terms: Examples, Batch, DenoiseFn, TRUTH, NOISE
+  images.py               pixels, sheets, grids
+  files.py                atomic writes; names that belong together
+  tasks/, masks.py        clean image -> target, condition, given
   data/                   file or record -> batch of examples, by (seed, step)
   models/                 the network
   diffusion/              schedules, noising, loss, sampler: pure mathematics
-  chips.py                what accelerators can do
-  sharding.py             one host's rows -> one array over all devices
+  chips.py, sharding.py   accelerators; arrays laid out over devices
   training/               state, step, checkpoints, held-out photos, the loop
-  evaluation/             the protocol of the paper
-  web.py                  what pages in a browser have in common
-  interop/                weights from other projects, and ours for them
   planning/               runs compiled before their machine is rented
-  restoration/            somebody's own photo: read, cut up, written
-  console.py, settings.py what the terminal shows, and says
+  weights/                weights of any origin, and ours for other programs
+  photo/                  somebody's own photo: read, painted, written
+  evaluation/             the protocol of the paper: metrics, networks, tables
+  web.py, demo/, study/   the two pages
+  console.py, settings.py the terminal and the configs
   cli.py                  the `palette` command
-  hosts.py                the other hosts of a run, found
-  main.py                 python -m palette_jax.main --config=...
+  hosts.py, main.py       python -m palette_jax.main --config=...
 """
 
 import os
@@ -35,9 +34,9 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 if TYPE_CHECKING:
-  from palette_jax.restoration.model import Made as Made
-  from palette_jax.restoration.model import Model as Model
-  from palette_jax.restoration.model import load as load
+  from palette_jax.photo.model import Made as Made
+  from palette_jax.photo.model import Model as Model
+  from palette_jax.photo.model import load as load
 
 __version__ = '0.1.0'
 
@@ -51,7 +50,7 @@ _FROM_MODEL = (
 def __getattr__(name: str) -> Any:
   if name not in _FROM_MODEL:
     raise AttributeError(f'palette_jax has no {name!r}.')
-  from palette_jax.restoration import model
+  from palette_jax.photo import model
 
   return getattr(model, name)
 

@@ -5,8 +5,6 @@ in `_u8` holds uint8 in [0, 255] instead, as do `Examples`, which are on their
 way to the device. Symbols follow the paper: y_0 is the clean target, y_t its
 noisy version at noise level gamma, eps the noise. The paper's condition x is
 `cond` here and its network f is `denoise_fn`.
-
-Next: palette_jax/givens.py
 """
 
 from collections.abc import Callable

@@ -15,8 +15,6 @@ pages call the pod's all-reduce bandwidth: for v5e 51.2 TB/s over 256 chips is
 The clock is not published for all of them: it is the peak over the products
 that the matrix units do in a cycle (v5e: 4 units of 128x128, two operations
 each), which the cycles in compiled programs confirm.
-
-Next: palette_jax/sharding.py
 """
 
 from typing import NamedTuple

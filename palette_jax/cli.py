@@ -9,8 +9,6 @@
   palette evaluate --outputs made --originals photos
 
 Each subcommand calls one function elsewhere.
-
-Next: palette_jax/hosts.py
 """
 
 import argparse
@@ -25,7 +23,7 @@ from etils import epath
 
 from palette_jax import console, settings
 from palette_jax.evaluation import arguments as evaluation
-from palette_jax.restoration import arguments as restoration
+from palette_jax.photo import arguments as restoration
 
 # Tasks that have a config of their own; others are asked for by name.
 _CONFIGS = {
@@ -196,8 +194,8 @@ def _add_plan(commands):
 
 def import_weights(args: argparse.Namespace) -> None:
   """palette import."""
-  from palette_jax.interop import importer
   from palette_jax.models import unet
+  from palette_jax.weights import importer
 
   logging.set_verbosity(logging.INFO)  # it says what it leaves out
   model = importer.import_weights(
@@ -230,8 +228,8 @@ def _command_for(folder):
 
 def export_weights(args: argparse.Namespace) -> None:
   """palette export."""
-  from palette_jax.interop import exporter
   from palette_jax.models import unet
+  from palette_jax.weights import exporter
 
   if args.format == 'sampler':
     if args.half:
@@ -249,7 +247,7 @@ def export_weights(args: argparse.Namespace) -> None:
 
 
 def _export_sampler(args):
-  from palette_jax.interop import exporter
+  from palette_jax.weights import exporter
 
   logging.set_verbosity(logging.INFO)  # the paper's network takes a while
   recipe = exporter.write_sampler(

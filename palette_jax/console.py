@@ -1,7 +1,4 @@
-"""What a person sees on the terminal.
-
-Next: palette_jax/settings.py
-"""
+"""What a person sees on the terminal."""
 
 import argparse
 import logging as std_logging

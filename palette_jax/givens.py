@@ -1,8 +1,6 @@
 """What the model is given at a pixel; it must paint all but the truth.
 
 One byte a pixel says it, in `arrays.Examples.given` and where tasks make that.
-
-Next: palette_jax/images.py
 """
 
 TRUTH = 0  # the clean image itself

@@ -3,8 +3,6 @@
 The command is the same everywhere. On TPU VMs, GKE and SLURM the other hosts
 are found by what the machine says of itself; anywhere else, by three variables
 of the environment, which launch/local_hosts and launch/gke set.
-
-Next: palette_jax/main.py
 """
 
 import os

@@ -1,7 +1,4 @@
-"""Between pixels in [-1, 1] and files: 8-bit conversion, grids, PNG.
-
-Next: palette_jax/tasks/__init__.py
-"""
+"""Between pixels in [-1, 1] and files: 8-bit conversion, grids, PNG."""
 
 import io
 import uuid

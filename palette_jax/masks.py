@@ -4,8 +4,6 @@ The training distributions of Palette, section 5.2 and appendix B, as stateless
 TensorFlow graph operations: one seed, one mask, at any size. Lengths that the
 literature gives for 256x256 scale with the image. Those of its evaluation are
 in palette_jax/evaluation/holes.py.
-
-Next: palette_jax/tasks/inpainting.py
 """
 
 import math

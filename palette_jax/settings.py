@@ -1,7 +1,4 @@
-"""From the command line to a config: --config=FILE.py[:VARIANT] --config.x=y.
-
-Next: palette_jax/cli.py
-"""
+"""Configs on the command line: --config=FILE.py[:VARIANT] --config.x=y."""
 
 import os
 import pathlib

@@ -4,8 +4,6 @@ The batch is split over all devices, the state over the `fsdp` axis alone (one
 by default: every device holds all of it). What devices tell each other of
 weights and gradients is written down in `per_device`; XLA adds the rest, which
 is little: sums of scalars.
-
-Next: palette_jax/training/optimizer.py
 """
 
 import functools

@@ -3,8 +3,6 @@
 A page is a folder of plain HTML, CSS and JavaScript, read once; no other file
 can be asked for. It loads nothing from elsewhere, and may not: the headers say
 so. Whatever goes wrong is one sentence in JSON.
-
-Next: palette_jax/evaluation/study/server.py
 """
 
 import io

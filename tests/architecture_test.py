@@ -18,19 +18,19 @@ FORBIDDEN = {
   'data': {'jax', 'flax', 'palette_jax.training', 'palette_jax.models'},
   'models': {'tensorflow', 'palette_jax.diffusion', 'palette_jax.training'},
   'diffusion': {'flax', 'tensorflow', 'palette_jax.models', 'palette_jax.data'},
-  'training': {'palette_jax.main', 'palette_jax.interop'},
+  'training': {'palette_jax.main', 'palette_jax.weights'},
   'evaluation': {
     'palette_jax.main',
-    'palette_jax.interop.importer',
-    'palette_jax.interop.exporter',
+    'palette_jax.weights.importer',
+    'palette_jax.weights.exporter',
   },
-  'restoration': {
+  'photo': {
     'tensorflow',
     'palette_jax.data',
     'palette_jax.main',
     'palette_jax.cli',
   },
-  'interop': {'tensorflow', 'palette_jax.data', 'palette_jax.main'},
+  'weights': {'tensorflow', 'palette_jax.data', 'palette_jax.main'},
   'cli': {'tensorflow', 'palette_jax.main'},
 }
 
@@ -64,6 +64,7 @@ def test_the_package_knows_no_configs_and_no_other_folder():
         'tests',
         'launch',
         'benchmarks',
+        'tools',
       )
 
 
@@ -89,18 +90,17 @@ def test_files_and_functions_stay_readable():
         assert length <= (120 if path.name == 'loop.py' else 75), node.name
 
 
-def test_the_package_reads_as_one_book():
-  """From arrays.py, each file's docstring names the next; all are reached."""
-  path, read = ROOT / 'palette_jax/arrays.py', []
-  while path not in read:
-    read.append(path)
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
-    following = re.findall(r'^Next: (.+)$', docstring, re.M)
-    if following:
-      path = ROOT / following[0]
-  assert path.name == 'main.py'
-  unread = {p for p in PACKAGE if p.name != '__init__.py'} - set(read)
-  assert not unread
+def test_the_reading_order_has_every_chapter():
+  order = ast.get_docstring(ast.parse(PACKAGE[0].read_text()))
+  assert PACKAGE[0].name == '__init__.py'
+  chapters = {
+    path.name + '/' * path.is_dir()
+    for path in (ROOT / 'palette_jax').iterdir()
+    if not path.name.startswith('__')
+    and (path.suffix == '.py' or (path / '__init__.py').exists())
+  }
+  listed = set(re.findall(r'[\w]+(?:\.py|/)', order.partition('travels:')[2]))
+  assert listed == chapters
 
 
 def test_every_public_function_is_documented_and_typed():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from palette_jax import tasks
-from palette_jax.data import cache, pipeline, preparation, sources
+from palette_jax.data import cache, crop, pipeline, sources
 
 SIZE = (16, 24)
 
@@ -68,9 +68,9 @@ def test_every_epoch_crops_elsewhere(tmp_path):
 
 def test_what_is_kept_is_small_enough_for_one_crop_and_no_smaller():
   for full in [(375, 500), (500, 375), (16, 24), (3, 900), (7, 5)]:
-    kept = preparation.kept_size(tf.constant(full), SIZE).numpy()
+    kept = crop.kept_size(tf.constant(full), SIZE).numpy()
     assert np.all(kept >= SIZE) and np.any(kept == SIZE)
-    box = preparation.crop_box(tf.constant(kept), SIZE, tf.constant([1, 2]))
+    box = crop.crop_box(tf.constant(kept), SIZE, tf.constant([1, 2]))
     assert tuple(box.numpy()[2:]) == SIZE
     if np.all(np.array(full) >= SIZE):
       ratio = (kept[0] / kept[1]) / (full[0] / full[1])

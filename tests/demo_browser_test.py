@@ -17,9 +17,9 @@ from conftest import PATIENCE, ROOT
 from PIL import Image
 
 from palette_jax import web
-from palette_jax.restoration import photo as photos
-from palette_jax.restoration import recipe
-from palette_jax.restoration.demo import server
+from palette_jax.demo import server
+from palette_jax.photo import photo as photos
+from palette_jax.photo import recipe
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,11 @@ import time
 import fake_model
 import numpy as np
 
-from palette_jax.interop import weights
-from palette_jax.restoration import hole, luminance, model, recipe
-from palette_jax.restoration import photo as photos
-from palette_jax.restoration import picture as pictures
+from palette_jax.photo import hole, model, recipe
+from palette_jax.photo import photo as photos
+from palette_jax.photo import reader as pictures
+from palette_jax.photo.painting import luminance
+from palette_jax.weights import load
 
 
 class Model:
@@ -23,7 +24,7 @@ class Model:
   checkpoint = 64 * 'a'
   jpeg_quality = (5, 30)
 
-  def __init__(self, tasks=weights.TASKS, experimental=('jpeg',), seconds=0.0):
+  def __init__(self, tasks=load.TASKS, experimental=('jpeg',), seconds=0.0):
     self.tasks, self.experimental, self.seconds = tasks, experimental, seconds
     self.gate = threading.Event()
     self.gate.set()

@@ -19,17 +19,10 @@ from werkzeug import test
 
 import palette_jax
 from palette_jax import images, web
+from palette_jax.demo import command, previews, queue, requests, server, shelf
 from palette_jax.diffusion import choice
-from palette_jax.restoration import arguments, recipe
-from palette_jax.restoration import photo as photos
-from palette_jax.restoration.demo import (
-  command,
-  orders,
-  pictures,
-  queue,
-  server,
-  shelf,
-)
+from palette_jax.photo import arguments, recipe
+from palette_jax.photo import photo as photos
 
 # The shelf.
 
@@ -507,7 +500,7 @@ def test_what_is_shown_holds_pixels_only(page):
 
 
 def test_a_large_photo_is_shown_small_and_saved_large(page, monkeypatch):
-  monkeypatch.setattr(pictures, 'LONGEST_SIDE', 30)
+  monkeypatch.setattr(previews, 'LONGEST_SIDE', 30)
   image = picture()
   photo = page.upload(png(image))
   assert pixels(page.get(f'/photo/{photo["id"]}/view')).shape == (20, 30, 3)
@@ -529,7 +522,7 @@ def test_what_is_shown_small_looks_like_the_photo(page, monkeypatch, mode):
   file = io.BytesIO()
   image.save(file, 'PNG')
   large = pixels(page.get(f'/photo/{page.upload(file.getvalue())["id"]}/view'))
-  monkeypatch.setattr(pictures, 'LONGEST_SIDE', 30)
+  monkeypatch.setattr(previews, 'LONGEST_SIDE', 30)
   small = pixels(page.get(f'/photo/{page.upload(file.getvalue())["id"]}/view'))
   means = large.reshape(20, 2, 30, 2, 3).mean((1, 3))
   assert np.abs(means - small).max() <= 1
@@ -631,11 +624,11 @@ def test_the_choices_of_the_page_are_those_of_the_server():
   assert set(arguments.SAMPLERS) == set(choice.NAMES) - set(
     choice.UNCONDITIONAL
   )
-  assert f'max="{orders.MOST_STEPS}"' in html
+  assert f'max="{requests.MOST_STEPS}"' in html
   samples = re.findall(r'name="samples" value="(\d)"', html)
-  assert [int(n) for n in samples] == list(range(1, orders.MOST_SAMPLES + 1))
+  assert [int(n) for n in samples] == list(range(1, requests.MOST_SAMPLES + 1))
   words = (server._PAGE / 'tasks.js').read_text()
-  assert re.findall(r'^  (\w+): {', words, re.M) == list(orders._DONE)
+  assert re.findall(r'^  (\w+): {', words, re.M) == list(requests._DONE)
 
 
 # Limits.
@@ -702,7 +695,7 @@ def test_small_requests_stay_small(page):
 
 def test_photos_and_orders_do_not_pile_up(model, monkeypatch):
   monkeypatch.setattr(server, '_PHOTOS', 3)
-  monkeypatch.setattr(orders, '_ORDERS', 2)
+  monkeypatch.setattr(requests, '_ORDERS', 2)
   application = server.Application(model)
   page = Page(application)
   uploads = [page.upload(png(picture(seed=i)))['id'] for i in range(5)]
@@ -736,7 +729,7 @@ def test_photos_share_so_much_memory(model, monkeypatch):
 
 
 def test_an_order_that_makes_room_is_stopped(model, monkeypatch):
-  monkeypatch.setattr(orders, '_ORDERS', 1)
+  monkeypatch.setattr(requests, '_ORDERS', 1)
   application = server.Application(model)
   page = Page(application)
   photo = page.upload(png(picture()))['id']
@@ -924,7 +917,7 @@ def test_a_server_knows_its_names():
 def test_the_demo_needs_tensorflow_never_and_jax_for_the_model_only():
   code = """
 import sys
-from palette_jax.restoration.demo import command
+from palette_jax.demo import command
 assert not {'tensorflow', 'jax', 'flax'} & set(sys.modules)
 command.palette_jax.load
 assert 'jax' in sys.modules and 'tensorflow' not in sys.modules

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from palette_jax.evaluation import diversity, intervals
+from palette_jax.evaluation import intervals
+from palette_jax.evaluation.metrics import diversity
 
 
 def samples(spread, k=4, n=3, side=44):

@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from palette_jax import images
-from palette_jax.evaluation import faithfulness, holes
+from palette_jax.evaluation import holes
+from palette_jax.evaluation.metrics import faithfulness
 from palette_jax.tasks import colorization, jpeg
 
 

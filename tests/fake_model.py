@@ -15,9 +15,9 @@ from safetensors import numpy as safetensors
 
 import palette_jax
 from palette_jax import cli
-from palette_jax.interop import names, weights
 from palette_jax.models import unet
-from palette_jax.restoration import hole, model, photo, recipe
+from palette_jax.photo import hole, model, photo, recipe
+from palette_jax.weights import load, names
 
 PASSES = 5
 
@@ -132,7 +132,7 @@ def weights_of(task=EVERYTHING, objective=None, seed=0, size=16, **more):
   )
   if task:
     config |= dict(task=task, data=dict(size=[size, size]))
-  return weights.Weights(network, params, config, weights.sha256(params))
+  return load.Weights(network, params, config, load.sha256(params))
 
 
 def write(path, found, **changes):

@@ -7,11 +7,11 @@ import warnings
 import numpy as np
 import pytest
 
-from palette_jax.evaluation import (
+from palette_jax.evaluation.metrics import (
   frechet,
   inception_score,
   kernel_distance,
-  neighbours,
+  precision_recall,
 )
 
 
@@ -101,7 +101,7 @@ def test_distances_and_scores_are_torch_fidelity_s(without_torchvision):
   theirs = metric_prc.calculate_precision_recall_full(
     torch.tensor(a), torch.tensor(b)
   )
-  found = neighbours.estimate(a, b)
+  found = precision_recall.estimate(a, b)
   np.testing.assert_allclose([x.value for x in found], theirs, atol=1e-7)
 
 

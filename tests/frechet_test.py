@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from palette_jax.evaluation import frechet
+from palette_jax.evaluation.metrics import frechet
 
 DRAW = np.random.default_rng(0)
 

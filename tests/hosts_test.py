@@ -21,7 +21,7 @@ from main_test import SMALL, command, environment
 
 from palette_jax import hosts, sharding
 from palette_jax.evaluation import (
-  folders,
+  matching,
   protocol,
   references,
   report,
@@ -399,7 +399,7 @@ def test_two_processes_judge_as_one_does(tmp_path, monkeypatch):
   names = sorted(p.relative_to(one) for p in one.glob('**/*.png'))
   assert len(names) == 15 * 5
   for name in names:
-    a, b = (folders.read(str(root / name)).astype(int) for root in (one, two))
+    a, b = (matching.read(str(root / name)).astype(int) for root in (one, two))
     assert np.abs(a - b).max() <= 1, name  # sums are rounded in another order
   assert found['images'] == 15
   for row, figures in alone.rows.items():

@@ -15,7 +15,7 @@ from conftest import micro
 from palette_jax import sharding
 from palette_jax.data import pipeline
 from palette_jax.diffusion import process
-from palette_jax.training import checkpoint, heldout, loop, monitor, run, state
+from palette_jax.training import checkpoint, held_out, loop, monitor, run, state
 
 
 def tiny(source='photos', name='inpaint', **train):
@@ -286,7 +286,7 @@ def test_after_200_steps_the_average_beats_the_initial_network(tmp_path):
   config = tiny(name='colorize', steps=200, checkpoint_every=1000)
   trained = loop.train(config, str(tmp_path))
   built = run.build(config)
-  photos = heldout.HeldOut(config.held_out, built)
+  photos = held_out.HeldOut(config.held_out, built)
   fresh = state.create_sharded(built.mesh, *built.recipe)
   assert photos.loss(trained.ema_params) < 0.8 * photos.loss(fresh.params)
 
@@ -313,7 +313,7 @@ def test_an_unreadable_held_out_photo_is_refused(photo_folder):
   (photo_folder / name).write_bytes(b'')
   config = tiny(source)
   with pytest.raises(ValueError, match=f'{name} cannot be read'):
-    heldout.HeldOut(config.held_out, run.build(config))
+    held_out.HeldOut(config.held_out, run.build(config))
 
 
 @pytest.mark.eight_devices
@@ -321,7 +321,7 @@ def test_any_number_of_images_is_restored_on_all_devices():
   """Three on eight devices: padded, and cut again."""
   config = tiny()
   built = run.build(config)
-  photos = heldout.HeldOut(config.held_out, built)
+  photos = held_out.HeldOut(config.held_out, built)
   params = state.create_sharded(built.mesh, *built.recipe).params
   cond = np.zeros([3, 16, 16, 3], np.float32)
   cond[:, :8] = 0.25

@@ -21,8 +21,8 @@ from palette_jax.evaluation.networks import (
   efficientnet,
   inception,
   lpips,
+  published,
   resnet,
-  weights,
 )
 
 MODULES = {m.NAME: m for m in (inception, resnet, efficientnet)}
@@ -74,7 +74,7 @@ needs_lite0 = pytest.mark.skipif(
 def folder(tmp_path_factory):
   """Not the user's: what is kept there might be of older code."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv(weights.FOLDER, str(tmp_path_factory.mktemp('weights')))
+    patch.setenv(published.FOLDER, str(tmp_path_factory.mktemp('weights')))
     yield
 
 
@@ -252,12 +252,12 @@ def test_a_file_as_published_becomes_a_network(name, zipped, tmp_path):
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
   which = dict(inception='INCEPTION', resnet='RESNET50')
   which = which[module.__name__.rpartition('.')[2]]
-  description = getattr(weights, which)
+  description = getattr(published, which)
   with pytest.raises(ValueError, match=f'{digest}.*{description.sha256}'):
     module.load(path=str(path))
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv(weights.FOLDER, str(tmp_path))
-    patch.setattr(weights, which, description._replace(sha256=digest[:8]))
+    patch.setenv(published.FOLDER, str(tmp_path))
+    patch.setattr(published, which, description._replace(sha256=digest[:8]))
     for _ in range(2):  # the file, and what is kept of it
       found = module.load(path=str(path))
       assert found.weights == digest
@@ -327,7 +327,7 @@ def test_the_heads_of_lpips_have_the_sums_of_version_0_1():
 @pytest.mark.slow
 @pytest.mark.parametrize('trunk', lpips.TRUNKS)
 def test_the_heads_are_to_the_bit_those_of_the_lpips_package(trunk):
-  from palette_jax.interop import torch_file
+  from palette_jax.weights import torch_file
 
   package = metadata.distribution('lpips')
   path = package.locate_file(f'lpips/weights/v0.1/{trunk}.pth')
@@ -394,7 +394,7 @@ def test_the_benchmark_prints_a_share_and_its_interval(tmp_path):
   done = subprocess.run(
     command, check=True, cwd=ROOT, capture_output=True, text=True
   )
-  assert weights.EFFICIENTNET_LITE0.sha256 in done.stdout
+  assert published.EFFICIENTNET_LITE0.sha256 in done.stdout
   found = re.search(r'top-1 (.*)% of 3 .*: (.*) to (.*)\), (.) ', done.stdout)
   right = int(found[4])
   assert right >= 2 and float(found[1]) == round(100 * right / 3, 1)
@@ -529,7 +529,7 @@ def test_reports_do_not_hold_a_folder_of_whoever_made_them(
   ):
     monkeypatch.setenv('PALETTE_WEIGHTS', kept)
     with pytest.raises(FileNotFoundError) as found:
-      weights._find(weights.RESNET50, None)
+      published._find(published.RESNET50, None)
     assert f'Put it into {shown}' in str(found.value)
     assert str(tmp_path) not in str(found.value)
     assert '/shared' not in str(found.value)

@@ -11,8 +11,8 @@ import pytest
 from golden import cases
 
 from palette_jax.diffusion import process, sampler, schedule
-from palette_jax.interop import importer, names
 from palette_jax.models import embeddings, unet
+from palette_jax.weights import importer, names
 
 TOLERANCE = 1e-4
 

@@ -15,7 +15,7 @@ from conftest import ROOT, micro
 from configs import common
 from palette_jax import chips, sharding
 from palette_jax.models import flops, unet
-from palette_jax.planning import command, plan, program, report, topology
+from palette_jax.planning import command, forecast, plan, program, topology
 from palette_jax.training import run
 
 TEXT = (ROOT / 'tests/golden/program.hlo').read_text()
@@ -279,11 +279,11 @@ def test_a_plan_adds_up():
   assert one.free == 16 * 2**30 - one.peak
   config = config_of()
   config.train.steps = 1_000_000
-  text = report.text(one, config)
+  text = forecast.text(one, config)
   assert '6.9 days' in text and '1,333 chip-hours' in text
-  table = report.table([one, made(16, 0.2)], config)
+  table = forecast.table([one, made(16, 0.2)], config)
   assert table.count('\n') == 3 and '| v5e:4x4 | 8 | fsdp 8, remat |' in table
-  picture = report.scaling([one, made(16, 0.2)])
+  picture = forecast.scaling([one, made(16, 0.2)])
   assert len(set(picture.get_flattened_data())) > 3
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palette_jax.evaluation import faithfulness
+from palette_jax.evaluation.metrics import faithfulness
 from palette_jax.evaluation.networks import probe
 
 

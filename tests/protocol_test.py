@@ -12,10 +12,8 @@ from PIL import ExifTags, Image
 from palette_jax import cli, images
 from palette_jax.data import sources
 from palette_jax.evaluation import (
-  folders,
-  frechet,
+  matching,
   observations,
-  paper,
   plots,
   protocol,
   references,
@@ -23,7 +21,9 @@ from palette_jax.evaluation import (
   scores,
 )
 from palette_jax.evaluation import networks as nets
+from palette_jax.evaluation.metrics import frechet
 from palette_jax.evaluation.networks import inception, probe
+from palette_jax.evaluation.paper import reported
 
 COUNT, SIDE = 24, 48
 
@@ -309,8 +309,8 @@ def test_known_pixels_that_changed_are_counted(photos, tmp_path):
   asked = subject(photos, 'q20', holes=str(holes), case='inpainting:centre')
   found = protocol.judge(asked, ['known_changed']).rows['q20']['known_changed']
   apart = 0
-  for name, file in folders.by_name(str(photos / 'q20')).items():
-    a, b = (folders.read(str(photos / k / file)) for k in ('q20', 'originals'))
+  for name, file in matching.by_name(str(photos / 'q20')).items():
+    a, b = (matching.read(str(photos / k / file)) for k in ('q20', 'originals'))
     changed = (a != b).any(-1)
     apart += changed.sum() - changed[8:24].sum()
     assert name
@@ -322,9 +322,9 @@ def test_classes_are_found_by_file_names(photos):
   results = protocol.judge(subject(photos, 'q5', labels=labels))
   hits = results.rows['originals']['ca_efficientnet']
   network = a_network(1, 'efficientnet')
-  names = folders.by_name(str(photos / 'originals'))
+  names = matching.by_name(str(photos / 'originals'))
   pixels = np.stack(
-    [folders.read(str(photos / 'originals' / names[n])) for n in sorted(names)]
+    [matching.read(str(photos / 'originals' / names[n])) for n in sorted(names)]
   )
   logits = network.apply(network.params, pixels)['logits']
   top = np.argmax(np.asarray(logits), -1)
@@ -399,16 +399,16 @@ def test_the_report_stands_beside_the_paper_s_rows(photos, judged):
 
 
 def test_the_paper_s_tables_are_whole():
-  tables = {row.table for row in paper.rows()}
+  tables = {row.table for row in reported.rows()}
   assert tables == set(range(1, 12))
-  (palette,) = [r for r in paper.of_table('table-1') if r.model == 'Palette']
+  (palette,) = [r for r in reported.of_table('table-1') if r.model == 'Palette']
   assert palette.values['fid'] == 15.78 and palette.values['fool_rate'] == 47.8
   of_nine = {
-    (r.case, r.model, r.images): r.values for r in paper.of_table('table-9')
+    (r.case, r.model, r.images): r.values for r in reported.of_table('table-9')
   }
-  for row in paper.of_table('table-2'):  # its rows are Table 9's
+  for row in reported.of_table('table-2'):  # its rows are Table 9's
     assert of_nine[row.case, row.model, row.images] == row.values
-  assert [row.model for row in paper.of_case('jpeg:5')] == [
+  assert [row.model for row in reported.of_case('jpeg:5')] == [
     'Regression',
     'Palette',
     'Original',
@@ -453,7 +453,7 @@ def test_every_row_answers_the_same_images_side_by_side(photos, judged, known):
     for column in range(columns):
       left, top = column * (width + 2), i * (height + 2)
       shown = sheet[top : top + height, left : left + width]
-      meant = folders.read(line[column * len(line) // columns])
+      meant = matching.read(line[column * len(line) // columns])
       assert np.array_equal(shown, meant), (i, column)
 
 
@@ -464,22 +464,22 @@ def test_files_are_read_upright(tmp_path):
   exif[ExifTags.Base.Orientation] = 6
   lying = np.ascontiguousarray(np.rot90(pixels))
   Image.fromarray(lying).save(tmp_path / 'a.png', exif=exif)
-  assert np.array_equal(folders.read(str(tmp_path / 'a.png')), pixels)
-  matched = folders.match({'output': str(tmp_path)})
-  assert folders.size(matched) == (6, 4)
+  assert np.array_equal(matching.read(str(tmp_path / 'a.png')), pixels)
+  matched = matching.match({'output': str(tmp_path)})
+  assert matching.size(matched) == (6, 4)
 
 
 def test_transparent_and_deep_files(tmp_path):
   clear = Image.new('RGBA', (4, 4), (10, 20, 30, 0))
   clear.save(tmp_path / 'clear.png')
-  assert (folders.read(str(tmp_path / 'clear.png')) == 255).all()
+  assert (matching.read(str(tmp_path / 'clear.png')) == 255).all()
   Image.fromarray(np.full([4, 4], 40_000, np.uint16)).save(
     tmp_path / 'deep.png'
   )
   with pytest.raises(ValueError, match='more than 8 bits'):
-    folders.read(str(tmp_path / 'deep.png'))
+    matching.read(str(tmp_path / 'deep.png'))
   (tmp_path / 'text.png').write_text('no image')
   with pytest.raises(ValueError, match='text.png cannot be read'):
-    folders.read(str(tmp_path / 'text.png'))
+    matching.read(str(tmp_path / 'text.png'))
   images.write_png(tmp_path / 'u8.png', np.full([4, 4, 3], 7, np.uint8))
-  assert (folders.read(str(tmp_path / 'u8.png')) == 7).all()
+  assert (matching.read(str(tmp_path / 'u8.png')) == 7).all()

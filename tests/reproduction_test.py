@@ -11,15 +11,10 @@ from configs_test import load
 from conftest import ROOT, micro
 from PIL import Image
 
-from benchmarks import collect, results
 from palette_jax import sharding
-from palette_jax.evaluation import (
-  cases,
-  paper,
-  protocol,
-  reproduction,
-  tables,
-)
+from palette_jax.evaluation import cases, protocol
+from palette_jax.evaluation.paper import reported, reproduction, tables
+from tools import collect, results
 
 pytestmark = pytest.mark.filterwarnings(
   'ignore:the load_module:DeprecationWarning'  # ml_collections
@@ -52,7 +47,7 @@ def quick(monkeypatch):
 def test_every_table_s_configs_and_cases_exist(monkeypatch):
   monkeypatch.chdir(ROOT)
   for name, table in tables.TABLES.items():
-    assert table.images in paper.IMAGES
+    assert table.images in reported.IMAGES
     for case, entries in table.cases.items():
       for entry in entries:
         config = entry.load('tiny', 7)
@@ -60,7 +55,7 @@ def test_every_table_s_configs_and_cases_exist(monkeypatch):
         found = cases.of_config(config.task.to_dict(), [case])
         assert found[0].name == case, (name, entry)
         assert entry.load('paper', 0).train.steps >= 500_000
-      known = {row.case for row in paper.of_table(name)}
+      known = {row.case for row in reported.of_table(name)}
       known = known or {'inpainting:centre'}  # of a figure
       assert case in known or case.partition(':')[0] in known
 
@@ -76,7 +71,7 @@ def test_the_small_scale_says_who_makes_its_images(
     return config
 
   monkeypatch.setattr(tables.Entry, 'load', elsewhere)
-  with pytest.raises(FileNotFoundError, match='none.*benchmarks.small_data'):
+  with pytest.raises(FileNotFoundError, match='none.*tools.small_data'):
     reproduction.reproduce(
       'table-3', reproduction.Scale('small', str(tmp_path))
     )

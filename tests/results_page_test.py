@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from benchmarks import collect, results
-from palette_jax.interop import weights
+from palette_jax.weights import load
+from tools import collect, results
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -131,4 +131,4 @@ def test_the_usual_steps_are_the_fewest_that_are_no_worse_than_all(sampler):
       for cell, all_of in zip(cells, every)
     )
   ]
-  assert weights.STEPS[sampler] == min(enough)
+  assert load.STEPS[sampler] == min(enough)

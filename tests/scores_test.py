@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from palette_jax.evaluation import (
+from palette_jax.evaluation.metrics import (
   inception_score,
   kernel_distance,
-  neighbours,
+  precision_recall,
 )
 
 DRAW = np.random.default_rng(0)
@@ -204,10 +204,10 @@ def by_hand(images, reference, k=3):
 @pytest.mark.parametrize('k', [1, 3, 30])
 def test_precision_and_recall_are_their_definitions(k):
   a, b = 0.8 * normal(130, 6, 0.3), normal(97, 6, seed=2)
-  precision, recall = neighbours.estimate(a, b, k)
+  precision, recall = precision_recall.estimate(a, b, k)
   np.testing.assert_allclose((precision.value, recall.value), by_hand(a, b, k))
   assert k == 30 or (0 < precision.value < 1 and 0 < recall.value < 1)
-  swapped = neighbours.estimate(b, a, k)
+  swapped = precision_recall.estimate(b, a, k)
   assert swapped[0].value == recall.value
   assert swapped[1].value == precision.value
 
@@ -215,7 +215,7 @@ def test_precision_and_recall_are_their_definitions(k):
 def test_blocks_do_not_show():
   """Of the reference on both sides; groups of images are blocks already."""
   a, b = normal(60, 3, 1.2), normal(2100, 3, seed=2)
-  found = [one.value for one in neighbours.estimate(a, b)]
+  found = [one.value for one in precision_recall.estimate(a, b)]
   np.testing.assert_allclose(found, by_hand(a, b), atol=1e-9)
 
 
@@ -223,24 +223,24 @@ def test_a_model_that_knows_one_kind_of_image_is_precise_and_recalls_it_only():
   reference = normal(200, 5)
   reference[100:] += 100
   alike = normal(200, 5, seed=2)
-  precision, recall = neighbours.estimate(alike, reference)
+  precision, recall = precision_recall.estimate(alike, reference)
   assert precision.value > 0.8 and 0.4 < recall.value <= 0.5
 
 
 def test_sets_apart_have_neither_and_a_set_has_both_of_itself():
   a = normal(100, 5)
-  assert [x.value for x in neighbours.estimate(a, a + 100)] == [0, 0]
-  assert [x.value for x in neighbours.estimate(a, a)] == [1, 1]
+  assert [x.value for x in precision_recall.estimate(a, a + 100)] == [0, 0]
+  assert [x.value for x in precision_recall.estimate(a, a)] == [1, 1]
 
 
 def test_recall_s_interval_is_the_jackknife_s_over_groups():
   a, b = 0.8 * normal(90, 4), normal(80, 4, seed=2)
-  found = neighbours.estimate(a, b, seed=7)[1]
-  group = neighbours.intervals.groups(90, 7)
+  found = precision_recall.estimate(a, b, seed=7)[1]
+  group = precision_recall.intervals.groups(90, 7)
   values = [by_hand(a[group != j], b)[1] for j in range(20)]
   half = 2.093024 * np.sqrt(19 * np.var(values))
   np.testing.assert_allclose(found.high - found.value, half, rtol=1e-6)
-  precision, recall = neighbours.estimate(a[:39], b)
+  precision, recall = precision_recall.estimate(a[:39], b)
   assert recall.low is None and '40 are needed' in recall.method
   assert precision.method == 'Wilson score interval'
 
@@ -248,11 +248,11 @@ def test_recall_s_interval_is_the_jackknife_s_over_groups():
 def test_fewer_images_than_neighbours_are_refused():
   for a, b in [(3, 9), (9, 3)]:
     with pytest.raises(ValueError, match='3 neighbours needs 4 .*, not 3'):
-      neighbours.estimate(normal(a, 4), normal(b, 4))
-  assert neighbours.estimate(normal(4, 4), normal(4, 4))[0].value == 1
+      precision_recall.estimate(normal(a, 4), normal(b, 4))
+  assert precision_recall.estimate(normal(4, 4), normal(4, 4))[0].value == 1
   with pytest.raises(ValueError, match='3 and 4 features'):
-    neighbours.estimate(normal(9, 3), normal(9, 4))
+    precision_recall.estimate(normal(9, 3), normal(9, 4))
   broken = normal(9, 4)
   broken[2, 0] = np.nan
   with pytest.raises(ValueError, match='image 2'):
-    neighbours.estimate(broken, normal(9, 4))
+    precision_recall.estimate(broken, normal(9, 4))

@@ -13,7 +13,7 @@ import palette_jax
 from benchmarks import seams, unseen
 from palette_jax.data import sources
 from palette_jax.evaluation import trivial
-from palette_jax.interop import weights
+from palette_jax.weights import load
 
 FOLDER = ROOT / 'palette_jax/weights'
 PHOTOS = ROOT / 'palette_jax/data/photos'
@@ -30,9 +30,9 @@ def model():
 
 
 def test_what_was_judged_is_what_is_shipped(judged):
-  read = weights.read()
+  read = load.read()
   assert read.sha256 == judged['weights']
-  assert set(read.tasks) == set(judged['tasks']) == set(weights.TASKS)
+  assert set(read.tasks) == set(judged['tasks']) == set(load.TASKS)
   bad = {task for task, one in judged['tasks'].items() if not one['good']}
   assert set(read.experimental) == bad
   chosen = read.choose()

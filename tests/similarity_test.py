@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from palette_jax.evaluation import similarity
+from palette_jax.evaluation.metrics import similarity
 
 PSNR = jax.jit(similarity.psnr)
 SSIM = jax.jit(similarity.ssim)

@@ -13,7 +13,8 @@ import pytest
 from conftest import PATIENCE, ROOT
 from PIL import Image
 
-from palette_jax.evaluation.study import report, store
+from palette_jax.study import answers as store
+from palette_jax.study import findings
 
 pytestmark = pytest.mark.slow
 
@@ -222,7 +223,7 @@ def test_from_the_first_trial_to_the_report(visit, served):
   page.reload()
   await_state(page, 'done')
 
-  made = report.make(*store.load(str(served.answers)))
+  made = findings.make(*store.load(str(served.answers)))
   assert made['raters'] == {
     'began': 1,
     'answered': 1,
@@ -235,7 +236,7 @@ def test_from_the_first_trial_to_the_report(visit, served):
   assert made['times']['after_a_reload'] == 1
   assert made['times']['after'] >= 1 and made['times']['never'] == 0
   assert served.rows()[0].milliseconds >= 3000
-  assert 'green | 100.0%' in report.text(made)
+  assert 'green | 100.0%' in findings.text(made)
 
   # Somebody else on the same device.
   page.click('#next')

@@ -17,16 +17,10 @@ from werkzeug import test
 
 from palette_jax import console, images
 from palette_jax.evaluation import arguments as cli_arguments
-from palette_jax.evaluation import folders
-from palette_jax.evaluation.study import (
-  command,
-  pictures,
-  plan,
-  rates,
-  report,
-  server,
-  store,
-)
+from palette_jax.evaluation import matching as folders
+from palette_jax.study import answers as store
+from palette_jax.study import command, findings, rates, server, stimuli
+from palette_jax.study import trials as plan
 
 
 def study_of(images=20, models=2, trials=10, seed=0, seconds=3):
@@ -156,7 +150,7 @@ def test_a_picture_is_its_pixels_and_nothing_else(tmp_path):
 @pytest.mark.parametrize('level', [0, 90, 255])
 def test_even_an_empty_photo_is_spoilt_visibly(level):
   flat = np.full([50, 70, 3], level, np.uint8)
-  spoilt = pictures.spoil(flat)
+  spoilt = stimuli.spoil(flat)
   assert spoilt.shape == flat.shape and spoilt.dtype == np.uint8
   assert spoilt.std() > 15
 
@@ -165,7 +159,7 @@ def test_a_spoilt_photo_keeps_its_colours_but_no_detail():
   draw = np.random.default_rng(0)
   photo = draw.integers(0, 256, [64, 64, 3], np.uint8)
   photo[..., 0] = photo[..., 0] // 2
-  spoilt = pictures.spoil(photo).astype(float)
+  spoilt = stimuli.spoil(photo).astype(float)
   assert abs(spoilt.mean((0, 1)) - photo.mean((0, 1))).max() < 6
   assert abs(spoilt[0:5, 0:5] - spoilt[0, 0]).max() == 0
 
@@ -712,7 +706,7 @@ def test_those_who_guess_are_excluded_and_those_who_look_are_not():
     for rater in range(200)
     for row in rows_of(study, rater, look if rater < 100 else guess)
   ]
-  made = report.make(study, 200, rows)
+  made = findings.make(study, 200, rows)
   excluded = {one['rater'] for one in made['raters']['excluded']}
   # Guessing passes in 9 of 256 cases, looking fails in 1%.
   assert sum(rater < 100 for rater in excluded) <= 4
@@ -728,7 +722,7 @@ def test_those_who_guess_are_excluded_and_those_who_look_are_not():
   + [(5, 5, True), (4, 5, False), (4, 4, False), (0, 0, False)],
 )
 def test_the_rule_is_the_one_that_is_told(right, total, expected):
-  assert report.counts(right, total) is expected
+  assert findings.counts(right, total) is expected
 
 
 def test_the_report_says_what_happened():
@@ -741,7 +735,7 @@ def test_the_report_says_what_happened():
   rows.append(rows[0]._replace(chose_left=None, milliseconds=None))
   rows[1] = rows[1]._replace(milliseconds=None)
   rows[2] = rows[2]._replace(milliseconds=3000)
-  made = report.make(study, 20, rows)
+  made = findings.make(study, 20, rows)
   assert made == json.loads(json.dumps(made))
   assert made['raters']['began'] == 20
   assert made['raters']['answered'] == 14
@@ -759,7 +753,7 @@ def test_the_report_says_what_happened():
   times = made['times']
   assert times['answers'] == 12 * 58 and times['never'] == 1
   assert times['after'] == times['after_a_reload'] == 1
-  text = report.text(made)
+  text = findings.text(made)
   assert 'rater 12: 4 of 8 catch trials right; 50 answers not counted' in text
   assert 'stopped early' in text
   assert '| model-1 | 100.0% |' in text
@@ -777,7 +771,7 @@ def test_a_lean_to_the_left_is_seen():
       rater,
       lambda t: t.model is not None and (draw.uniform() < 0.7) == t.fake_left,
     )
-  left = report.make(study, 12, rows)['left']
+  left = findings.make(study, 12, rows)['left']
   assert left['value'] == pytest.approx(0.7, abs=0.05)
   assert left['low'] > 0.55
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from palette_jax import images
-from palette_jax.evaluation import claims, paper, report, tables, trivial
+from palette_jax.evaluation import report, trivial
+from palette_jax.evaluation.paper import claims, reported, tables
 
 
 def _blob(rng, height, width):
@@ -105,7 +106,7 @@ def test_the_paper_s_own_figures_bear_its_claims_out():
   }
   checked = 0
   for name, own in claims.CLAIMS.items():
-    figures = {(r.case, r.model): r.values for r in paper.of_table(name)}
+    figures = {(r.case, r.model): r.values for r in reported.of_table(name)}
     for claim in own:
       case = claim.case
       if (case, claim.row) not in figures:

@@ -5,8 +5,6 @@ one read. What is kept is the whole photo, made just small enough for the
 largest crop, so that every epoch still crops it elsewhere. Several processes
 may share a folder on a local disk. A file of which the pixels have been changed
 under the same name is not noticed: then the folder has to be deleted.
-
-Next: palette_jax/data/pipeline.py
 """
 
 import hashlib

@@ -5,8 +5,6 @@ orientation says, what lies behind transparent pixels and what a palette of a
 BMP means, and allocates whatever a header asks for. So the header is read
 first, in graph operations as everything here: too many pixels, and whatever
 would be decoded wrongly, are refused before anything is decoded.
-
-Next: palette_jax/data/gif.py
 """
 
 import functools

@@ -4,8 +4,6 @@ TensorFlow decodes all frames to show one, and paints black where the frame is
 transparent; a small file can ask for gigabytes. A GIF is a row of blocks; this
 follows them to the end of the first frame, drops the rest, and makes the
 colour that stands for transparency white.
-
-Next: palette_jax/data/header.py
 """
 
 from etils import epy

@@ -2,8 +2,6 @@
 
 A file may be cut off, or lie about its lengths: what is past its end reads as
 zeros, and no chain of segments is followed for ever.
-
-Next: palette_jax/data/preparation.py
 """
 
 from collections.abc import Callable

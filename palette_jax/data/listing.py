@@ -1,7 +1,4 @@
-"""Files on a disk or in a bucket: folders, lists, pairs of folders.
-
-Next: palette_jax/data/prepared.py
-"""
+"""Files on a disk or in a bucket: folders, lists, pairs of folders."""
 
 import hashlib
 import json

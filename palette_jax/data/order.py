@@ -4,8 +4,6 @@ A pure function of the seed, entered anywhere by arithmetic: there is no
 iterator state to save. Epoch e of n records is one stateless shuffle. Where
 several parts are mixed, a fixed pattern of 1,000 places says which part each
 position belongs to; each part goes through its own epochs.
-
-Next: palette_jax/data/decoder.py
 """
 
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The batch of step k is a pure function of (seed, k). The order is entered at
 step k by arithmetic; all other chance is seeded by (seed, epoch, record). There
 is no iterator state: a run resumes on any number of hosts by starting at its
 step.
-
-Next: palette_jax/data/sheet.py
 """
 
 import dataclasses
@@ -17,7 +15,7 @@ from etils import epy
 
 from palette_jax import arrays
 from palette_jax.data import cache as caches
-from palette_jax.data import decoder, header, order, preparation, sources
+from palette_jax.data import crop, decoder, header, order, sources
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -259,15 +257,15 @@ class Pipeline:
     size = file.upright_size()
 
     def part():
-      box = preparation.crop_box(size, self.size, seed, self.min_crop)
-      return preparation.resize(decoder.decode(file, box), self.size)
+      box = crop.crop_box(size, self.size, seed, self.min_crop)
+      return crop.resize(decoder.decode(file, box), self.size)
 
     if self.cache is None:
       return tf.ensure_shape(part(), [*self.size, 3])
-    whole = preparation.kept_size(size, self.size)
+    whole = crop.kept_size(size, self.size)
 
     def keep():
-      image = preparation.resize(decoder.decode(file), whole)
+      image = crop.resize(decoder.decode(file), whole)
       return tf.numpy_function(
         lambda i, image: self.cache.put(int(i), image),
         [place, image],
@@ -280,7 +278,7 @@ class Pipeline:
   def _crop(self, image, seed):
     """A part of the right size, of an image that is just large enough."""
     top, left, _, _ = tf.unstack(
-      preparation.crop_box(tf.shape(image)[:2], self.size, seed)
+      crop.crop_box(tf.shape(image)[:2], self.size, seed)
     )
     return tf.slice(image, [top, left, 0], [*self.size, 3])
 

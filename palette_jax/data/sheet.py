@@ -2,8 +2,6 @@
 
 What `palette inspect` draws, to be looked at before a long training: the first
 rows of step 0's batch, cropped and corrupted as they will be.
-
-Next: palette_jax/data/survey.py
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,8 +11,6 @@ A source has two splits that share no record: 'train' and 'held_out'. Paths may
 be gs://, too. What is held out of files is chosen by the names' hashes. What is
 only judged can be had whole: 'all' is every file, and of a data set what its
 makers held out.
-
-Next: palette_jax/data/listing.py
 """
 
 import dataclasses
@@ -26,7 +24,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from etils import epy
 
-from palette_jax.data import listing, order, prepared
+from palette_jax.data import listing, order, tfds_builds
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -181,7 +179,7 @@ def mix(mixed: Sequence[tuple[float, Source]]) -> Source:
 def _open(name: str, split: str) -> Source:
   kind, _, rest = name.partition(':')
   if kind == 'tfds':
-    return Source(**prepared.open_build(rest, split))
+    return Source(**tfds_builds.open_build(rest, split))
   files = _files(name)
   if name == 'photos':
     held_out = set(PHOTOS_HELD_OUT)

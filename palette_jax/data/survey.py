@@ -2,8 +2,6 @@
 
 What `palette inspect` reports. Every record is decoded whole, in threads, as
 many at a time as there are cores; 48 bytes are kept of each image.
-
-Next: palette_jax/models/embeddings.py
 """
 
 import concurrent.futures

@@ -2,8 +2,6 @@
 
 A TFRecord file is a row of records, each with its length before it; the index
 reads only the lengths, once, and is kept in the user's cache folder.
-
-Next: palette_jax/data/order.py
 """
 
 import hashlib

@@ -1,12 +1,10 @@
 """Which sampler makes the images, and of how many steps.
 
-  ancestral   the paper's: sampler.py
-  ddim        in fewer steps, with as much noise as wanted: solver.py
-  dpm_solver  in fewest steps: solver.py
-  imputation  of an unconditional model, for holes: imputation.py
-  repaint     the same, with resampling: imputation.py
-
-Next: palette_jax/diffusion/objective.py
+ancestral   the paper's: sampler.py
+ddim        in fewer steps, with as much noise as wanted: solver.py
+dpm_solver  in fewest steps: solver.py
+imputation  of an unconditional model, for holes: imputation.py
+repaint     the same, with resampling: imputation.py
 """
 
 import dataclasses

@@ -10,8 +10,6 @@ section 4.2) goes back some levels, again and again, so that both can adapt.
 Going back is noising, and that of several levels is one Gaussian: RePaint is
 imputation along a walk in which a step may end further back than it began, and
 both are tables for `sampler.refine`, which then shows the network no condition.
-
-Next: palette_jax/diffusion/choice.py
 """
 
 import jax.numpy as jnp

@@ -4,8 +4,6 @@ Two objectives with the same methods. `Diffusion` is Palette: the network
 predicts the noise (section 3), images are made by iterative refinement.
 `Regression` is the paper's baseline (section 5.1): the same network predicts
 the image in a single pass.
-
-Next: palette_jax/chips.py
 """
 
 import dataclasses

@@ -6,8 +6,6 @@ of three things, from each of which, with y_t, the clean image follows:
   eps   the noise (the paper, section 3)
   y_0   the clean image
   v     sqrt(gamma) eps - sqrt(1 - gamma) y_0 (Salimans and Ho 2022)
-
-Next: palette_jax/diffusion/sampler.py
 """
 
 import jax

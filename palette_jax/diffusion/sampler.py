@@ -5,9 +5,7 @@ and are one loop, `refine`. What makes one of them is the table of numbers that
 it multiplies by: the paper's is made here, others in the next two files. What
 a step does beside asking the network is `advance`, so that another loop, that
 shows the network one part of a large picture after another, makes the same
-(palette_jax/restoration/canvas.py).
-
-Next: palette_jax/diffusion/solver.py
+(palette_jax/photo/painting/painter.py).
 """
 
 from typing import NamedTuple

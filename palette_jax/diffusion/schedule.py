@@ -6,8 +6,6 @@ training and inference may use different schedules (appendix B):
 
   training   T = 2000, beta = 1 - alpha linear from 1e-6 to 0.01
   inference  T = 1000, beta linear from 1e-4 to 0.09
-
-Next: palette_jax/diffusion/process.py
 """
 
 from typing import NamedTuple

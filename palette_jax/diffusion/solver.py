@@ -10,8 +10,6 @@ b = sqrt(1 - gamma) and l = log(a / b), half of the log-SNR, is
 where y_0(l) is the network's estimate on the way. DDIM (Song et al. 2021a)
 holds y_0 constant over a step; DPM-Solver++ 2M (Lu et al. 2022, Algorithm 2)
 lets it go on as it went over the step before. Both ask the network once a step.
-
-Next: palette_jax/diffusion/imputation.py
 """
 
 import numpy as np

@@ -1,7 +1,4 @@
-"""Command lines of the evaluation, apart so that `palette --help` is quick.
-
-Next: palette_jax/evaluation/command.py
-"""
+"""Command lines of the evaluation, apart so that `palette --help` is quick."""
 
 import argparse
 
@@ -9,7 +6,7 @@ from absl import logging
 
 from palette_jax import console
 from palette_jax.evaluation import cases
-from palette_jax.evaluation.study import plan
+from palette_jax.study import trials
 
 
 def evaluate(commands: console.Commands) -> None:
@@ -100,7 +97,7 @@ def reproduce(commands: console.Commands) -> None:
     required=True,
     help='tiny: trains for minutes on photos inside the package, to show that '
     'it works; small: for an hour a model, on the images that `python -m '
-    'benchmarks.small_data` writes; paper: runs that have been trained',
+    'tools.small_data` writes; paper: runs that have been trained',
   )
   command.add_argument(
     '--seeds', type=int, default=1, metavar='N', help='trainings of each model'
@@ -126,7 +123,7 @@ def reproduce(commands: console.Commands) -> None:
 def run_reproduce(args: argparse.Namespace) -> None:
   """palette reproduce."""
   logging.set_verbosity(logging.INFO)  # training takes minutes
-  from palette_jax.evaluation import reproduction
+  from palette_jax.evaluation.paper import reproduction
 
   if args.seeds < 1:
     raise ValueError(f'--seeds={args.seeds}: train every model at least once.')
@@ -180,8 +177,8 @@ def study(commands: console.Commands) -> None:
     '--trials',
     type=int,
     metavar='N',
-    help=f'of each rater, beside {plan.CATCHES} catch trials ({plan.TRIALS} by '
-    'default, or as many as there are originals for)',
+    help=f'of each rater, beside {trials.CATCHES} catch trials '
+    f'({trials.TRIALS} by default, or as many as there are originals for)',
   )
   command.add_argument('--seed', type=int, default=0)
   command.add_argument(
@@ -200,6 +197,6 @@ def study(commands: console.Commands) -> None:
 
 def run_study(args: argparse.Namespace) -> None:
   """palette study."""
-  from palette_jax.evaluation.study import command
+  from palette_jax.study import command
 
   command.run(args)

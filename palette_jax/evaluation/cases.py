@@ -7,8 +7,6 @@
 
 and every other task by its name. Training draws holes and qualities; here they
 are stated, and a free-form hole belongs to its image's name.
-
-Next: palette_jax/evaluation/lists.py
 """
 
 import functools

@@ -1,7 +1,4 @@
-"""`palette evaluate` and --mode=evaluate: what they are given, in and out.
-
-Next: palette_jax/evaluation/tables.py
-"""
+"""`palette evaluate` and --mode=evaluate: what they are given, in and out."""
 
 import argparse
 import pathlib

@@ -1,7 +1,4 @@
-"""Images -> what networks and formulas say of them, in batches, on all devices.
-
-Next: palette_jax/evaluation/networks/__init__.py
-"""
+"""Features of images by networks and formulas, in batches, on all devices."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any

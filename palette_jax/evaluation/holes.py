@@ -2,8 +2,6 @@
 
 They belong to an image and never change. The training's are in
 palette_jax/masks.py.
-
-Next: palette_jax/evaluation/cases.py
 """
 
 import hashlib

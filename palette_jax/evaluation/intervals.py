@@ -7,8 +7,6 @@ not: images that come twice make a set look less varied, so that resampled
 distances lie above the true one (benchmarks/intervals.py has the coverage of
 what was tried). There the spread of what each image does to the figure is its
 variance: by the derivative, or by leaving the image out.
-
-Next: palette_jax/evaluation/frechet.py
 """
 
 from collections.abc import Sequence

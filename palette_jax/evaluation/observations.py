@@ -1,7 +1,4 @@
-"""What is seen of each image: by networks and formulas, in one look.
-
-Next: palette_jax/evaluation/scores.py
-"""
+"""What is seen of each image: by networks and formulas, in one look."""
 
 import functools
 import posixpath
@@ -12,14 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from palette_jax.evaluation import (
-  diversity,
-  faithfulness,
-  features,
-  folders,
-  similarity,
-)
+from palette_jax.evaluation import features, matching
 from palette_jax.evaluation import networks as nets
+from palette_jax.evaluation.metrics import diversity, faithfulness, similarity
 from palette_jax.evaluation.networks import probe as probes
 
 Networks = Mapping[str, nets.Network]
@@ -48,7 +40,7 @@ class Subject(NamedTuple):
   case: str = ''
 
 
-def match(subject: Subject, row: str) -> folders.Matched:
+def match(subject: Subject, row: str) -> matching.Matched:
   """Files of a row and of what belongs to them, by image.
 
   Raises:
@@ -59,7 +51,7 @@ def match(subject: Subject, row: str) -> folders.Matched:
     kinds['input'] = subject.inputs
   if subject.holes is not None:
     kinds['hole'] = subject.holes
-  return folders.match(kinds)
+  return matching.match(kinds)
 
 
 def look(
@@ -99,7 +91,7 @@ def look(
 
 
 def of_row(
-  look: features.Pass, matched: folders.Matched, subject: Subject, title: str
+  look: features.Pass, matched: matching.Matched, subject: Subject, title: str
 ) -> dict[str, np.ndarray]:
   """What is seen of every image of a row, or of the originals: [n ...] by name.
 
@@ -110,7 +102,7 @@ def of_row(
   """
   count = len(matched.names)
   rows = features.rows_of_host(count)
-  batches = folders.batches(matched, look.batch, rows)
+  batches = matching.batches(matched, look.batch, rows)
   parts = [
     found | _on_host(images, subject.case)
     for images, found in look.over(batches, len(rows), title)
@@ -132,14 +124,14 @@ def of_samples(
   Raises:
     ValueError: if the folders are not of the same images.
   """
-  matched = folders.match({str(i): path for i, path in enumerate(samples)})
+  matched = matching.match({str(i): path for i, path in enumerate(samples)})
   if matched.names != names:
     raise ValueError(
       f'{samples[0]} and its further samples are not of the same images.'
     )
   rows = features.rows_of_host(len(names))
   parts = []
-  for images in folders.batches(matched, batch, rows):
+  for images in matching.batches(matched, batch, rows):
     stacked = np.stack(list(images.values()))
     found = {}
     if min(stacked.shape[2:4]) >= similarity.SIDE:

@@ -1,21 +1,14 @@
 """Pictures of scores: intervals, spread over images, diversity, examples.
 
 They take matplotlib, which is in the `evaluation` extra.
-
-Next: palette_jax/evaluation/arguments.py
 """
 
 import numpy as np
 from etils import epath, epy
 
 from palette_jax import images
-from palette_jax.evaluation import (
-  diversity,
-  folders,
-  observations,
-  protocol,
-  scores,
-)
+from palette_jax.evaluation import matching, observations, protocol, scores
+from palette_jax.evaluation.metrics import diversity
 
 with epy.lazy_imports():
   from matplotlib import figure
@@ -132,7 +125,7 @@ def examples(results: protocol.Results, row: str) -> np.ndarray:
   kinds = [
     kind for kind in ('input', 'output', 'original') if kind in matched.files
   ]
-  (batch,) = folders.batches(matched, len(shown), order[shown])
+  (batch,) = matching.batches(matched, len(shown), order[shown])
   sheet = np.stack([batch[kind] for kind in kinds], axis=1)
   return images.grid(images.from_u8(sheet))
 
@@ -149,7 +142,7 @@ def side_by_side(results: protocol.Results) -> np.ndarray:
     matched = observations.match(results.subject, row)
     count = min(_BESIDE, len(matched.names))
     chosen = np.arange(count) * len(matched.names) // count
-    (batch,) = folders.batches(matched, count, chosen)
+    (batch,) = matching.batches(matched, count, chosen)
     if 'input' in batch:
       lines.setdefault('input', batch['input'])
     lines[f'row {row}'] = batch['output']

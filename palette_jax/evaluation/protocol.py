@@ -3,8 +3,6 @@
 Every image is looked at once by every network and formula; what they say of it
 is kept, and all figures are made of that. The network's own output is judged,
 as it was written to its file.
-
-Next: palette_jax/evaluation/paper.py
 """
 
 import functools
@@ -14,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from palette_jax.evaluation import (
-  folders,
-  frechet,
   intervals,
+  matching,
   observations,
   references,
   scores,
 )
 from palette_jax.evaluation import networks as nets
+from palette_jax.evaluation.metrics import frechet
 from palette_jax.evaluation.networks import (
   efficientnet,
   inception,
@@ -140,7 +138,7 @@ def judge(
   networks = {k: networks[k] for k in networks if _is_used(k, metrics)}
   look = observations.look(networks, size, batch)
 
-  only = folders.Matched(names, {'original': matched[first].files['original']})
+  only = matching.Matched(names, {'original': matched[first].files['original']})
   originals = observations.of_row(look, only, subject, ORIGINAL)
   against = _reference(reference, size, networks, look.batch, originals)
   rows = {
@@ -199,7 +197,7 @@ def _check_same(matched):
 
 def _size(matched):
   """Of all rows."""
-  sizes = {name: folders.size(one) for name, one in matched.items()}
+  sizes = {name: matching.size(one) for name, one in matched.items()}
   size = next(iter(sizes.values()))
   for name, other in sizes.items():
     if other != size:

@@ -3,8 +3,6 @@
 They are computed once for a set of images, a network and a preparation, and
 kept in ~/.cache/palette_jax/references under a hash of all three. The set is
 never in memory: it may be ImageNet's whole validation set, as the paper's is.
-
-Next: palette_jax/evaluation/trivial.py
 """
 
 import hashlib
@@ -19,9 +17,10 @@ import tqdm
 from absl import logging
 from jax.experimental import multihost_utils
 
-from palette_jax.data import pipeline, prepared, sources
-from palette_jax.evaluation import cases, features, frechet
+from palette_jax.data import pipeline, sources, tfds_builds
+from palette_jax.evaluation import cases, features
 from palette_jax.evaluation import networks as nets
+from palette_jax.evaluation.metrics import frechet
 
 CACHE = pathlib.Path('~/.cache/palette_jax/references').expanduser()
 
@@ -197,7 +196,7 @@ def _images(source, size, rows, batch) -> Iterator[dict[str, np.ndarray]]:
 
 def _digest(source):
   """Of all files' bytes: other images of the same names are other images."""
-  chunks = prepared.whole(
+  chunks = tfds_builds.whole(
     lambda *one: source.read(*one)['image'],
     source.fetch,
     len(source),

@@ -2,8 +2,6 @@
 
 No figure stands without its conditions: how many images, the interval and how
 it was made, the network, its weights, what it did to the images, the reference.
-
-Next: palette_jax/evaluation/plots.py
 """
 
 import json
@@ -14,14 +12,9 @@ from typing import Any
 from etils import epath
 
 import palette_jax
-from palette_jax.evaluation import (
-  diversity,
-  intervals,
-  paper,
-  protocol,
-  scores,
-  similarity,
-)
+from palette_jax.evaluation import intervals, protocol, scores
+from palette_jax.evaluation.metrics import diversity, similarity
+from palette_jax.evaluation.paper import reported
 
 PAPERS = 'fid', 'is', 'ca', 'pd', 'diversity_lpips'  # what the paper reports
 STAND_INS = {  # where its networks are not here
@@ -73,8 +66,8 @@ def as_json(results: protocol.Results, about: Mapping[str, Any]) -> dict:
     'diversity': _diversity(results.diversity),
     'absent': results.absent,
     'paper': [
-      row._asdict() | {'source': paper.SOURCE}
-      for row in paper.of_case(results.subject.case)
+      row._asdict() | {'source': reported.SOURCE}
+      for row in reported.of_case(results.subject.case)
     ],
   }
 
@@ -161,7 +154,7 @@ def markdown(results: protocol.Results, about: Mapping[str, Any]) -> str:
 
 def _beside_the_paper(results):
   """The paper's table for this case, ours below."""
-  theirs = paper.of_case(results.subject.case)
+  theirs = reported.of_case(results.subject.case)
   if not theirs:
     return []
   columns = [
@@ -181,9 +174,9 @@ def _beside_the_paper(results):
     '',
     *_table(rows),
     '',
-    f"The paper's rows ({paper.SOURCE}) are of its own images, and of FIDs to "
-    'a whole validation set. Ours compare with them for the same images, the '
-    'same reference and the same network only; figures of another network '
+    f"The paper's rows ({reported.SOURCE}) are of its own images, and of FIDs "
+    'to a whole validation set. Ours compare with them for the same images, '
+    'the same reference and the same network only; figures of another network '
     'are marked with its name.',
     '',
   ]

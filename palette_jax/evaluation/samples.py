@@ -9,8 +9,6 @@
 
 Batches are fixed by the list, so that a run that was stopped goes on with the
 batches that are not complete, and ends with the same pixels.
-
-Next: palette_jax/evaluation/folders.py
 """
 
 import concurrent.futures
@@ -29,7 +27,7 @@ from jax.experimental import multihost_utils
 from palette_jax import arrays, givens, images, sharding
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import process
-from palette_jax.evaluation import cases, lists, observations
+from palette_jax.evaluation import cases, observations, selection
 from palette_jax.evaluation.networks import probe as probes
 from palette_jax.training import run as runs
 
@@ -52,7 +50,7 @@ class Request(NamedTuple):
   """
 
   case: cases.Case
-  pinned: lists.Pinned
+  pinned: selection.Pinned
   data: pipeline.Pipeline
   samples: int
   batch: int
@@ -76,7 +74,7 @@ def requests(
     source = sources.open_source(asked.source, 'all')
   else:
     source = run.held_out_data.source
-  pinned = lists.pin(source, asked.records)
+  pinned = selection.pin(source, asked.records)
   model = config.objective.to_dict() | {'size': list(config.data.size)}
   meta = dict(
     step=step,

@@ -3,8 +3,6 @@
 The paper reports FID, IS, CA and PD (section 4); the others are what readers of
 such tables ask for. EfficientNet's figures have names of their own: those of
 one network do not compare with another's.
-
-Next: palette_jax/evaluation/protocol.py
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palette_jax.evaluation import (
+from palette_jax.evaluation import intervals
+from palette_jax.evaluation.metrics import (
   diversity,
   faithfulness,
   frechet,
   inception_score,
-  intervals,
   kernel_distance,
-  neighbours,
+  precision_recall,
   similarity,
 )
 from palette_jax.evaluation.networks import lpips
@@ -288,7 +286,7 @@ def _of_network(network, values, originals, moments, wanted):
     found[kernel] = kernel_distance.estimate(values[key], originals[key])
   pair = f'precision{suffix}', f'recall{suffix}'
   if wanted & set(pair):
-    both = neighbours.estimate(values[key], originals[key], K)
+    both = precision_recall.estimate(values[key], originals[key], K)
     found |= {k: v for k, v in zip(pair, both) if k in wanted}
   if f'is{suffix}' in wanted:
     found[f'is{suffix}'] = _inception_score(values, network)

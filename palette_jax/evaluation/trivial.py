@@ -1,11 +1,9 @@
 """Answers that take no model: what any model must beat.
 
-  colorization   the grey picture
-  inpainting     diffusion: every pixel of the hole the mean of its neighbours
-  uncropping     the nearest known pixel
-  jpeg           the decoded JPEG
-
-Next: palette_jax/evaluation/observations.py
+colorization   the grey picture
+inpainting     diffusion: every pixel of the hole the mean of its neighbours
+uncropping     the nearest known pixel
+jpeg           the decoded JPEG
 """
 
 import concurrent.futures
@@ -18,7 +16,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Bool, UInt8
 
 from palette_jax import images
-from palette_jax.evaluation import features, folders
+from palette_jax.evaluation import features, matching
 
 NAMES = {
   'colorization': 'Grey copy',
@@ -45,13 +43,13 @@ def draw(task: str, inputs: str, holes: str | None, out: epath.PathLike) -> str:
   if holes is None:
     return inputs
   fill = {'inpainting': diffused, 'uncropping': replicated}[task]
-  matched = folders.match(dict(input=inputs, hole=holes))
+  matched = matching.match(dict(input=inputs, hole=holes))
 
   def one(row):
     file = epath.Path(out, f'{matched.names[row]}.png')
     if not file.exists():
-      given = folders.read(matched.files['input'][row])
-      mask = folders.read(matched.files['hole'][row])[..., 0] >= 128
+      given = matching.read(matched.files['input'][row])
+      mask = matching.read(matched.files['hole'][row])[..., 0] >= 128
       images.write_png(file, fill(given, mask))
 
   with concurrent.futures.ThreadPoolExecutor(4) as pool:

@@ -3,8 +3,6 @@
 As in guided-diffusion (Dhariwal and Nichol 2021, appendix A), which Palette
 builds on: parameters are float32, the arithmetic is in `dtype`, normalisation
 and softmax are in float32.
-
-Next: palette_jax/models/unet.py
 """
 
 from collections.abc import Callable

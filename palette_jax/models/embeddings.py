@@ -1,7 +1,4 @@
-"""How the network is told the noise level.
-
-Next: palette_jax/models/blocks.py
-"""
+"""How the network is told the noise level."""
 
 import math
 

@@ -5,8 +5,6 @@ attention products, counted in the traced network; three times as many for
 training, since each product has two more for its gradients. What is computed
 again for the gradient (remat), padding and everything between the products is
 not counted, so that a faster program has a higher share of the chip's peak.
-
-Next: palette_jax/diffusion/schedule.py
 """
 
 import functools

@@ -3,8 +3,6 @@
 Palette, section 3: no class label; the condition is concatenated to the noisy
 image; gamma in place of the time step. With the default settings it has
 552,814,083 parameters, the 552M of the paper's Table 5.
-
-Next: palette_jax/models/flops.py
 """
 
 import dataclasses

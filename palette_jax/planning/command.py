@@ -1,7 +1,4 @@
-"""`palette plan`: plans for one or more slices, and what to do if none fits.
-
-Next: palette_jax/restoration/sixteen.py
-"""
+"""`palette plan`: plans for one or more slices, and what to do if none fits."""
 
 import copy
 from collections.abc import Sequence
@@ -10,8 +7,8 @@ import ml_collections
 from absl import logging
 from etils import epath
 
+from palette_jax.planning import forecast
 from palette_jax.planning import plan as plans
-from palette_jax.planning import report
 from palette_jax.planning import topology as topologies
 
 
@@ -47,13 +44,13 @@ def run(
   for name, sized in configs.items():
     plan = _make(sized, name, mode)
     if plan is not None:
-      print(f'\n{report.text(plan, config)}', flush=True)
+      print(f'\n{forecast.text(plan, config)}', flush=True)
       made.append(plan)
   if mode == 'train' and len(names) > 1 and made:
-    print(f'\n{report.table(made, config)}')
+    print(f'\n{forecast.table(made, config)}')
   if picture is not None and made:
     with picture.open('wb') as file:
-      report.scaling(made).save(file, 'PNG')
+      forecast.scaling(made).save(file, 'PNG')
     print(f'\nWeak scaling is drawn in {picture}.')
 
 

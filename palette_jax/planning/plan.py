@@ -4,8 +4,6 @@ What is compiled is what would run there: the step of `training/loop.py`, or
 the sampler, for all devices of the slice. Times are estimates: cycles of XLA's
 schedule over the clock, and collectives by what a chip has to send over its
 links, either all at the same time as computing or all after it.
-
-Next: palette_jax/planning/report.py
 """
 
 import itertools

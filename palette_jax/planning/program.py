@@ -4,8 +4,6 @@ The text of a compiled program is its schedule: XLA's estimate of cycles stands
 at every operation that the chip's units do. XLA's own sums of them mislead:
 collectives have no cycles, and the body of a loop counts once. Here bodies
 count as often as they run, and collectives are read as what devices send.
-
-Next: palette_jax/planning/topology.py
 """
 
 import math

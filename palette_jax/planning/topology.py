@@ -2,8 +2,6 @@
 
 The TPU library (`libtpu`, the `tpu` extra) describes any slice and compiles for
 it on a machine without a TPU.
-
-Next: palette_jax/planning/plan.py
 """
 
 import importlib.util

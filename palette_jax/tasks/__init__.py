@@ -22,8 +22,6 @@ and, where chance decides something that has a name, a third:
 
 Nothing else knows a task's name: adding a file here adds it to the configs,
 the command line and the tests.
-
-Next: palette_jax/tasks/colorization.py
 """
 
 import difflib

@@ -3,8 +3,6 @@
 Input and output are RGB images; the grey one is repeated three times. Its luma
 is BT.601's, rounded to 8 bits as a grey file would be, so that a user's grey
 photo reaches the network exactly as a training example does.
-
-Next: palette_jax/masks.py
 """
 
 import numpy as np

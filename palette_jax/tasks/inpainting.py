@@ -4,8 +4,6 @@ Palette, section 5.2 and appendix B: 60% of the training masks are free-form
 brush strokes, 40% are one to five rectangles; the hole is filled with standard
 Gaussian noise, which alone tells the network where it is: there is no mask
 channel. The loss looks at the hole only, and the known pixels are kept.
-
-Next: palette_jax/tasks/uncropping.py
 """
 
 import numpy as np

@@ -3,8 +3,6 @@
 The quality factor Q is an integer of QUALITY, drawn with probability
 proportional to exp(-Q / 10), so that strong artefacts are common. The encoder
 is TensorFlow's libjpeg with 4:2:0 chroma, as most JPEG files have.
-
-Next: palette_jax/tasks/superresolution.py
 """
 
 import numpy as np

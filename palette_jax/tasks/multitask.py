@@ -3,8 +3,6 @@
 Palette, section 5.7, trains colorization, inpainting and JPEG restoration
 together. The shares are not stated; here they are equal. Nothing tells the
 network which task it faces: the damage is plain to see in the condition.
-
-Next: palette_jax/tasks/unconditional.py
 """
 
 import functools

@@ -3,8 +3,6 @@
 Not one of Palette's tasks, and the whole of its idea: what is given and what is
 wanted are two files of the same name (`data.source=pairs:/from,/to`), cropped
 alike.
-
-Next: palette_jax/tasks/multitask.py
 """
 
 from etils import epy

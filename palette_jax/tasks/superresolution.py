@@ -3,8 +3,6 @@
 Not among Palette's four tasks; SR3 (Saharia et al. 2021), from which it comes,
 trains so: the image is made smaller, and brought back to its size, by bicubic
 interpolation, and the model puts in what was lost.
-
-Next: palette_jax/tasks/paired.py
 """
 
 from etils import epy

@@ -2,8 +2,6 @@
 
 The unconditional model is the paper's point of comparison: inpainting by
 imputation, without ever having been trained to inpaint.
-
-Next: palette_jax/data/sources.py
 """
 
 import numpy as np

@@ -2,8 +2,6 @@
 
 One side, or a border along all four, always half of the area, is replaced by
 Gaussian noise; everything else is as in inpainting.
-
-Next: palette_jax/tasks/jpeg.py
 """
 
 from etils import epy

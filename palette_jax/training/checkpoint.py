@@ -5,8 +5,6 @@ Orbax writes three items a step: `train` (step, params, optimizer, key), `ema`
 config, the data's fingerprint, shape and checksum of every leaf: Orbax reads
 arrays whose bytes were flipped without complaint). What does not check is
 damaged, and the checkpoint before it is used.
-
-Next: palette_jax/training/lock.py
 """
 
 import hashlib
@@ -23,7 +21,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from palette_jax import arrays
-from palette_jax.training import digest as digests
+from palette_jax.training import checksum as digests
 from palette_jax.training import state as states
 from palette_jax.training import step as steps
 

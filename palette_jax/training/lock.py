@@ -5,8 +5,6 @@ and drops it when the process dies, whatever kills it. Elsewhere (gs://) process
 0 holds a lease: a file that it rewrites every few seconds. Nobody's clock is
 trusted: whoever wants the workdir watches that file, and takes it over when it
 has not changed for as long as a lease lasts.
-
-Next: palette_jax/training/preemption.py
 """
 
 import contextlib

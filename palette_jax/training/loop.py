@@ -1,7 +1,4 @@
-"""Training from first step to last: the one place where all parts meet.
-
-Next: palette_jax/evaluation/holes.py
-"""
+"""Training from first step to last: the one place where all parts meet."""
 
 import contextlib
 import functools
@@ -20,7 +17,7 @@ from jax.experimental import multihost_utils
 from palette_jax import arrays, images, sharding
 from palette_jax.training import (
   checkpoint,
-  heldout,
+  held_out,
   lock,
   monitor,
   optimizer,
@@ -69,7 +66,7 @@ def train(
       contextlib.closing(checkpoint.Checkpoints(workdir, hold))
     )
     train_state = resume_or_create(run, meta, checkpoints, workdir)
-    photos = heldout.HeldOut(config.held_out, run)
+    photos = held_out.HeldOut(config.held_out, run)
     done = int(train_state.step)
     if done < last:
       watch = stack.enter_context(
@@ -118,7 +115,7 @@ def take_steps(
   must_stop: Callable[[int], bool],
   checkpoints: checkpoint.Checkpoints,
   meta: dict,
-  photos: heldout.HeldOut,
+  photos: held_out.HeldOut,
   watch: monitor.Monitor,
 ) -> state.TrainState:
   """From the state's step to the last; saves, measures, reports.
@@ -265,14 +262,14 @@ def sample(config: ml_collections.ConfigDict, workdir: str) -> None:
     ValueError: if the checkpoint does not fit the config.
   """
   run, newest, ema_params = restore_ema(config, workdir)
-  photos = heldout.HeldOut(config.held_out, run)
+  photos = held_out.HeldOut(config.held_out, run)
   picture = epath.Path(monitor.picture(workdir, newest))
   draw(photos, ema_params, picture)
   photos.caption(picture)
 
 
 def draw(
-  photos: heldout.HeldOut, ema_params: arrays.Params, picture: epath.Path
+  photos: held_out.HeldOut, ema_params: arrays.Params, picture: epath.Path
 ) -> None:
   """Draws the held-out photos on all hosts; the first one writes the file."""
   sheet = photos.sheet(ema_params)
@@ -293,7 +290,7 @@ def evaluate(
     ValueError: if the checkpoint does not fit the config.
   """
   run, step, ema_params = restore_ema(config, workdir)
-  photos = heldout.HeldOut(config.held_out, run)
+  photos = held_out.HeldOut(config.held_out, run)
   photos.judge(ema_params, state.create_sharded(run.mesh, *run.recipe).params)
   return run, step, ema_params
 

@@ -1,7 +1,4 @@
-"""What a person watches: progress, curves, pictures; and what stops a run.
-
-Next: palette_jax/training/loop.py
-"""
+"""What a person watches: progress, curves, pictures; and what stops a run."""
 
 import contextlib
 import datetime

@@ -1,7 +1,4 @@
-"""Adam at a fixed learning rate after a linear warm-up (Palette, appendix B).
-
-Next: palette_jax/training/state.py
-"""
+"""Adam, constant learning rate after linear warm-up (Palette, appendix B)."""
 
 import ml_collections
 import optax

@@ -1,8 +1,6 @@
 """The notice that a machine will be taken away: save, and leave in time.
 
 SLURM, Kubernetes and the clouds send SIGTERM, and some seconds later SIGKILL.
-
-Next: palette_jax/training/run.py
 """
 
 import contextlib

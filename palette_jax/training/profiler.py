@@ -1,7 +1,4 @@
-"""A profile of some steps, which XProf and TensorBoard open.
-
-Next: palette_jax/training/monitor.py
-"""
+"""A profile of some steps, which XProf and TensorBoard open."""
 
 import tempfile
 

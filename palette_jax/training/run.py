@@ -1,7 +1,4 @@
-"""What a config describes, built and checked before anything is computed.
-
-Next: palette_jax/training/heldout.py
-"""
+"""What a config describes, built and checked before anything is computed."""
 
 import dataclasses
 import itertools

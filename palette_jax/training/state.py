@@ -1,7 +1,4 @@
-"""All that a run is, between two steps.
-
-Next: palette_jax/training/step.py
-"""
+"""All that a run is, between two steps."""
 
 import functools
 from typing import Any

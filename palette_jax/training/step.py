@@ -1,7 +1,4 @@
-"""One step of training: a pure function of state and batch.
-
-Next: palette_jax/training/digest.py
-"""
+"""One step of training: a pure function of state and batch."""
 
 import functools
 from collections.abc import Callable

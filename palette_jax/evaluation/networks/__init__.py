@@ -12,8 +12,6 @@ probe.py         a classifier of other classes, on features
 
 Everything that a network does to an image after its 8 bits, resizing included,
 is inside its `apply`: compile it with `sharding.compiler_options()`.
-
-Next: palette_jax/evaluation/networks/weights.py
 """
 
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 A trained network's batch norm multiplies each channel and adds to it, as the
 convolution before could have done itself: it is put there, in float64. All
 networks here are thereby made of convolutions with a bias, and nothing else.
-
-Next: palette_jax/evaluation/networks/inception.py
 """
 
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Tan and Le 2019, without squeeze-and-excitation and with ReLU6 (the lite
 variant of 2020). Its features stand in for Inception's where those cannot be
 had; a Frechet distance of them is another figure and has another name.
-
-Next: palette_jax/evaluation/networks/lpips.py
 """
 
 import functools
@@ -17,8 +15,9 @@ from jaxtyping import Array, Float, UInt8
 
 from palette_jax import arrays
 from palette_jax.evaluation import networks
-from palette_jax.evaluation.networks import converter, resize, weights
-from palette_jax.interop import torch_file
+from palette_jax.evaluation.networks import converter, resize
+from palette_jax.evaluation.networks import published as weights
+from palette_jax.weights import torch_file
 
 NAME = 'efficientnet-lite0'
 PREPARATION = (
@@ -184,7 +183,7 @@ def load(path: str | None = None) -> networks.Network:
   """The classifier, with the published weights.
 
   Args:
-    path: of the published file, if it is not where weights.py looks.
+    path: of the published file, if it is not where published.py looks.
 
   Returns:
     apply: uint8 [b h w 3], of any size, -> 'features' [b 1280], the means over

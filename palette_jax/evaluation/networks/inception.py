@@ -5,8 +5,6 @@ what differs from the paper and from torchvision's: 1,008 classes, means that
 leave the padding out, and in the last block a maximum in the place of a mean.
 Every published FID is of these features (Heusel et al. 2017, TTUR); Palette's
 perceptual distance most likely, too.
-
-Next: palette_jax/evaluation/networks/resnet.py
 """
 
 import functools
@@ -18,8 +16,8 @@ from jaxtyping import Array, Float, UInt8
 
 from palette_jax import arrays
 from palette_jax.evaluation import networks
-from palette_jax.evaluation.networks import converter, resize, weights
-from palette_jax.interop import torch_file
+from palette_jax.evaluation.networks import converter, published, resize
+from palette_jax.weights import torch_file
 
 NAME = 'inception-2015-12-05'
 SIZE = 299
@@ -210,7 +208,8 @@ def convert(path: str, tensors: converter.Tensors) -> arrays.Params:
     raise ValueError(
       f'{path} is the Inception-v3 of torchvision, with 1,000 classes, which '
       'has other features: no FID of it compares with published ones. '
-      f'{weights.INCEPTION.names[0]} is needed, of {weights.INCEPTION.source}.'
+      f'{published.INCEPTION.names[0]} is needed, of '
+      f'{published.INCEPTION.source}.'
     )
   converter.check(path, tensors, file_shapes())
   return converter.convert(tensors, shapes(), places(), epsilon=1e-3)
@@ -253,7 +252,7 @@ def load(dialect: str = 'tf1', path: str | None = None) -> networks.Network:
   Args:
     dialect: of resizing. 'tf1' as in the graph itself and most published
       figures, 'torch' as in pytorch-fid, 'clean' as in clean-fid.
-    path: of the published file, if it is not where weights.py looks.
+    path: of the published file, if it is not where published.py looks.
 
   Returns:
     apply: uint8 [b h w 3], of any size, -> 'features' [b 2048], the layer
@@ -268,5 +267,7 @@ def load(dialect: str = 'tf1', path: str | None = None) -> networks.Network:
   def read(file):
     return convert(file, torch_file.tensors(file, torch_file.read(file)))
 
-  params, sha256 = weights.load(weights.INCEPTION, NAME, shapes(), read, path)
+  params, sha256 = published.load(
+    published.INCEPTION, NAME, shapes(), read, path
+  )
   return build(params, sha256, dialect)

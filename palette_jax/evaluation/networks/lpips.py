@@ -4,8 +4,6 @@ Zhang et al. 2018, version 0.1: each pixel's features, made a unit vector, are
 subtracted and squared, channels weighted by a head that people's judgements
 trained, and the means over pixels added up over five layers. Palette takes it
 between samples of one input, to measure diversity (section 5.6).
-
-Next: palette_jax/evaluation/networks/probe.py
 """
 
 import functools
@@ -20,7 +18,8 @@ from jaxtyping import Array, Float
 
 from palette_jax import arrays
 from palette_jax.evaluation import networks
-from palette_jax.evaluation.networks import converter, numpy_file, weights
+from palette_jax.evaluation.networks import converter, numpy_file
+from palette_jax.evaluation.networks import published as weights
 
 PREPARATION = 'LPIPS 0.1, as large as it is, x / 127.5 - 1'
 SHIFT = (-0.030, -0.088, -0.188)
@@ -214,7 +213,7 @@ def load(trunk: str = 'alex', path: str | None = None) -> networks.Network:
 
   Args:
     trunk: 'alex', which its authors advise for comparing, or 'vgg'.
-    path: of the published file, if it is not where weights.py looks.
+    path: of the published file, if it is not where published.py looks.
 
   Returns:
     apply: two arrays uint8 [b h w 3], of one size, -> distances [b].

@@ -1,9 +1,7 @@
 """A pickle of NumPy arrays -> the arrays, executing nothing.
 
-For what palette_jax/interop/torch_file.py is to PyTorch's files: a pickle may
+For what palette_jax/weights/torch_file.py is to PyTorch's files: a pickle may
 call anything, and this reader knows arrays of numbers, inside dicts, alone.
-
-Next: palette_jax/evaluation/networks/resize.py
 """
 
 import math

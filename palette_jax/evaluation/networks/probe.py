@@ -5,9 +5,7 @@ in an output what was there. For other data than ImageNet this is one that is
 fitted in minutes: ridge regression to one-hot classes on EfficientNet-lite0's
 features.
 
-  python -m benchmarks.small_data --probe    # CIFAR-10's
-
-Next: palette_jax/evaluation/intervals.py
+  python -m tools.small_data --probe    # CIFAR-10's
 """
 
 import hashlib

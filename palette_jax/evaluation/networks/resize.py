@@ -4,8 +4,6 @@ What a program calls bilinear or bicubic differs in where it takes a pixel to
 lie, in whether it averages when it shrinks, and in the cubic; FID moves with
 each (Parmar et al. 2022, "On aliased resizing"). All are linear and work on
 rows and columns apart, so that a dialect is what makes its matrix.
-
-Next: palette_jax/evaluation/networks/converter.py
 """
 
 import functools

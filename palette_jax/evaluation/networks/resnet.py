@@ -3,8 +3,6 @@
 He et al. 2015, with the stride on the 3x3 (v1.5) and PyTorch's padding, as
 torchvision trained it: 76.1% top-1 on ImageNet's validation images. The paper
 (section 4) names the network and not its weights, and has 76.0% for originals.
-
-Next: palette_jax/evaluation/networks/efficientnet.py
 """
 
 import functools
@@ -16,8 +14,8 @@ from jaxtyping import Array, Float, UInt8
 
 from palette_jax import arrays
 from palette_jax.evaluation import networks
-from palette_jax.evaluation.networks import converter, resize, weights
-from palette_jax.interop import torch_file
+from palette_jax.evaluation.networks import converter, published, resize
+from palette_jax.weights import torch_file
 
 NAME = 'resnet50-v1'
 BLOCKS = (3, 4, 6, 3)
@@ -152,7 +150,7 @@ def load(crop: str = 'centre', path: str | None = None) -> networks.Network:
   Args:
     crop: 'centre', as torchvision tests, or 'resize', as I2SB (Liu et al. 2023)
       scored its comparison with Palette.
-    path: of the published file, if it is not where weights.py looks.
+    path: of the published file, if it is not where published.py looks.
 
   Returns:
     apply: uint8 [b h w 3], of any size, -> 'logits' [b 1000].
@@ -165,5 +163,7 @@ def load(crop: str = 'centre', path: str | None = None) -> networks.Network:
   def read(file):
     return convert(file, torch_file.tensors(file, torch_file.read(file)))
 
-  params, sha256 = weights.load(weights.RESNET50, NAME, shapes(), read, path)
+  params, sha256 = published.load(
+    published.RESNET50, NAME, shapes(), read, path
+  )
   return build(params, sha256, crop)

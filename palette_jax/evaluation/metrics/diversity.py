@@ -1,0 +1,113 @@
+"""How different are a model's answers to the same input? (Palette, section 5.6)
+
+The paper draws several samples of each input and compares the first with all
+others by MS-SSIM (its Figure 8), and each with the next by LPIPS. Neither says
+whether the answers are good: noise is diverse. The paper does not state how
+many samples it drew.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from palette_jax.evaluation import intervals
+from palette_jax.evaluation.metrics import similarity
+
+_BINS = 30  # of a histogram; the paper does not state its own
+_AT_ONCE = 16  # pairs: MS-SSIM of 256x256 takes 10 MB of each
+_ms_ssim = jax.jit(similarity.ms_ssim)
+
+
+def to_first(
+  samples_u8: UInt8[np.ndarray, 'k n h w 3'],
+) -> Float[np.ndarray, 'pairs n']:
+  """MS-SSIM of each input's first sample with each of the others.
+
+  Args:
+    samples_u8: k samples of each of n inputs.
+
+  Returns:
+    float64 [k - 1 n]: 1 where two samples are the same, lower where they
+    differ.
+
+  Raises:
+    ValueError: of fewer than two samples, or sides below 11 pixels.
+  """
+  _check_samples(samples_u8)
+  return _stacked(_ms_ssim, [(samples_u8[0], x) for x in samples_u8[1:]])
+
+
+def between_consecutive(
+  samples_u8: UInt8[np.ndarray, 'k n h w 3'], distance: Callable
+) -> Float[np.ndarray, 'pairs n']:
+  """A distance, the paper's is LPIPS, between each sample and the next.
+
+  Args:
+    samples_u8: k samples of each of n inputs.
+    distance: (uint8 [b h w 3], uint8 [b h w 3]) -> [b], such as LPIPS with its
+      parameters bound; it gets 16 pairs at a time, or what is left.
+
+  Returns:
+    float64 [k - 1 n]: 0 where two samples are the same.
+
+  Raises:
+    ValueError: of fewer than two samples.
+  """
+  _check_samples(samples_u8)
+  return _stacked(distance, zip(samples_u8, samples_u8[1:]))
+
+
+def estimate(
+  pairs: Float[np.ndarray, 'pairs n'], seed: int = 0
+) -> intervals.Estimate:
+  """The mean over outputs and inputs, its interval over inputs.
+
+  More samples of an input are no new inputs.
+
+  Args:
+    pairs: by `to_first` or `between_consecutive`.
+    seed: of the resamples.
+  """
+  return intervals.mean(pairs.mean(axis=0), seed)
+
+
+def histograms(
+  rows: Mapping[str, Float[np.ndarray, '...']],
+) -> tuple[Float[np.ndarray, ' edges'], dict[str, Int[np.ndarray, ' bins']]]:
+  """How many pairs of each row fall into each bin (Figure 8).
+
+  Small images differ by a small part of what large ones do: the bins go from
+  the lowest to the highest value of all rows.
+
+  Returns:
+    The edges of the bins, which all rows share, and the counts of each.
+  """
+  together = np.concatenate([np.ravel(values) for values in rows.values()])
+  edges = np.histogram_bin_edges(together, _BINS)
+  return edges, {
+    row: np.histogram(values, edges)[0] for row, values in rows.items()
+  }
+
+
+def _stacked(distance, pairs):
+  return np.stack(
+    [
+      np.concatenate(
+        [
+          np.asarray(distance(a[i : i + _AT_ONCE], b[i : i + _AT_ONCE]))
+          for i in range(0, len(a), _AT_ONCE)
+        ]
+      )
+      for a, b in pairs
+    ]
+  ).astype(np.float64)
+
+
+def _check_samples(samples_u8):
+  if len(samples_u8) < 2:
+    raise ValueError(
+      f'Diversity needs 2 samples of each input, not {len(samples_u8)}: draw '
+      'more with other seeds.'
+    )

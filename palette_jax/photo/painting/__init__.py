@@ -1,0 +1,1 @@
+"""Painting photos of any size: tiles, regions, the painter, the methods."""

@@ -1,0 +1,45 @@
+"""The folder of a run or an import -> the average of its newest checkpoint."""
+
+import contextlib
+from typing import Any
+
+import jax
+from etils import epath
+
+from palette_jax import arrays
+from palette_jax.models import unet
+from palette_jax.training import checkpoint
+
+
+def read(folder: str) -> tuple[unet.UNet, dict[str, Any], arrays.Params]:
+  """The network, its settings and its averaged weights.
+
+  The settings are those that travel with weights: model and objective; where
+  it is known what they were trained for, task and data's size; experimental.
+
+  Raises:
+    FileNotFoundError: if there is no checkpoint.
+    ValueError: if none is whole.
+  """
+  if not epath.Path(folder, 'checkpoints').exists():
+    raise FileNotFoundError(f'There is no checkpoint in {folder}.')
+
+  def load(step):
+    saved = checkpoints.meta(step)['config']
+    parts = 'model', 'objective', 'task', 'experimental'
+    config = {part: saved[part] for part in parts if part in saved}
+    if 'data' in saved:
+      config['data'] = dict(size=saved['data']['size'])
+    model = unet.from_config(config['model'])
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+      unet.shapes(model),
+    )
+    return model, config, checkpoints.restore_ema(step, abstract)
+
+  with contextlib.closing(checkpoint.Checkpoints(folder)) as checkpoints:
+    found = checkpoints.load_newest(load)
+  if found is None:
+    raise FileNotFoundError(f'There is no checkpoint in {folder}.')
+  return found

@@ -1,0 +1,176 @@
+"""The whole sampler as one program: StableHLO, as jax.export keeps it.
+
+Noise, all steps and the network are inside; weights are arguments, since a
+program with gigabytes of constants can neither be written nor compiled. Batch,
+height and width are free; that the network halves height and width several
+times is part of their shape: b, 32*h, 32*w.
+
+The program is lowered once for each platform: a CPU has no faster arithmetic
+than float32, and is not asked for bfloat16. Noise is threefry's on all of them,
+so that a seed means the same everywhere.
+"""
+
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from jaxtyping import Array, Float
+
+from palette_jax import arrays, sharding
+from palette_jax.diffusion import objective as objectives
+from palette_jax.models import unet
+from palette_jax.training import checksum
+from palette_jax.weights import names
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+SEEDS = (0, 2**32 - 1)  # both included
+
+
+def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
+  """The program (weights, cond, mask, seed) -> images.
+
+  Args:
+    model: the network.
+    objective: what it has learnt, with its sampler.
+
+  Returns:
+    For `Program`, or `jax.export.deserialize`. Its arguments are
+      weights: {name: float32 array}, as `digest.named` names them
+      cond, mask: as in `objectives.Diffusion.restore`
+      seed: uint32
+
+  Raises:
+    ValueError: if the network is another one for each size of image.
+  """
+  if model.attention == 'dilated':
+    raise ValueError(
+      'A network with model.attention=dilated cannot become one program for '
+      'all sizes: how far its kernels reach depends on the size. Export its '
+      'weights alone: --format safetensors.'
+    )
+  exact = model.clone(dtype='float32')
+
+  def sampler(*given):
+    if model == exact:
+      return _draw(model, objective, *given)
+    return jax.lax.platform_dependent(
+      *given,
+      cpu=functools.partial(_draw, exact, objective),
+      default=functools.partial(_draw, model, objective),
+    )
+
+  multiple, scope = unet.size_multiple(model), export.SymbolicScope()
+  cond, mask = (
+    jax.ShapeDtypeStruct(
+      export.symbolic_shape(
+        f'b, {multiple}*h, {multiple}*w, {channels}', scope=scope
+      ),
+      jnp.float32,
+    )
+    for channels in (3, 1)
+  )
+  weights = {
+    name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    for name, leaf in checksum.named(unet.shapes(model)).items()
+  }
+  seed = jax.ShapeDtypeStruct([], jnp.uint32)
+  with _without_folders(), jax.threefry_partitionable(True):
+    lower = export.export(jax.jit(sampler), platforms=PLATFORMS)
+    return bytes(lower(weights, cond, mask, seed).serialize(vjp_order=0))
+
+
+def _draw(model, objective, weights, cond, mask, seed):
+  dtypes = checksum.named(unet.dtypes(model))
+  # Rounded once, not in every step; as sharding.whole does.
+  params = names.params(
+    {name: array.astype(dtypes[name]) for name, array in weights.items()}
+  )
+
+  def denoise_fn(params, y_t, cond, gamma):
+    return model.apply({'params': params}, y_t, cond, gamma)
+
+  return restored(denoise_fn, objective, params, cond, mask, seed)
+
+
+def restored(
+  denoise_fn: arrays.DenoiseFn,
+  objective: objectives.Objective,
+  params: arrays.Params,
+  cond: Float[Array, 'b h w 3'],
+  mask: Float[Array, 'b h w 1'],
+  seed: Array,
+) -> Float[Array, 'b h w 3']:
+  """What the program computes, without it."""
+  key = jax.random.key(seed, impl='threefry2x32')
+  return objective.restore(denoise_fn, params, cond, mask, key)
+
+
+@contextlib.contextmanager
+def _without_folders():
+  """Keeps the names of source files in the program, but not where they lie."""
+  name = 'jax_hlo_source_file_canonicalization_regex'
+  before = getattr(jax.config, name)
+  jax.config.update(name, '.*/')
+  try:
+    yield
+  finally:
+    jax.config.update(name, before)
+
+
+class Program:
+  """A traced sampler, ready to run on this machine's devices."""
+
+  def __init__(self, traced: bytes, multiple: int):
+    """Reads what `trace` has returned.
+
+    Args:
+      traced: the bytes.
+      multiple: what height and width must be multiples of.
+
+    Raises:
+      ValueError: if it cannot be read, or was not made for this machine.
+    """
+    try:
+      self._exported = export.deserialize(bytearray(traced))
+    except Exception as error:  # flatbuffers and MLIR fail in many ways
+      raise ValueError(
+        f'Its program cannot be read by jax {jax.__version__}: {error}. JAX '
+        'promises to read what versions of the last six months have written; '
+        'the weights beside it do not age.'
+      ) from error
+    platforms = self._exported.platforms
+    here = export.default_export_platform()
+    if here not in platforms:
+      raise ValueError(
+        f'Its program is for {", ".join(platforms)}, and this machine '
+        f'computes on {here}. JAX_PLATFORMS=cpu makes it use the processor.'
+      )
+    self.multiple = multiple
+    self._run = jax.jit(
+      self._exported.call, compiler_options=sharding.compiler_options()
+    )
+
+  def __call__(
+    self,
+    weights: dict[str, Array | np.ndarray],
+    cond: Float[np.ndarray, 'b h w 3'],
+    mask: Float[np.ndarray, 'b h w 1'],
+    seed: int,
+  ) -> Float[Array, 'b h w 3']:
+    """Draws an image for each condition, in [-1, 1]; compiles once a shape.
+
+    Raises:
+      ValueError: if height or width, or the seed, are not what it takes.
+    """
+    height, width = cond.shape[1:3]
+    if height % self.multiple or width % self.multiple:
+      raise ValueError(
+        f'The network halves the image: height and width must be multiples of '
+        f'{self.multiple}; got {height}x{width}. Pad it, and cut the result.'
+      )
+    if not SEEDS[0] <= seed <= SEEDS[1]:
+      raise ValueError(f'The seed must be in {SEEDS}; got {seed}.')
+    return self._run(weights, cond, mask, np.uint32(seed))

@@ -1,0 +1,519 @@
+"""The commands for photos: whole files, whatever happens; and what they say."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from fake_model import PASSES, FakeModel, weights_of, write
+from PIL import Image, ImageDraw
+
+import palette_jax
+from palette_jax import cli
+from palette_jax.diffusion import choice
+from palette_jax.photo import arguments, command, hole, recipe, writer
+from palette_jax.photo import photo as photos
+
+SEEN = ('jpg', 'png', 'bmp', 'gif')
+
+
+@pytest.fixture
+def model(monkeypatch):
+  """The one that all commands load."""
+  found = FakeModel()
+  monkeypatch.setattr(palette_jax, 'load', lambda source: found, raising=False)
+  return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+  """Photos in `in`, their masks in `masks`; the place to stand."""
+  draw = np.random.default_rng(0)
+  for i, ending in enumerate(SEEN):
+    levels = draw.integers(0, 256, [20, 24 + i, 3], np.uint8)
+    path = tmp_path / 'in' / ('ab'[i % 2] + '/' if i < 2 else '') / f'{i}'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(levels).save(f'{path}.{ending}')
+    mask = Image.new('L', (24 + i, 20))
+    ImageDraw.Draw(mask).ellipse([3, 4, 12, 14], fill=255)
+    below = tmp_path / 'masks' / path.relative_to(tmp_path / 'in')
+    below.parent.mkdir(parents=True, exist_ok=True)
+    mask.save(f'{below}.png')
+  monkeypatch.chdir(tmp_path)
+  return tmp_path
+
+
+def palette(*words):
+  """The exit code; what a sentence of the program ends is 1."""
+  try:
+    cli.main([str(word) for word in words])
+  except SystemExit as stopped:
+    return stopped.code if isinstance(stopped.code, int) else stopped
+  return 0
+
+
+def said(stopped):
+  """The sentence that it ended with."""
+  assert isinstance(stopped, SystemExit), stopped
+  return str(stopped.code)
+
+
+def contents(root):
+  return {
+    str(path.relative_to(root)): path.read_bytes()
+    for path in sorted(root.rglob('*'))
+    if path.is_file()
+  }
+
+
+COMMANDS = {
+  'colorize': [],
+  'inpaint': ['--mask', 'masks'],
+  'uncrop': ['--side', 'all', '--pixels', '4'],
+  'restore-jpeg': [],
+  'panorama': ['--left', '1', '--right', '2'],
+}
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_folder_becomes_a_folder(model, folder, capsys, name):
+  assert palette(name, 'in', 'out', *COMMANDS[name]) == 0
+  made = {os.path.splitext(file)[0] for file in contents(folder / 'in')}
+  assert {f'{stem}.png' for stem in made} == set(contents(folder / 'out'))
+  for file in contents(folder / 'out'):
+    assert recipe.read(folder / 'out' / file).checkpoint == model.checkpoint
+  assert 'Photos: 4 made.' in capsys.readouterr().out
+
+
+def test_pixels_outside_the_mask_are_those_of_the_photo(model, folder):
+  assert palette('inpaint', 'in', 'out', '--mask', 'masks') == 0
+  for file in contents(folder / 'in'):
+    stem = os.path.splitext(file)[0]
+    before = photos.read(folder / 'in' / file).levels
+    after = photos.read(folder / f'out/{stem}.png').levels
+    found = hole.read(folder / f'masks/{stem}.png', *before.shape[:2])
+    outside = found.mask[..., 0] == 0
+    assert np.array_equal(before[outside], after[outside])
+    assert np.all((before != after).any(-1)[~outside])
+
+
+def test_each_photo_of_a_folder_has_its_own_noise(model, folder):
+  for name in 'ab':  # one photo, one name, two folders
+    path = folder / f'same/{name}/photo.png'
+    path.parent.mkdir(parents=True)
+    Image.open(folder / 'in/2.bmp').save(path)
+  assert palette('colorize', 'same', 'out', '--seed', 2**32 - 1) == 0
+  made = {name: photos.read(folder / f'out/{name}/photo.png') for name in 'ab'}
+  seeds = {
+    name: recipe.read(folder / f'out/{name}/photo.png').seed for name in made
+  }
+  assert not np.array_equal(made['a'].levels, made['b'].levels)
+  (folder / 'same/a/photo.png').unlink()  # whoever else is there
+  assert palette('colorize', 'same', 'again', '--seed', 0) == 0
+  again = recipe.read(folder / 'again/b/photo.png').seed
+  assert again == (seeds['b'] + 1) % 2**32
+  words = 'colorize', 'same/b/photo.png', 'alone.png', '--seed', seeds['b']
+  assert palette(*words) == 0  # what its recipe says is all that it takes
+  alone = photos.read(folder / 'alone.png').levels
+  assert np.array_equal(alone, made['b'].levels)
+
+
+@pytest.mark.parametrize('samples', [1, 3])
+def test_started_again_only_what_is_missing_is_made(
+  model, folder, capsys, samples
+):
+  command = 'inpaint', 'in', 'out', '--mask', 'masks', '-n', samples
+  assert palette(*command) == 0 and model.calls == 4
+  whole = contents(folder / 'out')
+  assert palette(*command) == 0 and model.calls == 4
+  assert '4 there already' in capsys.readouterr().out
+  # Gone; cut off; with another recipe; another photo; another mask.
+  names = sorted(whole)
+  (folder / 'out' / names[0]).unlink()
+  cut = [name for name in names if name.startswith('b/')][0]
+  (folder / 'out' / cut).write_bytes(whole[cut][:-5])
+  assert palette(*command) == 0 and model.calls == 6
+  assert contents(folder / 'out') == whole
+  Image.new('RGB', (26, 20), 'red').save(folder / 'in/2.bmp')
+  Image.open(folder / 'masks/2.png').save(folder / 'masks/2.png')
+  assert palette(*command) == 0 and model.calls == 7
+  mask = Image.open(folder / 'masks/3.png')
+  mask.putpixel((20, 2), 255)
+  mask.save(folder / 'masks/3.png')
+  assert palette(*command) == 0 and model.calls == 8
+  assert palette(*command, '--seed', 1) == 0 and model.calls == 12
+  assert palette(*command, '--steps', 3) == 0 and model.calls == 16
+  assert palette(*command, '--steps', 3) == 0 and model.calls == 16
+
+
+@pytest.mark.parametrize('at', [1, PASSES, 2 * PASSES + 3, 8 * PASSES])
+def test_ctrl_c_leaves_everything_whole_and_it_goes_on(
+  model, folder, capsys, at
+):
+  words = 'uncrop', 'in', 'out', '--side', 'left', '--pixels', 3, '-n', 2
+  assert palette(*words) == 0
+  whole = contents(folder / 'out')
+  (folder / 'out').rename(folder / 'whole')
+
+  def stop(passes):
+    if passes == 8 * PASSES + at:  # the first run made as many
+      raise KeyboardInterrupt
+
+  model.on_pass = stop
+  assert palette(*words) == command.STOPPED
+  shown = capsys.readouterr().out
+  done = (at - 1) // (2 * PASSES)
+  assert f'Stopped: {done} of 4 photos are made' in shown
+  there = contents(folder / 'out')
+  assert there.items() <= whole.items()  # no half, nothing hidden
+  assert len(there) == done * 5
+
+  def stop_at_once(passes):
+    raise KeyboardInterrupt
+
+  model.on_pass = stop_at_once
+  assert palette(*words) == command.STOPPED
+  left = f'{done} of 4 photos are made, {4 - done} are left'
+  assert left in capsys.readouterr().out
+  calls, model.on_pass = model.calls, lambda passes: None
+  assert palette(*words) == 0
+  assert model.calls - calls == 4 - done
+  assert contents(folder / 'out') == whole
+
+
+def test_a_sheet_of_other_samples_does_not_stay(model, folder):
+  words = 'colorize', 'in/2.bmp', 'new.png', '-n', 2
+  assert palette(*words) == 0
+  old = (folder / 'new-sheet.png').read_bytes()
+
+  def fail(*_):
+    raise KeyboardInterrupt
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(command.overview, 'write', fail)
+    assert palette(*words, '--seed', 9) == command.STOPPED
+  assert palette(*words, '--seed', 9) == 0
+  assert (folder / 'new-sheet.png').read_bytes() != old
+
+
+def test_the_sheet_begins_with_what_the_network_is_given(model, folder):
+  assert palette('colorize', 'in/2.bmp', 'new.png', '-n', 2) == 0
+  given = np.asarray(Image.open('new-sheet.png'))[:20, :26]
+  assert np.ptp(given, axis=-1).max() == 0 and given.std() > 10
+  words = 'inpaint', 'in/2.bmp', 'filled.png', '--mask', 'masks/2.png'
+  assert palette(*words, '-n', 2) == 0 and palette(*words, '--preview') == 0
+  given = np.asarray(Image.open('filled-sheet.png'))[:20, :26]
+  assert np.array_equal(given, np.asarray(Image.open('filled-preview.png')))
+
+
+def test_broken_photos_are_named_and_the_others_made(model, folder, capsys):
+  whole = (folder / 'in/a/0.jpg').read_bytes()
+  (folder / 'in/a/0.jpg').write_bytes(whole[: len(whole) // 2])
+  (folder / 'in/text.png').write_text('no photo')
+  (folder / 'in/gone.tif').symlink_to(folder / 'nowhere.tif')
+  assert palette('colorize', 'in', 'out') == 1
+  shown = capsys.readouterr()
+  assert set(contents(folder / 'out')) == {'b/1.png', '2.png', '3.png'}
+  assert 'Photos: 3 made, 3 not made.' in shown.out
+  for file, why in {
+    'a/0.jpg': 'cut off or damaged',
+    'text.png': 'no image of a known kind',
+    'gone.tif': 'no photo',
+  }.items():
+    (line,) = [x for x in shown.out.splitlines() if x.startswith(file)]
+    assert why in line and f'  {file}' in shown.err
+
+
+def test_of_many_that_failed_the_end_names_the_first(model, folder, capsys):
+  for i in range(27):
+    (folder / f'in/x{i:02}.png').write_text('no photo')
+  assert palette('colorize', 'in', 'out') == 1
+  *_, before, last = capsys.readouterr().err.rstrip().splitlines()
+  assert (before, last) == ('  x19.png', '  and 7 more')
+
+
+def test_what_nobody_has_foreseen_is_shown_in_full(model, folder, capsys):
+  def fail(passes):
+    if passes == PASSES + 1:
+      raise RuntimeError('of the device')
+
+  model.on_pass = fail
+  assert palette('colorize', 'in', 'out') == 1
+  shown = capsys.readouterr()
+  assert 'Photos: 3 made, 1 not made.' in shown.out
+  assert 'Traceback' in shown.err and 'of the device' in shown.out
+
+
+@pytest.mark.parametrize(
+  'error', [MemoryError(), RuntimeError('RESOURCE_EXHAUSTED: 9 GB of 8 GB')]
+)
+def test_too_little_memory_is_one_line(model, folder, capsys, error):
+  def fail(passes):
+    if passes == PASSES + 1:
+      raise error
+
+  model.on_pass = fail
+  assert palette('colorize', 'in', 'out') == 1
+  shown = capsys.readouterr()
+  assert 'not enough memory' in shown.out and '3 made, 1 not' in shown.out
+  assert 'Traceback' not in shown.err
+
+
+def test_what_a_file_cannot_hold_is_said_once(model, folder, capsys):
+  assert palette('colorize', 'in/2.bmp', 'new.jpg', '-n', 3) == 0
+  assert capsys.readouterr().out.count('recipe') == 1
+  assert sorted(path.name for path in folder.glob('new-?.*')) == [
+    'new-1.jpg',
+    'new-2.jpg',
+    'new-3.jpg',
+  ]
+
+
+def test_a_full_disk_stops_and_says_so(model, folder, monkeypatch):
+  write, count = writer.write, []
+
+  def full(*args, **kwargs):
+    count.append(1)
+    if len(count) == 3:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return write(*args, **kwargs)
+
+  monkeypatch.setattr(writer, 'write', full)
+  text = said(palette('colorize', 'in', 'out'))
+  assert 'No space left' in text and '2 of 4 photos are made' in text
+  assert len(contents(folder / 'out')) == 2
+  assert palette('colorize', 'in', 'out') == 0
+  assert len(contents(folder / 'out')) == 4
+
+
+@pytest.mark.parametrize('words', [[], ['-n', '2']])
+def test_files_of_others_are_never_lost(model, folder, words):
+  """Also those that have the name of a sheet."""
+  name = 'new-sheet.png' if words else 'new.png'
+  Image.new('RGB', (3, 3)).save(folder / name)
+  before = (folder / name).read_bytes()
+  text = said(palette('colorize', 'in/2.bmp', 'new.png', *words))
+  assert f'{name} is there' in text and not model.calls
+  os.renames(folder / name, folder / 'out' / name.replace('new', '2'))
+  assert palette('colorize', 'in', 'out', *words) == 1
+  assert (folder / 'out' / name.replace('new', '2')).read_bytes() == before
+  # What was made can be made anew.
+  assert palette('colorize', 'in/3.gif', 'ours.png', *words) == 0
+  assert palette('colorize', 'in/3.gif', 'ours.png', '--seed', 1, *words) == 0
+
+
+WRONG = [  # what must be refused by argparse, before anything is looked at
+  ['colorize', 'in'],
+  ['colorize', 'in', 'out', '-n', '0'],
+  ['colorize', 'in', 'out', '-n', '65'],
+  ['colorize', 'in', 'out', '-n', 'many'],
+  ['colorize', 'in', 'out', '--seed', '-1'],
+  ['colorize', 'in', 'out', '--seed', str(2**32)],
+  ['colorize', 'in', 'out', '--steps', '0'],
+  ['colorize', 'in', 'out', '--steps', '1.5'],
+  ['colorize', 'in', 'out', '--sampler', 'euler'],
+  ['colorize', 'in', 'out', '--sampler', 'repaint'],
+  ['uncrop', 'in', 'out', '--side', 'left'],
+  ['uncrop', 'in', 'out', '--side', 'up', '--pixels', '9'],
+  ['uncrop', 'in', 'out', '--side', 'left', '--pixels', '-9'],
+  ['panorama', 'in', 'out', '--left', '-1'],
+  ['replay', 'x.png'],
+]
+
+
+@pytest.mark.parametrize('words', WRONG, ids=' '.join)
+def test_wrong_options_are_refused_before_the_weights(folder, words, capsys):
+  assert palette(*words) == 2
+  assert f'palette {words[0]}: error: ' in capsys.readouterr().err
+  assert not (folder / 'out').exists()
+
+
+LATER = {  # and these by what they would be used for, also before the weights
+  'panorama in out': 'of no steps',
+  'inpaint in/2.bmp new.png': 'no transparent part.*give --mask',
+  'inpaint in/2.bmp new.png --mask small.png': 'small.png is 9 x 5 pixels',
+  'inpaint in/2.bmp new.png --mask grey.png': 'neither black nor white',
+  'inpaint in/2.bmp new.png --mask black.png': 'paints nothing.*--invert',
+  'colorize text.png new.png': 'no image of a known kind',
+  'colorize in/2.bmp new.xyz': '.xyz is not written',
+}
+
+
+@pytest.mark.parametrize('words', LATER)
+def test_what_can_be_seen_without_weights_is_said_first(
+  folder, monkeypatch, words
+):
+  monkeypatch.setattr(palette_jax, 'load', None, raising=False)
+  Image.new('L', (9, 5)).save('small.png')
+  Image.linear_gradient('L').resize((26, 20)).save('grey.png')
+  Image.new('L', (26, 20)).save('black.png')
+  (folder / 'text.png').write_text('no photo')
+  assert re.search(LATER[words], said(palette(*words.split())))
+
+
+def test_weights_of_another_task_are_refused_with_what_they_know(model, folder):
+  model.tasks = ('jpeg', 'inpainting')
+  text = said(palette('colorize', 'in', 'out', '--checkpoint', 'some'))
+  assert 'colorization' in text and 'jpeg, inpainting' in text
+  assert 'some' in text and not model.calls
+
+
+def test_experimental_tasks_warn(model, folder, capsys):
+  words = 'inpaint', 'in/2.bmp', 'new.png', '--mask', 'masks/2.png'
+  assert palette(*words) == 0
+  assert 'Warning: inpainting is experimental' in capsys.readouterr().err
+  assert palette('colorize', 'in/2.bmp', 'other.png') == 0
+  assert 'Warning' not in capsys.readouterr().err
+
+
+def test_a_jpeg_that_needs_no_restoring_is_told(model, folder, capsys):
+  """But made it is."""
+  whole = Image.open(folder / 'in/b/1.png').convert('RGB')
+  for quality in (20, 30, 31, 95):
+    whole.save(folder / f'q{quality}.jpg', quality=quality)
+    assert palette('restore-jpeg', f'q{quality}.jpg', f'q{quality}.png') == 0
+    said = capsys.readouterr().out
+    assert (f'of quality {quality}, ' in said) == (quality > 30)
+    assert ('5 to 30' in said) == (quality > 30)
+  assert palette('colorize', 'q95.jpg', 'grey.png') == 0
+  assert 'quality' not in capsys.readouterr().out
+
+
+def test_what_a_mask_was_taken_for_is_said(model, folder, capsys):
+  words = 'inpaint', 'in/2.bmp', 'new.png', '--mask', 'masks/2.png'
+  assert palette(*words) == 0
+  assert 'white is painted: one hole, ' in capsys.readouterr().out
+  assert palette(*words, '--preview') == 0 and model.calls == 1
+  seen = np.asarray(Image.open(folder / 'new-preview.png'))
+  found = hole.read('masks/2.png', 20, 26).mask[..., 0] > 0
+  photo = photos.read('in/2.bmp').levels
+  assert np.array_equal(seen[~found], photo[~found])
+  assert np.all(seen[found][:, 0] > seen[found][:, 1])  # magenta
+  assert palette(*words, '--preview', '--invert') == 0  # made anew
+  assert 'inverted: one hole' in capsys.readouterr().out
+
+
+def test_replay_says_by_its_exit_code_whether_it_is_the_same(
+  model, folder, capsys
+):
+  assert palette('colorize', 'in/2.bmp', 'new.png', '--seed', 5) == 0
+  replay = 'replay', 'new.png', '--input'
+  assert palette(*replay, 'in/2.bmp') == 0
+  assert 'the same pixels, bit for bit' in capsys.readouterr().out
+  assert palette(*replay, 'in/3.gif') == 2
+  assert 'give the very file' in capsys.readouterr().err
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(palette_jax, 'load', lambda source: pytest.fail(source))
+    assert palette('replay', 'in/2.bmp', '--input', 'in/2.bmp') == 2
+    assert palette('replay', 'nothing.png', '--input', 'in/2.bmp') == 2
+  model._paint = lambda *_: photos.read('in/2.bmp')
+  assert palette(*replay, 'in/2.bmp') == 1
+  assert 'not the same' in capsys.readouterr().out
+
+
+def test_samplers_are_those_that_there_are():
+  assert set(arguments.HOLE_SAMPLERS) == set(choice.NAMES)
+  of_holes = set(arguments.HOLE_SAMPLERS) - set(arguments.SAMPLERS)
+  assert of_holes == set(choice.UNCONDITIONAL)
+
+
+def test_the_help_groups_the_commands(capsys):
+  assert palette('--help') == 0
+  shown = capsys.readouterr().out
+  groups = [part.split(':')[0] for part in shown.split('\n\n') if ':\n' in part]
+  assert groups[-3:] == ['photos', 'research', 'weights']
+  for name in [*COMMANDS, 'replay', 'evaluate', 'plan', 'import', 'export']:
+    assert f'\n  {name} ' in shown
+    assert palette(name, '--help') == 0
+  assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+  'words', [['--help'], ['colorize', 'a', 'b', '-n', '0'], ['replay', '--help']]
+)
+def test_help_and_mistakes_need_no_jax(words):
+  code = f"""
+import sys
+from palette_jax import cli
+try:
+  cli.main({words})
+except SystemExit:
+  loaded = {{'jax', 'tensorflow', 'flax', 'orbax'}} & set(sys.modules)
+  sys.exit(f'loaded: {{loaded}}' if loaded else 0)
+"""
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
+def environment():
+  return os.environ | {'PYTHONPATH': str(ROOT)}
+
+
+def test_a_real_ctrl_c(folder):
+  # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
+  process = subprocess.Popen(
+    [sys.executable, ROOT / 'tests/fake_model.py', 'colorize', 'in', 'out'],
+    env=environment() | {'FAKE_SECONDS_A_PASS': '0.2'},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  deadline = time.monotonic() + 60
+  while not (folder / 'out/2.png').exists():
+    assert time.monotonic() < deadline and process.poll() is None
+    time.sleep(0.01)
+  process.send_signal(signal.SIGINT)
+  shown, errors = process.communicate(timeout=60)
+  assert process.returncode == 130, errors
+  assert 'The same command goes on' in shown and 'Traceback' not in errors
+  for file in contents(folder / 'out'):
+    assert photos.read(folder / 'out' / file) and not file.startswith('.')
+
+
+# With a network: one that has learnt nothing, of a few thousand weights.
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('weights')
+  return write(folder / 'tiny.safetensors', weights_of())
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_the_network_makes_them_and_makes_them_again(
+  folder, checkpoint, capsys, name
+):
+  how = '--checkpoint', checkpoint
+  told = [x.replace('masks', 'masks/2.png') for x in COMMANDS[name]]
+  words = name, 'in/2.bmp', 'new.png', *told, '--steps', 2, '-n', 2, *how
+  assert palette(*words) == 0
+  capsys.readouterr()
+  assert palette(*words) == 0
+  assert 'there already, made by the same recipe' in capsys.readouterr().out
+  mask = ['--mask', 'masks/2.png'] if name == 'inpaint' else []
+  replay = 'replay', 'new-2.png', '--input', 'in/2.bmp', *mask, *how
+  assert palette(*replay) == 0
+  first, second = (photos.read(f'new-{i}.png').levels for i in (1, 2))
+  assert not np.array_equal(first, second)
+  spread = np.asarray(Image.open('new-spread.png'))
+  assert np.array_equal(spread.any(-1), (first != second).any(-1))
+
+
+@pytest.mark.slow
+def test_photos_need_no_tensorflow(folder, checkpoint):
+  words = ['colorize', 'in/2.bmp', 'new.png', '--steps', '2']
+  code = f"""
+import sys
+from palette_jax import cli
+cli.main({[*words, '--checkpoint', str(checkpoint)]})
+loaded = {{'tensorflow', 'tensorboard', 'torch'}} & set(sys.modules)
+sys.exit(f'loaded: {{loaded}}' if loaded else 0)
+"""
+  subprocess.run([sys.executable, '-c', code], env=environment(), check=True)
+  assert (folder / 'new.png').exists()

@@ -1,0 +1,183 @@
+"""Which photos there are, and where each goes: none is lost, or met twice."""
+
+import posixpath
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+from PIL import Image
+
+from palette_jax.photo import jobs
+
+some = hypothesis.settings(
+  max_examples=60,
+  deadline=None,
+  suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+names = st.lists(
+  st.tuples(
+    st.lists(st.sampled_from(['a', 'b', '.c']), max_size=2),
+    st.sampled_from(['x', 'X', 'y', 'x.jpg', 'x.jpg.png', '.h', 'x-1']),
+    st.sampled_from(['.jpg', '.png', '.PNG', '.tif', '.txt', '']),
+  ).map(lambda parts: '/'.join([*parts[0], parts[1] + parts[2]])),
+  min_size=1,
+  max_size=12,
+  unique=True,
+)
+
+
+def make(root, files):
+  for file in files:
+    path = root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'')
+  return root
+
+
+@some
+@hypothesis.given(files=names)
+def test_every_photo_has_a_file_of_its_own(tmp_path_factory, files):
+  root = tmp_path_factory.mktemp('root')
+  make(root / 'in', files)
+  shown = [
+    file
+    for file in files
+    if not any(part.startswith('.') for part in file.split('/'))
+    and file.lower().endswith(('.jpg', '.png', '.tif'))
+  ]
+  try:
+    found = jobs.jobs(f'{root}/in', f'{root}/out')
+  except ValueError as error:
+    if not shown:
+      assert 'no photo' in str(error)
+      return
+    # Only names that differ in nothing but case, or hold two endings.
+    assert 'would become one file' in str(error)
+    assert len({file.casefold() for file in shown}) < len(shown) or any(
+      file.count('.') > 1 for file in shown
+    )
+    return
+  assert sorted(job.name for job in found) == sorted(shown)
+  targets = [str(job.target).casefold() for job in found]
+  assert len(set(targets)) == len(targets)
+  for job in found:
+    assert str(job.source) == f'{root}/in/{job.name}'
+    below = posixpath.relpath(job.target, root / 'out')
+    assert posixpath.dirname(below) == posixpath.dirname(job.name)
+    stem = posixpath.splitext(job.name)[0]
+    assert below in (f'{stem}.png', f'{job.name}.png')
+
+
+def test_what_is_written_inside_is_not_read_again(tmp_path):
+  make(tmp_path, ['a.jpg', 'b/c.jpg', 'b/out/a.png', 'masks/a.png'])
+  out, masks = str(tmp_path / 'b/out'), str(tmp_path / 'masks')
+  found = jobs.jobs(str(tmp_path), out)
+  assert [job.name for job in found] == ['a.jpg', 'b/c.jpg', 'masks/a.png']
+  make(tmp_path / 'masks', ['b/c.gif'])
+  found = jobs.jobs(str(tmp_path), out, masks)
+  assert {job.name: str(job.mask) for job in found} == {
+    'a.jpg': f'{masks}/a.png',
+    'b/c.jpg': f'{masks}/b/c.gif',
+  }
+  # Also where a link leads there.
+  (tmp_path / 'b/link').symlink_to(tmp_path / 'b/out')
+  assert jobs.jobs(str(tmp_path), out, masks) == found
+
+
+def test_links_that_lead_back_end(tmp_path):
+  make(tmp_path / 'in', ['a/x.jpg'])
+  make(tmp_path / 'other', ['y.jpg'])
+  (tmp_path / 'in/a/up').symlink_to(tmp_path / 'in')
+  (tmp_path / 'in/b').symlink_to(tmp_path / 'other')
+  found = jobs.jobs(f'{tmp_path}/in', f'{tmp_path}/out')
+  assert [job.name for job in found] == ['a/x.jpg', 'b/y.jpg']
+
+
+def test_one_name_is_told_apart_by_its_ending(tmp_path):
+  make(tmp_path / 'in', ['x.jpg', 'x.png', 'y.jpg'])
+  found = jobs.jobs(f'{tmp_path}/in', f'{tmp_path}/out')
+  made = {job.name: job.target.name for job in found}
+  assert made == {
+    'x.jpg': 'x.jpg.png',
+    'x.png': 'x.png.png',
+    'y.jpg': 'y.png',
+  }
+  make(tmp_path / 'in', ['x.jpg.gif'])
+  with pytest.raises(ValueError, match=r'x\.jpg, x\.jpg\.gif.*Rename'):
+    jobs.jobs(f'{tmp_path}/in', f'{tmp_path}/out')
+
+
+@pytest.mark.parametrize(
+  ('target', 'expected'),
+  [
+    ('new.png', 'new.png'),
+    ('new', 'new.png'),
+    ('deep/er/new.tif', 'deep/er/new.tif'),
+    ('there', 'there/x.png'),
+    ('made/', 'made/x.png'),
+  ],
+)
+def test_one_photo_goes_into_a_file_or_a_folder(
+  tmp_path, monkeypatch, target, expected
+):
+  monkeypatch.chdir(make(tmp_path, ['x.jpg', 'there/y.jpg']))
+  (job,) = jobs.jobs('x.jpg', target)
+  assert str(job.target) == expected and job.name == 'x.jpg'
+  assert job.target.parent.is_dir()
+  assert [p.name for p in job.target.parent.glob('.*')] == []
+
+
+REFUSED = {  # in, out, mask, what is said
+  'nothing there': ('no.jpg', 'y.png', None, 'no photo or folder no.jpg'),
+  'ending': ('x.jpg', 'y.doc', None, r'\.doc is not written'),
+  'itself': ('x.jpg', 'x.jpg', None, 'the photo itself'),
+  'itself, as a folder': ('x.png', '.', None, 'the photo itself'),
+  'a file for a folder': (
+    'in',
+    'x.jpg',
+    None,
+    'x.jpg is a file, and',
+  ),
+  'a name for a folder': ('in', 'y.PNG', None, 'y.PNG is the name of a photo'),
+  'the same folder': ('in', 'in/.', None, 'the folder that is read'),
+  'the folder above': ('in', '.', None, 'the folder that in lies in'),
+  'no photos': ('empty', 'out', None, 'no photo in empty'),
+  'no mask': ('x.jpg', 'y.png', 'no.png', 'no mask no.png'),
+  'masks for one': ('x.jpg', 'y.png', 'in', 'in is a folder'),
+  'no mask of it': (
+    'in',
+    'out',
+    'masks',
+    '2 of 2 photos have no mask',
+  ),
+  'photos as masks': ('in', 'out', 'in', 'masks lie in another folder'),
+  'two masks': ('in', 'out', 'two', 'which one is the mask'),
+  'a folder that is a file': ('x.jpg', 'x.png/y.png', None, 'can be written'),
+}
+
+
+@pytest.mark.parametrize('what', REFUSED)
+def test_what_does_not_fit_is_said(tmp_path, monkeypatch, what):
+  files = ['x.jpg', 'x.png', 'in/a.jpg', 'in/b.jpg', 'empty/z.txt']
+  files += ['masks/c.png', 'two/a.png', 'two/a.gif', 'two/b.png']
+  monkeypatch.chdir(make(tmp_path, files))
+  *given, said = REFUSED[what]
+  with pytest.raises((ValueError, FileNotFoundError), match=said):
+    jobs.jobs(*given)
+  assert sorted(p.name for p in tmp_path.glob('*')) == [
+    'empty', 'in', 'masks', 'two', 'x.jpg', 'x.png',
+  ]  # fmt: skip
+
+
+def test_all_kinds_that_are_read_are_looked_for():
+  """Pillow's endings of the formats that photo.read takes."""
+  from palette_jax.photo import photo
+
+  rare = {'.apng', '.jpc', '.jpf', '.jpx', '.j2c', '.icb', '.vda', '.vst'}
+  rare |= {'.pbm', '.pnm', '.pfm', '.ico', '.avifs'}
+  known = {
+    ending
+    for ending, kind in Image.registered_extensions().items()
+    if kind in photo._FORMATS
+  }
+  assert known - rare <= set(jobs.SUFFIXES)
