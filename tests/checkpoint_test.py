@@ -1,7 +1,6 @@
 """Nothing that does not fit, or has changed on disk, is ever loaded."""
 
 import contextlib
-import gc
 import os
 import re
 import resource
@@ -13,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, orphans
 
 from palette_jax import sharding
 from palette_jax.training import checkpoint, checksum, lock, state
@@ -142,20 +141,6 @@ def flipped(data, draw):
   changed = bytearray(data)
   changed[draw.integers(len(data))] ^= 1 << draw.integers(8)
   return bytes(changed)
-
-
-# Orbax, failing as it should here, leaves reads behind that find its event
-# loop closed; nowhere else may such a warning pass.
-orphans = pytest.mark.filterwarnings(
-  'ignore::pytest.PytestUnraisableExceptionWarning'
-)
-
-
-@pytest.fixture
-def collected():
-  """Has them found in the test that left them, and not in the next."""
-  yield
-  gc.collect()
 
 
 @orphans

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import micro
+from runs import micro
 
 from configs import common
 from palette_jax.diffusion import choice as choices

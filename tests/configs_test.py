@@ -1,13 +1,12 @@
 """Every config builds, and the paper's values are the defaults."""
 
-import importlib.util
 import json
 import pathlib
 
 import jax
-import ml_collections
 import pytest
-from conftest import ROOT, micro
+from conftest import ROOT
+from runs import load, micro
 
 from configs import common
 from palette_jax.data import sources
@@ -17,15 +16,6 @@ FILES = sorted(
   p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem != 'common'
 )
 TASKS = ['colorize', 'inpaint', 'uncrop', 'jpeg']
-
-
-def load(name, arg=None) -> ml_collections.ConfigDict:
-  spec = importlib.util.spec_from_file_location(
-    name, ROOT / f'configs/{name}.py'
-  )
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
 
 
 def test_the_files_are_those_of_the_design():

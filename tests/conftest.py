@@ -1,5 +1,6 @@
 """Eight CPU devices, no silent broadcasting, compiled programs kept."""
 
+import gc
 import os
 import pathlib
 import shutil
@@ -16,10 +17,11 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
 import jax  # noqa: E402
-import ml_collections  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
+
+from palette_jax import sharding  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -86,19 +88,28 @@ def photo_folder(tmp_path):
   return folder
 
 
-def micro(config: ml_collections.ConfigDict, source: str):
-  """Shrinks a config to seconds: a network of two levels, images of 16x16."""
-  config.data.update(source=source, size=(16, 16))
-  config.model.update(
-    channels=32,
-    channel_mult=(1, 1),
-    num_res_blocks=1,
-    attention_levels=(),
-    head_channels=32,
-    dtype='float32',
-  )
-  config.objective.sample_schedule.update(start=1e-3, end=0.9, num_steps=4)
-  config.optimizer.update(learning_rate=1e-3, warmup_steps=1)
-  config.train.update(batch=8, steps=4, log_every=2, checkpoint_every=2)
-  config.held_out.update(examples=8, images=2, samples=2, every=100)
-  return config
+@pytest.fixture
+def one_device(request, monkeypatch):
+  """One device, which compiles faster, unless a test asks for all of them."""
+  if 'eight_devices' not in request.keywords:
+    mesh = jax.make_mesh(
+      (1, 1),
+      ('data', 'fsdp'),
+      axis_types=(jax.sharding.AxisType.Auto,) * 2,
+      devices=jax.devices()[:1],
+    )
+    monkeypatch.setattr(sharding, 'make_mesh', lambda fsdp: mesh)
+
+
+# Orbax, failing as it should here, leaves reads behind that find its event
+# loop closed; nowhere else may such a warning pass.
+orphans = pytest.mark.filterwarnings(
+  'ignore::pytest.PytestUnraisableExceptionWarning'
+)
+
+
+@pytest.fixture
+def collected():
+  """Collects garbage, so that a test's warnings are raised in that test."""
+  yield
+  gc.collect()

@@ -12,12 +12,11 @@ import threading
 
 import jax
 import numpy as np
-import protocol_test
 import pytest
+import small_networks
 import tensorflow as tf
-from configs_test import load
-from conftest import ROOT, micro
-from main_test import SMALL, command, environment
+from conftest import ROOT
+from runs import SMALL, command, environment, load, micro
 
 from palette_jax import hosts, sharding
 from palette_jax.evaluation import (
@@ -258,8 +257,7 @@ from palette_jax import hosts
 hosts.join()
 import jax, numpy as np
 from jax.experimental import multihost_utils
-from conftest import micro
-from configs_test import load
+from runs import load, micro
 from palette_jax import sharding
 from palette_jax.training import run
 config = micro(load('inpaint'), 'photos')
@@ -365,7 +363,7 @@ if jax.process_index() == 0:
 
 def evaluate(folder, kept='references'):
   """Draws fifteen photos with weights of nobody, and judges them."""
-  networks = {'inception': lambda: protocol_test.a_network(0, 'inception')}
+  networks = {'inception': lambda: small_networks.a_network(0, 'inception')}
   protocol.loaders = lambda dialect: networks
   references.CACHE = pathlib.Path(folder, kept)
   config = micro(load('inpaint'), 'photos')

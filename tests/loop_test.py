@@ -9,41 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow as tf
-from configs_test import load
-from conftest import micro
+from runs import same_bits, tiny
 
-from palette_jax import sharding
 from palette_jax.data import pipeline
 from palette_jax.diffusion import process
 from palette_jax.training import checkpoint, held_out, loop, monitor, run, state
 
-
-def tiny(source='photos', name='inpaint', **train):
-  config = micro(load(name), str(source))
-  config.train.update(**train)
-  return config
-
-
-@pytest.fixture(autouse=True)
-def one_device(request, monkeypatch):
-  """One device, which compiles faster, unless a test asks for all of them."""
-  if 'eight_devices' not in request.keywords:
-    mesh = jax.make_mesh(
-      (1, 1),
-      ('data', 'fsdp'),
-      axis_types=(jax.sharding.AxisType.Auto,) * 2,
-      devices=jax.devices()[:1],
-    )
-    monkeypatch.setattr(sharding, 'make_mesh', lambda fsdp: mesh)
-
-
-def leaves(tree):
-  tree = tree.replace(key=jax.random.key_data(tree.key))
-  return [np.asarray(x) for x in jax.tree.leaves(tree)]
-
-
-def same_bits(a, b):
-  return all(np.array_equal(x, y) for x, y in zip(leaves(a), leaves(b)))
+pytestmark = pytest.mark.usefixtures('one_device')
 
 
 @pytest.mark.eight_devices

@@ -2,56 +2,18 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 from conftest import ROOT
 from PIL import Image
+from runs import SMALL, command, environment, run_main
 
 from palette_jax import main
 from palette_jax.training import checkpoint
-
-SMALL = [
-  '--config.data.size=(16,16)',
-  '--config.model.channel_mult=(1,1)',
-  '--config.model.attention_levels=()',
-  '--config.held_out.examples=8',
-  '--config.held_out.samples=2',
-  '--config.objective.sample_schedule.num_steps=5',
-  '--config.train.checkpoint_every=5',
-]
-
-
-def command(config, workdir, *more):
-  return [
-    sys.executable,
-    '-m',
-    'palette_jax.main',
-    f'--config={ROOT / "configs" / config}',
-    f'--workdir={workdir}',
-    *more,
-  ]
-
-
-def environment(**more):
-  kept = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
-  return {**kept, 'JAX_PLATFORMS': 'cpu', **more}
-
-
-def run(*args, **kwargs):
-  return subprocess.run(
-    command(*args),
-    cwd=ROOT,
-    env=environment(**kwargs),
-    capture_output=True,
-    text=True,
-    timeout=600,
-  )
 
 
 def sums(workdir, step):
@@ -73,7 +35,7 @@ def test_a_run_has_a_folder_of_its_own(config, workdir):
 
 @pytest.mark.slow
 def test_without_imagenet_the_default_config_says_what_to_do(tmp_path):
-  done = run('colorize.py', tmp_path, TFDS_DATA_DIR=str(tmp_path))
+  done = run_main('colorize.py', tmp_path, TFDS_DATA_DIR=str(tmp_path))
   assert done.returncode != 0
   for part in (
     'imagenet2012 is not in',
@@ -108,7 +70,7 @@ def test_without_imagenet_the_default_config_says_what_to_do(tmp_path):
 def test_wrong_input_ends_in_one_clear_sentence(
   tmp_path, config, more, message
 ):
-  done = run(config, tmp_path, *more)
+  done = run_main(config, tmp_path, *more)
   assert done.returncode != 0
   assert re.search(message, done.stderr, re.S), done.stderr
   assert 'Traceback' not in done.stderr
@@ -118,7 +80,7 @@ def test_wrong_input_ends_in_one_clear_sentence(
 def test_a_mistake_inside_a_config_file_keeps_its_traceback(tmp_path):
   path = tmp_path / 'mine.py'
   path.write_text("def get_config():\n  return {}['nowhere']\n")
-  done = run(path, tmp_path)  # an absolute path replaces configs/
+  done = run_main(path, tmp_path)  # an absolute path replaces configs/
   assert done.returncode != 0 and f'"{path}", line 2' in done.stderr
 
 
@@ -136,7 +98,7 @@ def test_a_mistake_inside_a_config_file_keeps_its_traceback(tmp_path):
   ],
 )
 def test_every_config_trains_and_samples(config, tmp_path):
-  trained = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL)
+  trained = run_main(f'{config}.py:tiny,steps=6', tmp_path, *SMALL)
   assert trained.returncode == 0, trained.stderr
   assert re.search(r'step 6/6|ETA|Compiling', trained.stderr)
   picture = tmp_path / 'samples/6.png'
@@ -145,7 +107,9 @@ def test_every_config_trains_and_samples(config, tmp_path):
   with Image.open(picture) as sheet:
     assert sheet.size == (4 * 16 + 3 * 2, 3 * 16 + 2 * 2)
   picture.unlink()
-  sampled = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=sample')
+  sampled = run_main(
+    f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=sample'
+  )
   assert sampled.returncode == 0, sampled.stderr
   assert picture.exists()
   assert json.loads((tmp_path / 'config.json').read_text())['seed'] == 0
@@ -157,11 +121,11 @@ def test_every_config_trains_and_samples(config, tmp_path):
 )
 def test_a_run_is_judged_at_each_of_its_tasks(config, cases, tmp_path):
   """Stopped and started again, it goes on; the scores are the same."""
-  trained = run(f'{config}.py:tiny,steps=6', tmp_path, *SMALL)
+  trained = run_main(f'{config}.py:tiny,steps=6', tmp_path, *SMALL)
   assert trained.returncode == 0, trained.stderr
   found = []
   for _ in range(2):
-    judged = run(
+    judged = run_main(
       f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=evaluate'
     )
     assert judged.returncode == 0, judged.stderr
@@ -184,7 +148,7 @@ def test_a_run_is_judged_at_each_of_its_tasks(config, cases, tmp_path):
 def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
   """kill -9 twice, Ctrl-C between; every checksum of every leaf at the end."""
   config = 'inpaint.py:tiny,steps=40'
-  whole = run(config, tmp_path / 'whole', *SMALL)
+  whole = run_main(config, tmp_path / 'whole', *SMALL)
   assert whole.returncode == 0, whole.stderr
   killed = 0
   # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
@@ -212,7 +176,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
       # Orbax, if it was writing, has more to say.
       assert 'The same command goes on from the newest checkpoint.' in said
   assert killed >= 2
-  last = run(config, tmp_path / 'killed', *SMALL)
+  last = run_main(config, tmp_path / 'killed', *SMALL)
   assert last.returncode == 0, last.stderr
   assert 'Going on from step' in last.stderr
   assert sums(tmp_path / 'killed', 40) == sums(tmp_path / 'whole', 40)

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from absl import flags
-from configs_test import load
-from conftest import micro
+from runs import load, micro
 
 from palette_jax import chips, main
 from palette_jax.models import flops

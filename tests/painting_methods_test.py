@@ -8,7 +8,7 @@ import types
 import jax
 import numpy as np
 import pytest
-from photo_model_test import levels
+from pixels import levels
 
 from palette_jax import images
 from palette_jax.diffusion import objective as objectives

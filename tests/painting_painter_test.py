@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from painting_tiles_test import masks
+from pixels import masks
 
 from benchmarks import seams
 from palette_jax.diffusion import choice as choices

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from pixels import masks
 
 from palette_jax.photo.painting import tiles, windows
 
@@ -127,20 +128,6 @@ def test_numbers_that_make_no_sense():
     tiles.layout(50, 50, 40, 8)
   with pytest.raises(ValueError, match='overlap by 0 to 16'):
     tiles.layout(50, 50, 32, 17)
-
-
-@st.composite
-def masks(draw):
-  height, width = draw(st.integers(1, 120)), draw(st.integers(1, 120))
-  mask = np.zeros([height, width, 1], np.float32)
-  for _ in range(draw(st.integers(1, 6))):
-    top, left = (
-      draw(st.integers(0, height - 1)),
-      draw(st.integers(0, width - 1)),
-    )
-    high, wide = draw(st.integers(1, 120)), draw(st.integers(1, 30))
-    mask[top : top + high, left : left + wide] = 1
-  return mask
 
 
 @some

@@ -11,6 +11,7 @@ from conftest import ROOT
 from fake_model import weights_of
 from hypothesis import strategies as st
 from PIL import Image
+from pixels import levels, random_mask
 
 import palette_jax
 from palette_jax import images
@@ -25,27 +26,6 @@ from palette_jax.weights import load
 @pytest.fixture(scope='module')
 def model():
   return models.Model(weights_of())
-
-
-def levels(height, width, channels=3, dtype=np.uint8, seed=0):
-  draw = np.random.default_rng(seed)
-  most = np.iinfo(dtype).max
-  coarse = draw.integers(0, 256, [4, 4, 3], np.uint8)
-  smooth = Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
-  found = np.asarray(smooth).astype(np.float64) / 255 * most
-  found = found + draw.uniform(-most / 20, most / 20, found.shape)
-  return np.clip(found, 0, most).astype(dtype)[..., :channels]
-
-
-def random_mask(height, width, seed=0):
-  draw = np.random.default_rng(seed)
-  mask = np.zeros([height, width], np.uint8)
-  for _ in range(draw.integers(1, 4)):
-    top, left = draw.integers(0, height), draw.integers(0, width)
-    high, wide = draw.integers(1, height), draw.integers(1, width)
-    mask[top : top + high, left : left + wide] = 255
-  mask[0, 0] = 0
-  return mask
 
 
 def same(first, second):

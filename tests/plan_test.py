@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, micro
+from conftest import ROOT
+from runs import micro
 
 from configs import common
 from palette_jax import chips, sharding

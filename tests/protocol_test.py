@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from small_networks import a_network
 
 from palette_jax import cli, images
 from palette_jax.data import sources
@@ -26,30 +27,6 @@ from palette_jax.evaluation.networks import inception, probe
 from palette_jax.evaluation.paper import reported
 
 COUNT, SIDE = 24, 48
-
-
-def a_network(key, name, features=6, classes=5):
-  """Means of random convolutions: small, and anything but degenerate."""
-  draw = np.random.default_rng(key)
-  params = {
-    'kernel': draw.normal(0, 0.1, [5, 5, 3, features]).astype(np.float32),
-    'head': draw.normal(0, 1, [features, classes]).astype(np.float32),
-  }
-  params['head'] -= params['head'].mean(axis=0)
-
-  def apply(params, images_u8):
-    x = images_u8.astype(jnp.float32) / 127.5 - 1
-    x = jax.lax.conv_general_dilated(
-      x,
-      params['kernel'],
-      (2, 2),
-      'VALID',
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    )
-    found = jnp.mean(jnp.abs(x), axis=(1, 2))
-    return dict(features=found, logits=20 * found @ params['head'])
-
-  return nets.Network(name, 'f' * 64, 'x / 127.5 - 1', params, apply)
 
 
 def a_distance(params, a_u8, b_u8):

@@ -7,9 +7,9 @@ import shlex
 
 import jax
 import pytest
-from configs_test import load
-from conftest import ROOT, micro
+from conftest import ROOT
 from PIL import Image
+from runs import load, micro
 
 from palette_jax import sharding
 from palette_jax.evaluation import cases, protocol

@@ -583,7 +583,7 @@ def test_the_loader_in_the_file_is_the_one_here(exported):
 @pytest.mark.slow
 def test_a_run_is_exported_by_the_command(tmp_path, photo_folder):
   """From training to a file that draws; config and sampler on the way."""
-  from conftest import micro
+  from runs import micro
 
   from configs import common
   from palette_jax.training import loop

@@ -8,9 +8,8 @@ import jax
 import numpy as np
 import pytest
 import tensorflow as tf
-from configs_test import load
-from conftest import micro
 from PIL import Image
+from runs import load, micro
 
 from palette_jax import givens, images, sharding
 from palette_jax.data import sources

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import micro
+from runs import micro
 
 from configs import common
 from palette_jax import arrays, images, sharding

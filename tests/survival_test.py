@@ -13,16 +13,16 @@ import sys
 import time
 
 import pytest
-from checkpoint_test import collected, orphans  # noqa: F401
-from conftest import ROOT
-from loop_test import one_device, same_bits, tiny  # noqa: F401
-from main_test import SMALL, command, environment, run
+from conftest import ROOT, orphans
+from runs import SMALL, command, environment, run_main, same_bits, tiny
 
 from benchmarks import survival
 from palette_jax.data import pipeline
 from palette_jax.training import checkpoint, lock, loop, preemption
 
 CONFIG = 'inpaint.py:tiny,steps=100000'
+
+pytestmark = pytest.mark.usefixtures('one_device')
 
 
 def latest(workdir):
@@ -175,7 +175,7 @@ def test_sigterm_ends_the_command_with_75_and_all_saved(tmp_path):
   assert process.returncode == 75, said
   step = int(re.search(r'Told to stop: (\d+) of', said).group(1))
   assert latest(tmp_path) == step >= 5
-  done = run(CONFIG, tmp_path, *SMALL, f'--until={step + 1}')
+  done = run_main(CONFIG, tmp_path, *SMALL, f'--until={step + 1}')
   assert done.returncode == 0, done.stderr
   assert f'Going on from step {step}' in done.stderr
   assert latest(tmp_path) == step + 1
@@ -281,7 +281,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path):
     {line} --until=30 > {tmp_path}/free.txt 2>&1; echo $? >> {tmp_path}/free.txt
     ls {small}/checkpoints > {tmp_path}/end.txt
   """
-  whole = run(CONFIG, tmp_path / 'first', *SMALL, '--until=5')
+  whole = run_main(CONFIG, tmp_path / 'first', *SMALL, '--until=5')
   assert whole.returncode == 0, whole.stderr
   namespace = ['unshare', '--mount', '--map-root-user']
   if subprocess.run([*namespace, 'true'], capture_output=True).returncode:
@@ -305,7 +305,7 @@ def test_the_command_in_the_message_names_the_operation_that_makes_nan(
   tmp_path,
 ):
   """A learning rate that no network survives; then what the message says."""
-  failed = run(
+  failed = run_main(
     'inpaint.py:tiny,steps=9',
     tmp_path,
     *SMALL,

@@ -12,8 +12,9 @@ import zipfile
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, micro
+from conftest import ROOT
 from golden import cases
+from runs import micro
 from safetensors.numpy import load_file
 
 from configs import common
