@@ -84,7 +84,7 @@ def default_workdir(config_file: str) -> str:
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """As absl does, but whatever is wrong is answered in one sentence."""
-  return settings.parse(argv, flags.FLAGS, _CONFIG)
+  return settings.parse(argv, flags.FLAGS)
 
 
 def main(argv: Sequence[str]) -> None:

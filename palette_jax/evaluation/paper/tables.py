@@ -53,7 +53,7 @@ class Entry(NamedTuple):
     Raises:
       SystemExit: as `settings.take`, if there is no such file.
     """
-    arguments = [f'--config=configs/{self._file(scale)}']
+    arguments = [f'--config={self._file(scale).replace(".py", "", 1)}']
     changes = *self.changes, *self.sampling, ('seed', str(seed))
     arguments += [f'--config.{name}={value}' for name, value in changes]
     config, _ = settings.take(arguments)

@@ -1,0 +1,96 @@
+"""Configs are found by name anywhere, and bring nothing else along."""
+
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from runs import load
+
+from palette_jax import settings
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+  """A working directory with a jax.py that must not be imported."""
+  (tmp_path / 'jax.py').write_text("raise SystemExit('the stray jax.py ran')")
+  monkeypatch.chdir(tmp_path)
+  return tmp_path
+
+
+@pytest.mark.parametrize(
+  ('text', 'variant'),
+  [('inpaint', None), ('inpaint:tiny,steps=5', 'tiny,steps=5')],
+)
+def test_a_config_is_found_by_name_in_any_folder(elsewhere, text, variant):
+  before = list(sys.path)
+  config, rest = settings.take([f'--config={text}', '--config.seed=3', 'file'])
+  wanted = load('inpaint', variant)
+  wanted.seed = 3
+  assert config.to_dict() == wanted.to_dict() and rest == ['file']
+  assert sys.path == before
+
+
+def test_a_config_is_found_by_path(monkeypatch):
+  monkeypatch.chdir(ROOT)
+  for text in ('configs/jpeg.py:small', f'{ROOT}/configs/jpeg.py:small'):
+    config, _ = settings.take([f'--config={text}'])
+    assert config.to_dict() == load('jpeg', 'small').to_dict()
+
+
+def test_a_config_of_one_s_own_shares_what_all_configs_share(elsewhere):
+  """Its neighbours come first, also one that is called as a shared file."""
+  mine = 'from configs import {0}\ndef get_config():\n  return {0}.get_config('
+  pathlib.Path('mine.py').write_text(
+    mine.format('common') + "common.parse_arg('tiny'), 'jpeg')"
+  )
+  config, _ = settings.take(['--config=mine.py'])
+  assert config.task.name == 'jpeg' and config.data.source == 'photos'
+  pathlib.Path('next.py').write_text(
+    'import ml_collections\n'
+    'def get_config():\n  return ml_collections.ConfigDict({"seed": 7})'
+  )
+  pathlib.Path('mine.py').write_text(mine.format('next') + ')')
+  config, _ = settings.take(['--config=mine.py'])
+  assert config.to_dict() == {'seed': 7}
+  assert importlib.util.find_spec('configs.next') is None
+
+
+def test_a_stray_jax_in_the_working_directory_is_not_executed(elsewhere):
+  """By the commands that take a config, as their users start them."""
+  script = 'import sys; from palette_jax import cli; cli.main(sys.argv[1:])'
+  for arguments in (
+    ['evaluate', '--config=colorize:tiny', '--workdir=none'],
+    ['inspect', '--config=colorize:tiny', '--rows=0', 'x.png'],
+    ['plan', '--config=colorize:tiny', '--topology=none'],
+  ):
+    done = subprocess.run(
+      [sys.executable, '-P', '-c', script, *arguments],
+      env={'PYTHONPATH': str(ROOT), 'HOME': str(elsewhere), 'PATH': ''},
+      capture_output=True,
+      text=True,
+    )
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert 'the stray jax.py ran' not in done.stderr, arguments
+
+
+@pytest.mark.parametrize(
+  ('text', 'token'),
+  [
+    ('colourise:tiny', "'colorize'"),
+    ('configs/none.py', 'configs/none.py'),
+    ('.', 'uncrop'),
+    ('colorize:tyny', "'tiny'"),
+  ],
+)
+def test_a_missing_config_is_named_beside_those_that_exist(text, token):
+  with pytest.raises(SystemExit, match=token):
+    settings.take([f'--config={text}', '--config.seed=1'])
+
+
+def test_the_names_are_those_of_the_files():
+  assert 'colorize' in settings.names() and 'common' not in settings.names()
+  for name in settings.names():
+    assert settings.find(name) == ROOT / f'configs/{name}.py'
