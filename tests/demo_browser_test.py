@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 
-import demo_model
+import fake_model
 import numpy as np
 import pytest
 from conftest import PATIENCE, ROOT
@@ -66,7 +66,7 @@ def real(tmp_path_factory):
   """`palette demo` in a process of its own, with weights that are random."""
   folder = tmp_path_factory.mktemp('demo')
   weights = folder / 'weights.safetensors'
-  demo_model.write_weights(weights)
+  fake_model.write(weights, fake_model.weights_of(size=32))
   temporary = folder / 'temporary'
   temporary.mkdir()
   # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
@@ -100,7 +100,7 @@ def real(tmp_path_factory):
 @pytest.fixture
 def pretended():
   """The server with a model that waits where it is told to."""
-  model = demo_model.Model()
+  model = fake_model.FakeModel()
   application = server.Application(model)
   listening = web.listen(application, web.take('127.0.0.1', 0))
   thread = threading.Thread(target=listening.serve_forever)
@@ -457,8 +457,7 @@ def tap(page, selector, expected):
 
 
 def test_a_phone(visit, pretended):
-  address, model = pretended
-  page = visit(address, **PHONE)
+  page = visit(pretended[0], **PHONE)
   fits = '() => document.documentElement.scrollWidth <= innerWidth'
   assert page.evaluate(fits)
   for tab in page.locator('[role=tab]').all():
@@ -498,7 +497,7 @@ def test_a_phone(visit, pretended):
   assert page.evaluate(fits)
   cards = [card.bounding_box() for card in page.locator('.card').all()]
   assert all(card['x'] + card['width'] <= 390 for card in cards)
-  assert model.calls[-1][0] == 'uncropping'
+  assert 'Uncrop' in page.inner_text('#results h2 >> nth=0')
 
 
 def test_keys_alone(visit, pretended):
@@ -704,7 +703,7 @@ def test_two_pages_take_turns(visit, pretended):
     upload(page, smooth())
     start(page)
   waits = "n => document.querySelector('#far').textContent.includes(n)"
-  pages[0].wait_for_function(waits, arg='1 of 10 steps')
+  pages[0].wait_for_function(waits, arg='1 of 5 steps')
   pages[1].wait_for_function(waits, arg='1 before you')
   pages[2].wait_for_function(waits, arg='2 before you')
   pages[1].close(run_before_unload=False)  # and the next moves up
@@ -717,7 +716,7 @@ def test_two_pages_take_turns(visit, pretended):
   await_state(pages[2], 'ready')
   assert pages[0].locator('#results article').count() == 0
   assert pages[2].locator('#results article').count() == 1
-  assert len(model.calls) == 2
+  assert model.calls == 2
 
 
 def test_what_goes_wrong_is_said(visit, pretended, monkeypatch):
@@ -745,10 +744,13 @@ def test_what_goes_wrong_is_said(visit, pretended, monkeypatch):
   assert 'make it smaller' in page.evaluate('() => window.heard')
   upload(page, smooth())
   assert page.inner_text('#trouble') == ''
-  page.click('summary')
-  page.fill('#steps', '14')
+
+  def fail(passes):
+    raise RuntimeError
+
+  model.on_pass = fail
   page.click('#go')
   page.wait_for_selector('#trouble:not(:empty)')
   assert 'The sampling failed' in page.inner_text('#trouble')
-  page.fill('#steps', '')
+  model.on_pass = lambda passes: None
   run(page)

@@ -10,7 +10,7 @@ import threading
 import time
 import zlib
 
-import demo_model
+import fake_model
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -308,7 +308,7 @@ class Page:
 
 @pytest.fixture
 def model():
-  return demo_model.Model()
+  return fake_model.FakeModel()
 
 
 @pytest.fixture
@@ -540,6 +540,8 @@ def test_sixteen_bits_stay(page):
 
 def test_the_page_answers_while_it_samples_and_one_thread_samples(page, model):
   photo = page.upload(png(picture()))['id']
+  threads = set()
+  model.on_pass = lambda _: threads.add(threading.current_thread())
   model.gate.clear()
   first = page.order('colorization', photo).json['id']
   until(lambda: page.get(f'/job/{first}').json['done'] == 1)
@@ -554,15 +556,21 @@ def test_the_page_answers_while_it_samples_and_one_thread_samples(page, model):
   until(lambda: page.state(first) == 'stopped')
   assert page.get(f'/job/{first}').json['done'] <= 2
   until(lambda: page.state(second) == 'done')
-  assert len(model.threads) == 1
-  assert threading.current_thread() not in model.threads
+  assert len(threads) == 1 and threading.current_thread() not in threads
 
 
-def test_failures_are_sentences_without_paths(page):
+def test_failures_are_sentences_without_paths(page, model):
   photo = page.upload(png(picture()))['id']
-  _, seen = page.make('colorization', photo, steps=13)
+  # A message of the package itself, for the user.
+  model.on_pass = lambda _: photos.widen(photos.decode(png(picture()), 'a'))
+  _, seen = page.make('colorization', photo)
   assert seen['state'] == 'failed' and 'Nothing to add' in seen['error']
-  _, seen = page.make('colorization', photo, steps=14)
+
+  def fail(passes):
+    raise RuntimeError('secret/path is broken')
+
+  model.on_pass = fail
+  _, seen = page.make('colorization', photo)
   assert seen['state'] == 'failed' and 'terminal' in seen['error']
   broken = png(picture())[:200]
   for file in (b'', b'words', broken, b'\0\0\0\x18ftypheic' + bytes(100)):
@@ -605,7 +613,8 @@ def test_orders_that_cannot_be_are_refused_at_once(page, model, wrong, word):
 
 
 def test_only_what_was_learnt_is_offered():
-  model = demo_model.Model(tasks=('jpeg', 'superresolution'))
+  model = fake_model.FakeModel()
+  model.tasks, model.experimental = ('jpeg', 'superresolution'), ('jpeg',)
   application = server.Application(model)
   page = Page(application)
   assert page.get('/about').json['tasks'] == [

@@ -1,12 +1,13 @@
-"""In place of what has learnt: a model of three lines, and random weights.
+"""Stand-ins for trained weights: a model of a few lines, and random weights.
 
-The model is quick, and known to the bit; run as a program, this file is the
-`palette` command with it.
+The model is fast and deterministic. Run as a program, this file is the
+`palette` command with that model.
 """
 
 import functools
 import json
 import os
+import threading
 import time
 
 import jax
@@ -19,15 +20,16 @@ from palette_jax.models import unet
 from palette_jax.photo import hole, model, photo, recipe
 from palette_jax.weights import load, names
 
-PASSES = 5
+PASSES = 5  # per sample
 
 
 class FakeModel:
-  """Paints with one colour, which follows from the seed.
+  """Paints with one colour, which follows from the seed and the sample.
 
   Attributes:
-    calls: how often a photo was made.
-    on_pass: called with the number of passes made so far, of all photos.
+    calls: photos made so far.
+    on_pass: called after each pass with the passes made so far, of all photos.
+    gate: while it is cleared, every pass waits after it was reported.
   """
 
   checkpoint = 'cd' * 32
@@ -39,62 +41,76 @@ class FakeModel:
   def __init__(self, source=''):
     self.calls, self.passes, self.source = 0, 0, source
     self.on_pass = lambda passes: None
+    self.gate = threading.Event()
+    self.gate.set()
 
-  def recipes(self, verb, source, mask=None, *, seed, samples, **told):
+  def recipes(self, verb, source, mask=None, *, seed, samples, **options):
     task = {
       'colorize': 'colorization',
       'inpaint': 'inpainting',
       'restore_jpeg': 'jpeg',
     }.get(verb, 'uncropping')
-    sampler = {'name': told.pop('sampler'), 'steps': told.pop('steps')}
+    sampler = {'name': options.pop('sampler'), 'steps': options.pop('steps')}
     common = dict(
       task=task,
       config={},
       checkpoint=self.checkpoint,
       sampler=sampler,
-      options=told,
+      seed=seed,
       inputs=recipe.inputs_of(mask),
       machine=os.uname().nodename,
     )
-    return [recipe.of(source, seed=seed + i, **common) for i in range(samples)]
+    return [
+      recipe.of(source, options=options | {'sample': i}, **common)
+      for i in range(samples)
+    ]
 
-  def _make(self, verb, source, mask=None, *, progress=None, **told):
+  def _make(self, verb, source, mask=None, *, progress=None, **options):
     self.calls += 1
-    made = []
-    for how in self.recipes(verb, source, mask, **told):
+    results = []
+    for this_recipe in self.recipes(verb, source, mask, **options):
       for i in range(PASSES):
         time.sleep(float(os.environ.get('FAKE_SECONDS_A_PASS', 0)))
         self.passes += 1
-        self.on_pass(self.passes)
         if progress is not None:
-          progress(len(made) * PASSES + i + 1, told['samples'] * PASSES)
-      colour = np.random.default_rng(how.seed).uniform(-1, 1, 3)
-      made.append(
-        model.Made(self._paint(verb, source, mask, colour, told), how)
-      )
-    return made
+          done = len(results) * PASSES + i + 1
+          progress(done, options['samples'] * PASSES)
+        self.on_pass(self.passes)
+        assert self.gate.wait(60)
+      painted = self._paint(verb, source, mask, this_recipe, options)
+      results.append(model.Made(painted, this_recipe))
+    return results
 
-  def _paint(self, verb, source, mask, colour, told):
+  def _paint(self, verb, source, mask, this_recipe, options):
+    key = this_recipe.seed, this_recipe.options['sample']
+    colour = np.random.default_rng(key).uniform(-1, 1, 3).astype(np.float32)
     if verb in ('uncrop', 'panorama'):
       step = 1 if verb == 'uncrop' else 16
-      sides = {k: v * step for k, v in told.items() if k in SIDES}
+      sides = {k: v * step for k, v in options.items() if k in SIDES}
       source, new = photo.widen(source, **sides)
     elif verb == 'inpaint':
-      new = hole.found(source, mask, told['invert']).mask
+      new = hole.found(source, mask, options.get('invert', False)).mask
     else:
-      shade = photo.luma(source) + 0.1 * colour.astype(np.float32)
+      shade = photo.luma(source) + 0.1 * colour
       return photo.colour(source, 2 * shade - 1)
-    image = np.broadcast_to(colour.astype(np.float32), [*new.shape[:2], 3])
+    image = np.broadcast_to(colour, [*new.shape[:2], 3])
     return photo.paint(source, image, new, opaque=True)
 
   def replay(self, path, source, mask=None):
-    def make(how, read):
-      assert how.task == 'colorization'
-      told = dict(seed=how.seed, samples=1, **how.options)
-      drawn = self._make(
-        'colorize', read, sampler=how.sampler['name'], steps=0, **told
+    def make(this_recipe, read):
+      assert this_recipe.task == 'colorization'
+      options = dict(this_recipe.options)
+      sample = options.pop('sample')
+      results = self._make(
+        'colorize',
+        read,
+        seed=this_recipe.seed,
+        samples=sample + 1,
+        sampler=this_recipe.sampler['name'],
+        steps=this_recipe.sampler['steps'],
+        **options,
       )
-      return drawn[0].photo
+      return results[sample].photo
 
     return recipe.replay(path, source, make)
 
@@ -120,7 +136,7 @@ EVERYTHING = dict(
 
 
 def weights_of(task=EVERYTHING, objective=None, seed=0, size=16, **more):
-  """A network that has learnt nothing, but answers."""
+  """Random weights of a small network."""
   network = unet.UNet(**TINY)
   leaves, tree = jax.tree.flatten(unet.shapes(network))
   draw = np.random.default_rng(seed)
@@ -135,10 +151,10 @@ def weights_of(task=EVERYTHING, objective=None, seed=0, size=16, **more):
   return load.Weights(network, params, config, load.sha256(params))
 
 
-def write(path, found, **changes):
-  """A file as `palette export` writes it."""
-  tensors = names.to_theirs(found.params, found.network)
-  text = json.dumps(found.config | changes)
+def write(path, weights, **changes):
+  """Writes a file as `palette export` does."""
+  tensors = names.to_theirs(weights.params, weights.network)
+  text = json.dumps(weights.config | changes)
   safetensors.save_file(tensors, path, {'config': text})
   return str(path)
 
