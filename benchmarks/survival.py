@@ -40,9 +40,8 @@ import numpy as np  # noqa: E402
 from absl import app  # noqa: E402
 from orbax.checkpoint import v1 as ocp  # noqa: E402
 
-from palette_jax import main  # noqa: E402
+from palette_jax import arrays, main  # noqa: E402
 from palette_jax.data import pipeline  # noqa: E402
-from palette_jax.training import checksum
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = [
@@ -193,7 +192,7 @@ def _different(first, second, step):
     for folder in (first, second)
   )
   one, other = (
-    {name: _bytes(leaf) for name, leaf in checksum.named(tree).items()}
+    {name: _bytes(leaf) for name, leaf in arrays.leaves_by_path(tree).items()}
     for tree in (one, other)
   )
   names = sorted(one.keys() | other.keys())

@@ -8,8 +8,9 @@ noisy version at noise level gamma, eps the noise. The paper's condition x is
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 from jaxtyping import Array, Float, PyTree
 
 Params = PyTree
@@ -61,3 +62,12 @@ class Batch(NamedTuple):
   target: Array
   cond: Array
   mask: Array
+
+
+def leaves_by_path(tree: PyTree) -> dict[str, Any]:
+  """Returns a tree's leaves by their paths, such as middle/conv1/kernel."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+    for path, leaf in leaves
+  }

@@ -385,19 +385,19 @@ def test_what_one_host_cannot_read_is_passed_over_by_both(tmp_path):
 
 def test_checksums_depend_on_every_bit_and_not_on_the_devices():
   tree = {'x': jnp.arange(64, dtype=jnp.float32).reshape(8, 8)}
-  total = checksum.of_leaves(tree)
+  total = checksum.digests(tree)
   mesh = jax.make_mesh((8,), ('a',), axis_types=(jax.sharding.AxisType.Auto,))
   for spec in (jax.P('a'), jax.P(None, 'a')):
     layout = jax.sharding.NamedSharding(mesh, spec)
-    assert checksum.of_leaves(jax.device_put(tree, layout)) == total
+    assert checksum.digests(jax.device_put(tree, layout)) == total
   bits = np.asarray(tree['x']).view(np.uint32)
   for i in range(64):
     flipped = bits.copy()
     flipped.flat[i] ^= np.uint32(1 << (i % 32))
     other = {'x': jnp.asarray(flipped.view(np.float32))}
-    assert checksum.of_leaves(other) != total
+    assert checksum.digests(other) != total
   swapped = {'x': tree['x'][::-1]}
-  assert checksum.of_leaves(swapped) != total
+  assert checksum.digests(swapped) != total
 
 
 def test_a_step_is_saved_once(tmp_path, opened):

@@ -22,10 +22,9 @@ from jax import export
 from safetensors import SafetensorError
 
 import palette_jax
-from palette_jax import cli, images, sharding, tasks
+from palette_jax import arrays, cli, images, sharding, tasks
 from palette_jax.models import unet
 from palette_jax.planning import topology
-from palette_jax.training import checksum
 from palette_jax.weights import (
   exporter,
   loader,
@@ -193,7 +192,7 @@ def compiled(model, traced, device):
 
   weights = {
     name: lies(leaf.shape, leaf.dtype)
-    for name, leaf in checksum.named(unet.shapes(model)).items()
+    for name, leaf in arrays.leaves_by_path(unet.shapes(model)).items()
   }
   image, hole = (lies([1, 4, 4, channels], np.float32) for channels in (3, 1))
   run = jax.jit(export.deserialize(bytearray(traced)).call)
@@ -608,5 +607,5 @@ def test_a_run_is_exported_by_the_command(tmp_path, photo_folder):
   assert recipe['sampler']['passes'] == 2
   _, _, ema = loop.restore_ema(config, f'{tmp_path}/run')
   tensors = sampler_file.read_weights(f'{tmp_path}/run.palette')
-  for name, array in checksum.named(ema).items():
+  for name, array in arrays.leaves_by_path(ema).items():
     assert np.array_equal(array, tensors[name])

@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from palette_jax import arrays
-from palette_jax.training import checksum as digests
+from palette_jax.training import checksum
 from palette_jax.training import state as states
 from palette_jax.training import step as steps
 
@@ -85,7 +85,7 @@ class Checkpoints:
     self.wait()
     train, ema = _split(state)
     items = {'train': train, 'ema': ema}
-    found = {item: digests.of_leaves(tree) for item, tree in items.items()}
+    found = {item: checksum.digests(tree) for item, tree in items.items()}
     _check_finite(step, found)
     record = {
       **meta,
@@ -199,7 +199,7 @@ class Checkpoints:
       _check_shapes(where, meta['shapes'][item], _shapes(expected))
     loaded = self._read(step, abstract)
     for item, tree in loaded.items():
-      for name, digest in digests.of_leaves(tree).items():
+      for name, digest in checksum.digests(tree).items():
         if meta['checksums'][item][name] != digest.checksum:
           raise Damaged(
             f'Checkpoint {where} is damaged: the bits of {item} {name} have '
@@ -281,7 +281,9 @@ def _split(state):
 
 
 def _shapes(tree) -> dict[str, list[int]]:
-  return {name: list(leaf.shape) for name, leaf in digests.named(tree).items()}
+  return {
+    name: list(leaf.shape) for name, leaf in arrays.leaves_by_path(tree).items()
+  }
 
 
 def _check_shapes(where, saved, expected):

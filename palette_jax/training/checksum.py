@@ -1,44 +1,43 @@
-"""What a few bytes say of an array: whether it is still what it was."""
+"""Array checksums, by which a checkpoint's flipped bits are noticed."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, PyTree, UInt32
+
+from palette_jax import arrays
 
 
 class Digest(NamedTuple):
-  """What is remembered of a leaf: a sum over its bits; are they numbers?"""
+  """A leaf's digest.
+
+  Attributes:
+    checksum: 32 bits that depend on every bit of the leaf.
+    finite: no element is NaN or infinite.
+  """
 
   checksum: int
   finite: bool
 
 
-def named(tree: PyTree) -> dict[str, Any]:
-  """The leaves by their names: params/middle/kernel."""
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
-    for path, leaf in leaves
-  }
+def digests(tree: PyTree) -> dict[str, Digest]:
+  """Returns the digests of a tree's leaves, by path.
 
-
-def of_leaves(tree: PyTree) -> dict[str, Digest]:
-  """A 32-bit checksum over the bits of each leaf, by name; and all finite?
-
-  It weighs each word by its position and wraps, so that it depends on every
-  bit and not on how the leaf lies over devices.
+  A checksum weighs each word by its position and wraps: it depends on every bit
+  and not on how the leaf lies over devices.
   """
-  # All start before one is awaited.
-  found = {name: _digest(leaf) for name, leaf in named(tree).items()}
+  leaves = arrays.leaves_by_path(tree)
+  # All start before the first is awaited.
+  started = {path: _digest(leaf) for path, leaf in leaves.items()}
   return {
-    name: Digest(int(checksum), bool(finite))
-    for name, (checksum, finite) in found.items()
+    path: Digest(int(checksum), bool(finite))
+    for path, (checksum, finite) in started.items()
   }
 
 
 @jax.jit  # leaf by leaf: most have the shape of another, and compile once
-def _digest(array: Array):
+def _digest(array: Array) -> tuple[UInt32[Array, ''], Bool[Array, '']]:
   is_key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
   bits = jax.random.key_data(array) if is_key else array
   words = jax.lax.bitcast_convert_type(bits, jnp.uint32)

@@ -9,10 +9,9 @@ import numpy as np
 from absl import logging
 
 import palette_jax
-from palette_jax import images, sharding
+from palette_jax import arrays, images, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
-from palette_jax.training import checksum
 from palette_jax.weights import load as weights_
 from palette_jax.weights import (
   names,
@@ -97,7 +96,9 @@ def write_sampler(
       objective.passes(),
     )
     wanted = _own(found, objective, canvas)
-    sampler_file.write(partial, recipe, program, checksum.named(found.params))
+    sampler_file.write(
+      partial, recipe, program, arrays.leaves_by_path(found.params)
+    )
     del found  # before its weights are read back: never two copies
     _check(partial, wanted, canvas)
   return recipe

@@ -21,7 +21,6 @@ from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
 from palette_jax.tasks import jpeg
-from palette_jax.training import checksum
 from palette_jax.weights import names, run_folder, sampler_file, tensor_file
 
 SHIPPED = pathlib.Path(__file__).parent
@@ -260,7 +259,7 @@ def _check(path, found):
 def sha256(params: arrays.Params) -> str:
   """Which weights they are: of names, types, shapes and numbers, sorted."""
   found = hashlib.sha256()
-  for name, leaf in sorted(checksum.named(params).items()):
+  for name, leaf in sorted(arrays.leaves_by_path(params).items()):
     array = np.asarray(leaf)
     head = [name, array.dtype.str[1:], list(array.shape)]
     found.update(json.dumps(head).encode())

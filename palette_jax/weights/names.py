@@ -15,7 +15,6 @@ import numpy as np
 
 from palette_jax import arrays
 from palette_jax.models import unet
-from palette_jax.training import checksum
 
 # What a module of ours is inside an entry of theirs.
 _PARTS = {
@@ -178,7 +177,7 @@ def params(named: dict[str, np.ndarray | jax.Array]) -> arrays.Params:
 
 def to_theirs(params: arrays.Params, model: unet.UNet) -> dict[str, np.ndarray]:
   """Our parameters by guided-diffusion's names, contiguous; `fit` undoes it."""
-  named = checksum.named(params)
+  named = arrays.leaves_by_path(params)
   return {
     tensor.theirs: np.array(
       tensor.to_theirs(np.asarray(named[tensor.ours])), order='C'

@@ -22,7 +22,6 @@ from jaxtyping import Array, Float
 from palette_jax import arrays, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
-from palette_jax.training import checksum
 from palette_jax.weights import names
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -74,7 +73,7 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
   )
   weights = {
     name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    for name, leaf in checksum.named(unet.shapes(model)).items()
+    for name, leaf in arrays.leaves_by_path(unet.shapes(model)).items()
   }
   seed = jax.ShapeDtypeStruct([], jnp.uint32)
   with _without_folders(), jax.threefry_partitionable(True):
@@ -83,7 +82,7 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
 
 
 def _draw(model, objective, weights, cond, mask, seed):
-  dtypes = checksum.named(unet.dtypes(model))
+  dtypes = arrays.leaves_by_path(unet.dtypes(model))
   # Rounded once, not in every step; as sharding.whole does.
   params = names.params(
     {name: array.astype(dtypes[name]) for name, array in weights.items()}
