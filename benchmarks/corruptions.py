@@ -66,7 +66,7 @@ def draws(task, count):
     seed = tf.cast(tf.stack([i, 0]), tf.int32)
     _, _, given = tasks.corruption(task)(record, seed)
     painted = tf.reduce_mean(tf.cast(given > 0, tf.float32))
-    return tasks.drawing(task)(seed) | {'painted': painted}
+    return tasks.draws(task)(seed) | {'painted': painted}
 
   one = tf.autograph.experimental.do_not_convert(one)
   dataset = tf.data.Dataset.range(count).map(one, tf.data.AUTOTUNE)

@@ -8,7 +8,7 @@ Each of the four tasks as its command does it, on N photos, the square in the
 middle of each made as small as what the weights have learnt from: grey copies;
 holes of 20-30%, free-form; the right quarter, which is missing; JPEGs of
 quality 10. LPIPS and PSNR of the model's answers and of the trivial ones
-(palette_jax/evaluation/trivial.py), with the 95% interval of their paired
+(palette_jax/evaluation/baselines.py), with the 95% interval of their paired
 difference. A task is good if the whole interval of LPIPS is on the model's
 side, otherwise experimental.
 
@@ -30,14 +30,8 @@ from PIL import Image
 
 import palette_jax
 from benchmarks import seams
-from palette_jax import images
-from palette_jax.evaluation import (
-  holes,
-  intervals,
-  observations,
-  protocol,
-  trivial,
-)
+from palette_jax import holes, images
+from palette_jax.evaluation import baselines, intervals, observations, protocol
 from palette_jax.weights import tensor_file
 
 QUALITY = 10
@@ -68,7 +62,7 @@ def spoil(
     Image.fromarray(photo).save(file, 'JPEG', quality=QUALITY)
     return np.asarray(Image.open(file)), None
   if task == 'inpainting':
-    drawn = np.asarray(holes.free_form_of(name, '20-30%', *photo.shape[:2]))
+    drawn = np.asarray(holes.free_form('20-30%', name, *photo.shape[:2]))
     mask = drawn[..., 0] > 0.5
   else:
     mask = np.zeros(photo.shape[:2], bool)
@@ -137,23 +131,23 @@ def subject(
     kind: str(folder / kind) if (folder / kind).exists() else None
     for kind in ('originals', 'inputs', 'holes')
   }
-  plain = trivial.draw(
+  plain = baselines.write(
     task, given['inputs'], given['holes'], folder / 'trivial'
   )
   drawn = {row: [str(folder / row)] for row in rows}
-  return observations.Subject(drawn | {trivial.NAMES[task]: [plain]}, **given)
+  return observations.Subject(drawn | {baselines.label(task): [plain]}, **given)
 
 
 def judge(task: str, folder: pathlib.Path) -> dict:
   """The model's figures, the trivial answers' less them, and the verdict."""
   found = protocol.judge(subject(task, folder, [ROW]), wanted=METRICS)
-  less = found.differences[trivial.NAMES[task]]
+  less = found.differences[baselines.label(task)]
   return dict(
-    trivial=trivial.NAMES[task],
+    trivial=baselines.label(task),
     good=bool(less['lpips_alex'].low > 0),
     rows={
       row: {metric: found.rows[row][metric]._asdict() for metric in METRICS}
-      for row in (ROW, trivial.NAMES[task])
+      for row in (ROW, baselines.label(task))
     },
     trivial_less_model={
       metric: estimate._asdict() for metric, estimate in less.items()

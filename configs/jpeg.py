@@ -3,9 +3,12 @@
 python -m palette_jax.main --config=configs/jpeg.py
 """
 
+import ml_collections
+
 from configs import common
+from palette_jax.tasks import jpeg
 
 
-def get_config(arg: str | None = None):
-  quality = (5, 30)  # lowest and highest factor
-  return common.get_config(common.parse_arg(arg), 'jpeg', quality=quality)
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+  """Returns the config for a variant."""
+  return common.get_config(common.parse_arg(arg), 'jpeg', quality=jpeg.QUALITY)

@@ -1,10 +1,13 @@
-"""A model that is given nothing (Palette, Figure 9): for imputation.
+"""Unconditional generation, to inpaint by imputation (Palette, Figure 9).
 
 python -m palette_jax.main --config=configs/unconditional.py
 """
 
+import ml_collections
+
 from configs import common
 
 
-def get_config(arg: str | None = None):
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+  """Returns the config for a variant."""
   return common.get_config(common.parse_arg(arg), 'unconditional')

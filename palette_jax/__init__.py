@@ -10,7 +10,8 @@ Read the package in the order in which an image travels:
   arrays.py, givens.py    the terms: Examples, Batch, DenoiseFn, TRUTH, NOISE
   images.py               pixels, sheets, grids
   files.py                atomic writes; names that belong together
-  tasks/, masks.py        clean image -> target, condition, given
+  tasks/                  clean image -> target, condition, given
+  masks.py, holes.py      holes of the training, and of the evaluation
   data/                   file or record -> batch of examples, by (seed, step)
   models/                 the network
   diffusion/              schedules, noising, loss, sampler: pure mathematics

@@ -3,7 +3,7 @@
 The training distributions of Palette, section 5.2 and appendix B, as stateless
 TensorFlow graph operations: one seed, one mask, at any size. Lengths that the
 literature gives for 256x256 scale with the image. Those of its evaluation are
-in palette_jax/evaluation/holes.py.
+in palette_jax/holes.py.
 """
 
 import math

@@ -9,11 +9,14 @@ from conftest import ROOT
 from runs import load, micro
 
 from configs import common
+from palette_jax import tasks
 from palette_jax.data import sources
 from palette_jax.training import run, state
 
 FILES = sorted(
-  p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem != 'common'
+  p.stem
+  for p in (ROOT / 'configs').glob('*.py')
+  if p.stem not in ('common', 'task')
 )
 TASKS = ['colorize', 'inpaint', 'uncrop', 'jpeg']
 
@@ -79,6 +82,24 @@ def test_every_config_has_a_small_variant_that_can_be_built(name):
   abstract = state.abstract_state(built.mesh, *built.recipe)
   sizes = jax.tree.map(lambda x: x.size, abstract.params)
   assert 1e6 < jax.tree.reduce(int.__add__, sizes) < 3e6
+
+
+@pytest.mark.parametrize('name', tasks.names())
+def test_every_task_has_a_config_with_all_of_its_options(name):
+  config = load('task', f'{name},tiny,steps=7').lock()
+  assert (config.task.name, config.train.steps) == (name, 7)
+  for option in tasks.get(name).options:
+    assert option in config.task
+  tasks.corruption(**config.task)
+
+
+def test_a_task_s_own_config_differs_from_the_general_one_in_options_alone():
+  for file, task in zip(TASKS, ('colorization', 'inpainting', 'uncropping')):
+    own, general = load(file).to_dict(), load('task', task).to_dict()
+    del own['task'], general['task']
+    assert own == general
+  with pytest.raises(ValueError, match="Did you mean 'uncropping'"):
+    load('task', 'uncroping,tiny')
 
 
 @pytest.mark.parametrize('name', FILES)

@@ -25,7 +25,7 @@ def examples(name, count, **options):
   def one(i):
     seed = tf.stack([tf.cast(i, tf.int32), 3])
     _, cond, given = tasks.corruption(name, **options)(record, seed)
-    return tasks.drawing(name, **options)(seed), cond, given[..., 0] > 0
+    return tasks.draws(name, **options)(seed), cond, given[..., 0] > 0
 
   one = tf.autograph.experimental.do_not_convert(one)
   dataset = tf.data.Dataset.range(count).map(one, tf.data.AUTOTUNE)
@@ -41,14 +41,14 @@ def test_what_is_drawn_takes_the_options_of_corrupt(name):
   """And says the same eagerly."""
   for drawn, _, _ in examples(name, 3):
     assert all(np.ndim(value) <= 1 for value in drawn.values())
-  last = tasks.drawing(name)(tf.constant([2, 3]))
+  last = tasks.draws(name)(tf.constant([2, 3]))
   assert list(last) == list(drawn)
   for key, value in last.items():
     assert np.array_equal(value.numpy(), drawn[key])
 
 
 def test_a_task_without_chance_draws_nothing():
-  assert tasks.drawing('colorization')(tf.constant([0, 0])) == {}
+  assert tasks.draws('colorization')(tf.constant([0, 0])) == {}
 
 
 def test_the_stated_jpeg_quality_makes_the_condition_again():

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from palette_jax import images
-from palette_jax.evaluation import holes
+from palette_jax import holes, images
 from palette_jax.evaluation.metrics import faithfulness
 from palette_jax.tasks import colorization, jpeg
 
@@ -54,7 +53,10 @@ def test_an_original_has_the_luma_of_its_own_grey_version():
   originals = photos()
   seed = tf.zeros([2], tf.int32)
   grey = np.stack(
-    [colorization.corrupt({'image': x}, seed)[1].numpy() for x in originals]
+    [
+      colorization.corrupt({'image': tf.constant(x)}, seed)[1].numpy()
+      for x in originals
+    ]
   )
   assert not faithfulness.luma_error(originals, grey).any()
   assert not faithfulness.luma_error(grey, grey).any()
@@ -81,7 +83,9 @@ def test_originals_become_their_own_inputs_again():
   for quality in (5, 20):
     inputs = np.stack(
       [
-        jpeg.corrupt({'image': x}, seed, (quality, quality))[1].numpy()
+        jpeg.corrupt({'image': tf.constant(x)}, seed, (quality, quality))[
+          1
+        ].numpy()
         for x in originals
       ]
     )

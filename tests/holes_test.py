@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palette_jax.evaluation import holes
+from palette_jax import holes
 
 
 def test_the_centre_is_a_quarter_of_the_image():
@@ -26,11 +26,11 @@ def test_the_right_half_is_half():
 def test_evaluation_masks_fill_their_bin_and_belong_to_the_name(share):
   low, high = holes.BINS[share]
   names = [f'ILSVRC2012_val_{i:08}.JPEG' for i in range(12)]
-  drawn = np.stack([holes.free_form_of(name, share, 64, 64) for name in names])
+  drawn = np.stack([holes.free_form(share, name, 64, 64) for name in names])
   area = drawn.mean((1, 2, 3))
   assert np.all((low <= area) & (area < high))
   assert len(np.unique(area)) > 6
-  again = holes.free_form_of(names[3], share, 64, 64)
+  again = holes.free_form(share, names[3], 64, 64)
   assert np.array_equal(again, drawn[3])
 
 
@@ -39,7 +39,7 @@ def test_evaluation_masks_have_not_changed():
 
   The rounding of a few pixels on the edge may differ between machines.
   """
-  mask = holes.free_form_of('ILSVRC2012_val_00000001.JPEG', '20-30%', 256, 256)
+  mask = holes.free_form('20-30%', 'ILSVRC2012_val_00000001.JPEG', 256, 256)
   assert abs(int(np.asarray(mask).sum()) - 13_338) < 14
 
 

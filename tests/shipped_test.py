@@ -12,7 +12,7 @@ from PIL import Image
 import palette_jax
 from benchmarks import seams, unseen
 from palette_jax.data import sources
-from palette_jax.evaluation import trivial
+from palette_jax.evaluation import baselines
 from palette_jax.weights import load
 
 FOLDER = ROOT / 'palette_jax/weights'
@@ -69,7 +69,7 @@ def test_the_card_says_how_many_steps_were_needed(judged):
     assert f'{found["photos"]} other photos' in ' '.join(card.split())
     for row, one in found['rows'].items():
       lpips, fd = one['lpips_alex']['value'], one['fd_efficientnet']['value']
-      name = 'no model' if row == trivial.NAMES[task] else row
+      name = 'no model' if row == baselines.label(task) else row
       rows.setdefault(name, []).append(f'{lpips:.3f} ({fd:.1f})')
   assert {len(cells) for cells in rows.values()} == {len(judged['tasks'])}
   for name, cells in rows.items():

@@ -166,7 +166,7 @@ def test_superresolution_keeps_what_a_small_image_holds_and_no_more():
   board = np.repeat(board, 3, axis=-1).astype(np.float32)
   _, cond, _ = corrupt('superresolution', board)
   assert np.abs(cond).max() < 0.1
-  with pytest.raises(ValueError, match='factor of 99 makes .* 48x64 0x0'):
+  with pytest.raises(ValueError, match='48x64'):
     tasks.corruption('superresolution', factor=99)(
       record_of(smooth), tf.constant([0, 0])
     )

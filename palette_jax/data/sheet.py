@@ -77,7 +77,7 @@ def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
     max_pixels=config.data.max_pixels,
   )
   batch = next(data.train(count))
-  drawing = tasks.drawing(**config.task)
+  drawing = tasks.draws(**config.task)
 
   def draw_again(epoch, record):
     return record, drawing(data.seeds(epoch, record)[1])

@@ -35,7 +35,6 @@ def evaluate(commands: console.Commands) -> None:
   command.add_argument(
     '--labels', metavar='FILE', help='a name and a class number a line'
   )
-  known = [case for of in cases.OF_TASK.values() for case in of]
   command.add_argument(
     '--probe',
     default='',
@@ -47,7 +46,7 @@ def evaluate(commands: console.Commands) -> None:
     '--case',
     default='',
     help="what was done, for the paper's rows and for faithfulness: "
-    f'{", ".join(known).replace("%", "%%")}, ...',
+    f'{", ".join(cases.names()).replace("%", "%%")}, ...',
   )
   command.add_argument(
     '--reference',

@@ -1,141 +1,141 @@
-"""What is done to the images that are judged: a task, and nothing by chance.
+"""Evaluation cases: a task with everything that training draws at random fixed.
 
   colorization
   inpainting:centre, :10-20%, :20-30%, :30-40%      (Tables 2 and 9)
   uncropping:right                                  (Table 3)
   jpeg:5, :10, :20                                  (Table 4)
 
-and every other task by its name. Training draws holes and qualities; here they
-are stated, and a free-form hole belongs to its image's name.
+and so on: a task's name, and one of its settings (`holes` or `settings` of
+`palette_jax.tasks.Task`). A free-form hole belongs to its image's name.
 """
 
-import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epy
+from jaxtyping import Float, UInt8
 
 from palette_jax import givens, tasks
-from palette_jax.evaluation import holes
 
 with epy.lazy_imports():
   import tensorflow as tf
 
-OF_TASK = {  # what the paper's main tables have
-  'colorization': ('colorization',),
-  'inpainting': ('inpainting:20-30%', 'inpainting:centre'),
-  'uncropping': ('uncropping:right',),
-  'jpeg': ('jpeg:5', 'jpeg:10', 'jpeg:20'),
-}
-_HOLES = {
-  'inpainting': ('centre', *holes.BINS),
-  'uncropping': ('right',),
-}
+_LISTED = 8  # settings of a task that a message names
 
 
 class Case(NamedTuple):
   """A task as it is evaluated.
 
   Attributes:
-    name: as above.
-    corrupt: as a task's, of what belongs to the whole image.
-    hole: name of an image, height and width -> float32 [h, w, 1], 1 in the
-      hole; None for a task without one.
+    name: TASK or TASK:SETTING.
+    corrupt: as a task's, for all that does not depend on the image's name.
+    hole: the hole of an image; None for a task without one.
   """
 
   name: str
-  corrupt: Callable
-  hole: Callable[[str, int, int], np.ndarray] | None = None
+  corrupt: Callable[..., tasks.Example]
+  hole: tasks.Hole | None = None
 
   @property
   def task(self) -> str:
-    """What the model must have learnt."""
-    return self.name.partition(':')[0]
+    """The task that a model must have learnt."""
+    return task_of(self.name)
 
   @property
   def folder(self) -> str:
-    """The name, as a file may be called."""
+    """The name, as a folder may be called."""
     return self.name.replace(':', '-').replace('%', '')
 
 
-def get(name: str, **options) -> Case:
-  """The case of that name.
+def task_of(name: str) -> str:
+  """Returns the name of a case's task."""
+  return name.partition(':')[0]
+
+
+def of_task(task: tasks.Task) -> list[str]:
+  """Returns the names of the cases of the paper's main tables."""
+  return [_name(task, setting) for setting in task.cases]
+
+
+def names() -> list[str]:
+  """Returns the names of the paper's cases, as far as they have settings."""
+  return [name for task in tasks.for_photos() for name in of_task(task)]
+
+
+def get(name: str, **options: Any) -> Case:
+  """Returns a case.
 
   Args:
-    name: as above.
-    **options: of the task's `corrupt`, where the case leaves them open.
+    name: TASK or TASK:SETTING.
+    **options: of the task's `corrupt`, where the setting leaves them open.
 
   Raises:
-    ValueError: if there is none; says which there are.
+    ValueError: if there is no such case.
   """
-  task, _, setting = name.partition(':')
-  if task in _HOLES:
-    if setting not in _HOLES[task]:
-      known = ', '.join(f'{task}:{hole}' for hole in _HOLES[task])
-      raise ValueError(f'{name!r} says not where the hole is: {known}.')
-    return Case(name, as_it_is, functools.partial(_hole, setting))
-  if task == 'jpeg':
-    if not (setting.isdecimal() and 1 <= int(setting) <= 100):
-      raise ValueError(
-        f'{name!r}: write jpeg:QUALITY, 1 to 100; the paper has jpeg:5, '
-        'jpeg:10 and jpeg:20.'
-      )
-    options = {'quality': (int(setting), int(setting))}
-  elif setting:
-    raise ValueError(f'{name!r}: {task} is judged in one way; write {task!r}.')
-  elif task == 'multitask':
-    raise ValueError('A multi-task model is judged at each of its tasks.')
-  return Case(name, tasks.corruption(task, **options))
+  task = tasks.get(task_of(name))
+  setting = name.partition(':')[2]
+  if not task.cases:
+    raise ValueError(f'{name!r} is evaluated at each of its tasks: name those.')
+  settings = task.holes or task.settings
+  if setting not in settings or name != _name(task, setting):
+    known = [_name(task, known) for known in settings]
+    if len(known) > _LISTED:
+      known = [known[0], '...', known[-1], 'the paper has ' + of_task(task)[0]]
+      known += of_task(task)[1:]
+    raise ValueError(
+      f'{name!r} is not a case of {task.name}. Write one of {", ".join(known)}.'
+    )
+  if task.holes:
+    return Case(name, keep, task.holes[setting])
+  options |= task.settings[setting]
+  return Case(name, tasks.corruption(task.name, **options))
 
 
-def of_config(task: dict, chosen: Sequence[str]) -> list[Case]:
-  """What a model of this task is judged at.
+def of_config(config: dict[str, Any], chosen: Sequence[str]) -> list[Case]:
+  """Returns the cases at which a model is evaluated.
 
   Args:
-    task: `config.task`.
+    config: `config.task` of the model's run.
     chosen: names of cases; none for those of the paper's main tables.
 
   Raises:
-    ValueError: for a case that there is not, or that the model has not learnt.
+    ValueError: for an unknown case, or one that the model has not learnt.
   """
-  options = dict(task)
-  name = options.pop('name')
-  learnt = options.get('tasks', (name,))
-  if not chosen:
-    chosen = [case for one in learnt for case in OF_TASK.get(one, (one,))]
-  if name == 'unconditional':
-    learnt += tuple(_HOLES)  # by imputation
-  found = []
-  for wanted in chosen:
-    # What training draws is stated by the case; other options stay.
-    case = get(wanted, **{} if wanted.partition(':')[0] in OF_TASK else options)
+  options = dict(config)
+  own = tasks.get(options.pop('name'))
+  learnt = tuple(options.get('tasks', (own.name,)))
+  chosen = chosen or [
+    name for task in learnt for name in of_task(tasks.get(task))
+  ]
+  if own.is_unconditional:
+    learnt += tuple(task.name for task in tasks.every() if task.holes)
+  cases = []
+  for name in chosen:
+    # What training draws is fixed by the case; other options stay.
+    case = get(name, **options if task_of(name) == own.name else {})
     if case.task not in learnt:
       raise ValueError(
         f'{case.name} is no task of this model, which has learnt '
         f'{", ".join(learnt)}.'
       )
-    found.append(case)
-  return found
+    cases.append(case)
+  return cases
 
 
 def with_hole(
-  target: np.ndarray, hole: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """uint8 [h, w, 3] and a mask [h, w, 1] -> cond and given, as a task's."""
+  target: UInt8[np.ndarray, 'h w 3'], hole: Float[np.ndarray, 'h w 1']
+) -> tuple[UInt8[np.ndarray, 'h w 3'], UInt8[np.ndarray, 'h w 1']]:
+  """Returns the cond and given of a task for a hole."""
   return target, np.uint8(givens.NOISE) * (hole > 0.5)
 
 
-def as_it_is(record: dict, seed: 'tf.Tensor') -> tuple:
-  """No corruption: the hole is cut where the image's name is known."""
+def keep(record: dict[str, 'tf.Tensor'], seed: 'tf.Tensor') -> tasks.Example:
+  """Corrupts nothing: the hole is cut later, when the image's name is known."""
   del seed
   target = record['image']
   return target, target, givens.TRUTH * tf.ones_like(target[..., :1])
 
 
-def _hole(setting, name, height, width):
-  if setting in holes.BINS:
-    return holes.free_form_of(name, setting, height, width).numpy()
-  if setting == 'right':
-    return holes.right_half(height, width)
-  return holes.centre(height, width)
+def _name(task: tasks.Task, setting: str) -> str:
+  return f'{task.name}:{setting}' if setting else task.name

@@ -184,7 +184,7 @@ def _images(source, size, rows, batch) -> Iterator[dict[str, np.ndarray]]:
   """Prepared images of those records; the last batch is filled up."""
   data = pipeline.Pipeline(
     source=source,
-    corrupt=cases.as_it_is,
+    corrupt=cases.keep,
     size=tuple(size),
     seed=0,
   )

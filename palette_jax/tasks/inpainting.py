@@ -1,26 +1,50 @@
-"""Inpainting: a hole is filled with what could have been there.
+"""Inpainting: fills a hole with something that fits (Palette, section 5.2).
 
-Palette, section 5.2 and appendix B: 60% of the training masks are free-form
-brush strokes, 40% are one to five rectangles; the hole is filled with standard
-Gaussian noise, which alone tells the network where it is: there is no mask
-channel. The loss looks at the hole only, and the known pixels are kept.
+By appendix B, 60% of the training masks are free-form brush strokes and 40% are
+one to five rectangles. The hole holds standard Gaussian noise, which alone
+tells the network where it is: there is no mask channel. The loss covers the
+hole only, and known pixels are kept.
 """
+
+import functools
 
 import numpy as np
 from etils import epy
+from jaxtyping import Bool, Float, UInt8
 
-from palette_jax import givens, masks
+from palette_jax import givens, holes, masks, tasks
 
 with epy.lazy_imports():
+  import scipy.sparse
+  import scipy.sparse.linalg
   import tensorflow as tf
+
+SECTION = '5.2'
+LABEL = 'Inpainting'
+VERB = 'inpaint'
+PARTICIPLE = 'inpainted'
+SUMMARY = 'repaints the part of a photo that a mask marks'
+DESCRIPTION = (
+  'Repaints the part of a photo that is white in a mask. All other pixels stay '
+  'as they are, bit for bit.'
+)
+HAS_HOLE = True
+HOLES = {
+  'centre': lambda name, height, width: holes.centre(height, width),
+  **{share: functools.partial(holes.free_form, share) for share in holes.BINS},
+}
+CASES = ('20-30%', 'centre')
+BASELINE_LABEL = 'Diffusion fill'
 
 
 def corrupt(
-  record: dict, seed: 'tf.Tensor', free_form_share: float = 0.6
-) -> tuple:
-  """The task contract (palette_jax/tasks/__init__.py)."""
+  record: dict[str, 'tf.Tensor'],
+  seed: 'tf.Tensor',
+  free_form_share: float = 0.6,
+) -> tasks.Example:
+  """Makes an example: see `tasks.Task`."""
   height, width, _ = record['image'].shape
-  is_free_form, seed_mask = _draw(seed, free_form_share)
+  is_free_form, seed_mask = _choose(seed, free_form_share)
   mask = tf.cond(
     is_free_form,
     lambda: masks.free_form(seed_mask, height, width),
@@ -29,9 +53,11 @@ def corrupt(
   return cut(record['image'], mask)
 
 
-def drawn(seed: 'tf.Tensor', free_form_share: float = 0.6) -> dict:
-  """The task contract: strokes and the segments of each, or rectangles."""
-  is_free_form, seed_mask = _draw(seed, free_form_share)
+def draws(
+  seed: 'tf.Tensor', free_form_share: float = 0.6
+) -> dict[str, 'tf.Tensor']:
+  """Returns the strokes and the segments of each, or the rectangles."""
+  is_free_form, seed_mask = _choose(seed, free_form_share)
   segments = masks.stroke_segments(seed_mask)
   segments = tf.where(is_free_form, segments, 0)
   count = masks.rectangle_count(seed_mask)
@@ -42,8 +68,10 @@ def drawn(seed: 'tf.Tensor', free_form_share: float = 0.6) -> dict:
   }
 
 
-def _draw(seed, free_form_share):
-  """Whether strokes are drawn, and the seed of the mask."""
+def _choose(
+  seed: 'tf.Tensor', free_form_share: float
+) -> tuple['tf.Tensor', 'tf.Tensor']:
+  """Returns whether the mask is of strokes, and the seed of the mask."""
   seed_kind, seed_mask = tf.unstack(
     tf.random.experimental.stateless_split(seed, 2)
   )
@@ -51,24 +79,26 @@ def _draw(seed, free_form_share):
   return kind < free_form_share, seed_mask
 
 
-def cut(target: 'tf.Tensor', mask: 'tf.Tensor') -> tuple:
-  """A hole where the mask is 1: target, cond, given."""
+def cut(target: 'tf.Tensor', mask: 'tf.Tensor') -> tasks.Example:
+  """Cuts a hole where the mask is 1."""
   given = tf.cast(mask, tf.uint8) * givens.NOISE
-  return target, target, given  # whoever makes the noise overwrites the hole
+  return target, target, given  # The device overwrites the hole with noise.
 
 
 def prepare(
-  photo: np.ndarray, mask: np.ndarray | None = None, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-  """The task contract: a photo and its hole.
+  photo: Float[np.ndarray, 'h w 3'],
+  mask: Float[np.ndarray, 'h w 1'] | None = None,
+  seed: int = 0,
+) -> tuple[Float[np.ndarray, 'h w 3'], Float[np.ndarray, 'h w 1']]:
+  """Fills the hole of a photo with noise: see `tasks.Task`.
 
   Args:
-    photo: [h, w, 3], float in [-1, 1]; what is in the hole does not matter.
-    mask: [h, w, 1], 1 in the hole.
-    seed: of the noise that fills the hole.
+    photo: in [-1, 1]; its values in the hole do not matter.
+    mask: 1 in the hole.
+    seed: of the noise.
 
   Returns:
-    cond [h, w, 3] and mask [h, w, 1].
+    cond and mask.
 
   Raises:
     ValueError: if there is no mask.
@@ -77,3 +107,38 @@ def prepare(
     raise ValueError('The hole is unknown: give a mask that is 1 inside it.')
   noise = np.random.default_rng(seed).standard_normal(photo.shape, np.float32)
   return np.where(mask > 0.5, noise, photo), mask
+
+
+def baseline(
+  image_u8: UInt8[np.ndarray, 'h w 3'], mask: Bool[np.ndarray, 'h w']
+) -> UInt8[np.ndarray, 'h w 3']:
+  """Solves Laplace's equation in the hole, with the known pixels as boundary.
+
+  Every pixel of the hole becomes the mean of its neighbours. The edge of the
+  image is not a boundary: nothing flows across it.
+  """
+  height, width = mask.shape
+  number = np.full(mask.shape, -1)
+  number[mask] = np.arange(mask.sum())
+  y, x = np.nonzero(mask)
+  own = number[mask]
+  neighbours = np.zeros(len(own))
+  known = np.zeros([len(own), 3])
+  entries = []
+  for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+    v, u = y + dy, x + dx
+    inside = (0 <= v) & (v < height) & (0 <= u) & (u < width)
+    neighbours += inside
+    v, u, row = v[inside], u[inside], own[inside]
+    free = mask[v, u]
+    entries.append((row[free], number[v[free], u[free]]))
+    np.add.at(known, row[~free], image_u8[v[~free], u[~free]].astype(float))
+  rows, columns = map(np.concatenate, zip(*entries))
+  between = scipy.sparse.coo_matrix(
+    (np.ones(len(rows)), (rows, columns)), shape=(len(own), len(own))
+  )
+  matrix = scipy.sparse.diags(neighbours) - between
+  filled = image_u8.copy()
+  solution = scipy.sparse.linalg.spsolve(matrix.tocsc(), known)
+  filled[mask] = np.clip(np.rint(solution), 0, 255)
+  return filled

@@ -1,25 +1,40 @@
-"""JPEG restoration: compression artefacts are removed (Palette, section 5.4).
+"""JPEG restoration: removes compression artefacts (Palette, section 5.4).
 
 The quality factor Q is an integer of QUALITY, drawn with probability
 proportional to exp(-Q / 10), so that strong artefacts are common. The encoder
-is TensorFlow's libjpeg with 4:2:0 chroma, as most JPEG files have.
+is TensorFlow's libjpeg with 4:2:0 chroma, as in most JPEG files.
 """
 
-import numpy as np
 from etils import epy
 
-from palette_jax import givens
+from palette_jax import givens, tasks
 
 with epy.lazy_imports():
   import tensorflow as tf
 
 QUALITY = (5, 30)  # the lowest and the highest factor, both included
 
+SECTION = '5.4'
+LABEL = 'JPEG restoration'
+VERB = 'restore_jpeg'
+PARTICIPLE = 'restored'
+SUMMARY = 'removes JPEG artefacts from photos'
+DESCRIPTION = (
+  'Removes the blocks and rings of a photo that was compressed too much.'
+)
+NEEDS_LOSSLESS = True
+SETTINGS = {str(q): {'quality': (q, q)} for q in range(1, 101)}
+CASES = ('5', '10', '20')
+METRICS = ('jpeg_consistency',)
+BASELINE_LABEL = 'The JPEG'
+
 
 def corrupt(
-  record: dict, seed: 'tf.Tensor', quality: tuple[int, int] = QUALITY
-) -> tuple:
-  """The task contract (palette_jax/tasks/__init__.py).
+  record: dict[str, 'tf.Tensor'],
+  seed: 'tf.Tensor',
+  quality: tuple[int, int] = QUALITY,
+) -> tasks.Example:
+  """Makes an example: see `tasks.Task`.
 
   Args:
     record: of the clean image.
@@ -33,7 +48,7 @@ def corrupt(
   encoded = tf.raw_ops.EncodeJpegVariableQuality(
     images=target, quality=draw_quality(seed, *quality)
   )
-  # The accurate transform is what other programs' decoders use.
+  # Other programs decode with the accurate transform.
   decoded = tf.io.decode_jpeg(
     encoded, channels=3, dct_method='INTEGER_ACCURATE'
   )
@@ -41,28 +56,16 @@ def corrupt(
   return target, cond, givens.DEGRADED * tf.ones_like(target[..., :1])
 
 
-def drawn(seed: 'tf.Tensor', quality: tuple[int, int] = QUALITY) -> dict:
-  """The task contract: the quality factor."""
+def draws(
+  seed: 'tf.Tensor', quality: tuple[int, int] = QUALITY
+) -> dict[str, 'tf.Tensor']:
+  """Returns the quality factor."""
   return {'quality': draw_quality(seed, *quality)}
 
 
 def draw_quality(seed: 'tf.Tensor', lowest: int, highest: int) -> 'tf.Tensor':
-  """An int32 in lowest..highest with p(Q) proportional to exp(-Q / 10)."""
+  """Draws an int32 of lowest..highest; p(Q) is proportional to exp(-Q / 10)."""
   factors = tf.range(lowest, highest + 1)
   logits = -tf.cast(factors, tf.float32)[None] / 10.0
   index = tf.random.stateless_categorical(logits, 1, seed)[0, 0]
   return factors[index]
-
-
-def prepare(
-  photo: np.ndarray, mask: np.ndarray | None = None, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-  """The task contract: the decoded JPEG is the condition as it is.
-
-  Raises:
-    ValueError: if a mask is given; the whole image is made anew.
-  """
-  del seed
-  if mask is not None:
-    raise ValueError('This task makes the whole image anew and takes no mask.')
-  return photo, np.ones_like(photo[..., :1])

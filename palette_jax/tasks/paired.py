@@ -1,23 +1,21 @@
 """Any image to any other, learnt from pairs: night to day, edges to photos.
 
-Not one of Palette's tasks, and the whole of its idea: what is given and what is
-wanted are two files of the same name (`data.source=pairs:/from,/to`), cropped
-alike.
+Not a task of the paper, but its idea in full: input and target are two files of
+the same name (`data.source=pairs:/from,/to`), cropped alike.
 """
 
 from etils import epy
 
-from palette_jax import givens
-from palette_jax.tasks import jpeg
+from palette_jax import givens, tasks
 
 with epy.lazy_imports():
   import tensorflow as tf
 
-prepare = jpeg.prepare  # the photo as it is
+LABEL = 'Image pairs'
 
 
-def corrupt(record: dict, seed: 'tf.Tensor') -> tuple:
-  """The task contract (palette_jax/tasks/__init__.py).
+def corrupt(record: dict[str, 'tf.Tensor'], seed: 'tf.Tensor') -> tasks.Example:
+  """Makes an example: see `tasks.Task`.
 
   Raises:
     ValueError: if the images are not pairs.

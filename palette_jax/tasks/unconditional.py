@@ -1,34 +1,38 @@
-"""No task at all: cond is empty, everything is painted (Palette, Figure 9).
+"""Unconditional generation: the network is given nothing (Palette, Figure 9).
 
-The unconditional model is the paper's point of comparison: inpainting by
-imputation, without ever having been trained to inpaint.
+The paper compares with this model: it inpaints by imputation, without ever
+having been trained to inpaint.
 """
 
 import numpy as np
 from etils import epy
+from jaxtyping import Float
 
-from palette_jax import givens
+from palette_jax import givens, tasks
 
 with epy.lazy_imports():
   import tensorflow as tf
 
+LABEL = 'Unconditional'
+IS_UNCONDITIONAL = True
 
-def corrupt(record: dict, seed: 'tf.Tensor') -> tuple:
-  """The task contract (palette_jax/tasks/__init__.py)."""
+
+def corrupt(record: dict[str, 'tf.Tensor'], seed: 'tf.Tensor') -> tasks.Example:
+  """Makes an example: see `tasks.Task`."""
   del seed
   target = record['image']
   return target, target, givens.NOTHING * tf.ones_like(target[..., :1])
 
 
 def prepare(
-  photo: np.ndarray, mask: np.ndarray | None = None, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-  """The task contract: only the photo's size counts.
+  photo: Float[np.ndarray, 'h w 3'],
+  mask: Float[np.ndarray, 'h w 1'] | None = None,
+  seed: int = 0,
+) -> tuple[Float[np.ndarray, 'h w 3'], Float[np.ndarray, 'h w 1']]:
+  """Makes an empty condition of the photo's size: see `tasks.Task`.
 
   Raises:
-    ValueError: if a mask is given; the whole image is painted.
+    ValueError: if there is a mask; the whole image is painted.
   """
-  del seed
-  if mask is not None:
-    raise ValueError('The unconditional model paints everything: no mask.')
-  return np.zeros_like(photo), np.ones_like(photo[..., :1])
+  photo, everywhere = tasks.take_whole(photo, mask, seed)
+  return np.zeros_like(photo), everywhere

@@ -12,7 +12,7 @@ result for each seed of training, the answer is one of three:
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from palette_jax.evaluation import scores, trivial
+from palette_jax.evaluation import baselines, scores
 
 FIGURES = 'fd_efficientnet', 'pd_efficientnet', 'lpips_alex'
 
@@ -105,9 +105,7 @@ def of_table(name: str, cases: Sequence[str]) -> list[Claim]:
     cases: of the table.
   """
   beyond = [
-    claim
-    for case in cases
-    for claim in _worse(case, trivial.NAMES[case.partition(':')[0]])
+    claim for case in cases for claim in _worse(case, baselines.label(case))
   ]
   return [*CLAIMS.get(name, []), *beyond]
 

@@ -19,12 +19,12 @@ from absl import logging
 from etils import epath
 
 from palette_jax.evaluation import (
+  baselines,
   cases,
   command,
   protocol,
   report,
   samples,
-  trivial,
 )
 from palette_jax.evaluation.networks import probe as probes
 from palette_jax.evaluation.paper import claims, reported, tables
@@ -177,14 +177,14 @@ def _judge(name, asked, scale, seed, drawn):
   subject = samples.subject(drawn, asked.probe)
   if any('fool_rate' in row.values for row in reported.of_table(name)):
     print(f'\nFool rates take people:\n  {_study(subject)}')
-  task, folder = case.partition(':')[0], cases.get(case).folder
-  answers = trivial.draw(
-    task,
+  folder = cases.get(case).folder
+  answers = baselines.write(
+    case,
     subject.inputs,
     subject.holes,
     epath.Path(scale.runs, name, 'trivial', folder),
   )
-  subject.rows[trivial.NAMES[task]] = [answers]
+  subject.rows[baselines.label(case)] = [answers]
   results = protocol.judge(subject, reference=asked.evaluation.reference)
   remark = tables.TABLES[name].remark
   about = dict(table=name, scale=scale.name, seed=seed, remark=remark)

@@ -1,7 +1,6 @@
 """The holes of the paper's evaluation (Palette, section 5 and appendix C).
 
-They belong to an image and never change. The training's are in
-palette_jax/masks.py.
+The hole of an image never changes. palette_jax/masks.py has those of training.
 """
 
 import hashlib
@@ -9,6 +8,7 @@ import zipfile
 
 import numpy as np
 from etils import epy
+from jaxtyping import Float, UInt8
 
 from palette_jax import masks
 
@@ -19,11 +19,10 @@ with epy.lazy_imports():
 BINS = {'10-20%': (0.1, 0.2), '20-30%': (0.2, 0.3), '30-40%': (0.3, 0.4)}
 
 
-def centre(height: int, width: int) -> np.ndarray:
-  """The middle, half as high and half as wide: 128x128 of 256x256 (Table 2).
+def centre(height: int, width: int) -> Float[np.ndarray, 'h w 1']:
+  """Returns the middle, of half the height and width (Table 2): zeros and ones.
 
-  Returns:
-    float32 [height, width, 1] of zeros and ones.
+  That is 128x128 of 256x256.
   """
   mask = np.zeros([height, width, 1], np.float32)
   top, left = height // 4, width // 4
@@ -31,24 +30,22 @@ def centre(height: int, width: int) -> np.ndarray:
   return mask
 
 
-def right_half(height: int, width: int) -> np.ndarray:
-  """What uncropping is evaluated on (appendix C.3).
-
-  Returns:
-    float32 [height, width, 1] of zeros and ones.
-  """
+def right_half(height: int, width: int) -> Float[np.ndarray, 'h w 1']:
+  """Returns the hole of uncropping (appendix C.3): zeros and ones."""
   mask = np.zeros([height, width, 1], np.float32)
   mask[:, width - width // 2 :] = 1
   return mask
 
 
-def free_form_of(name: str, share: str, height: int, width: int) -> 'tf.Tensor':
-  """The brush strokes that belong to an image: drawn until they fill the bin.
+def free_form(
+  share: str, name: str, height: int, width: int
+) -> Float[np.ndarray, 'h w 1']:
+  """Draws the brush strokes that belong to an image, until they fill the bin.
 
   Args:
+    share: of the image that is painted, a name in BINS; a bin includes its
+      lower end and excludes its upper one.
     name: of the image; the same name has the same mask, on every machine.
-    share: which part of the image is painted, a name in BINS; the lower end
-      belongs to a bin, the upper does not.
     height: of the image, pixels.
     width: of the image, pixels.
 
@@ -58,27 +55,27 @@ def free_form_of(name: str, share: str, height: int, width: int) -> 'tf.Tensor':
   low, high = BINS[share]
   digest = hashlib.sha256(f'{share} {name}'.encode()).digest()
   seed = tf.constant(np.frombuffer(digest[:8], '<i4').astype(np.int32))
-
-  return masks.draw_until(
+  mask = masks.draw_until(
     lambda seed: masks.free_form(seed, height, width),
     lambda area: (low <= area) & (area < high),
     seed,
   )
+  return mask.numpy()
 
 
-def read_released(path: str, share: str) -> np.ndarray:
-  """The masks that were published with Palette's results, still packed.
+def read_released(path: str, share: str) -> UInt8[np.ndarray, 'n 8192']:
+  """Reads the masks that were published with Palette's results, still packed.
 
   Args:
     path: the .npz file; its masks are 256x256.
     share: a name in BINS.
 
   Returns:
-    uint8 [n, 8192]; `unpack_released` makes a mask of a row.
+    Rows for `unpack_released`.
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is another file.
+    ValueError: if the file holds something else.
   """
   try:
     with open(path, 'rb') as raw, np.load(raw) as file:
@@ -96,6 +93,8 @@ def read_released(path: str, share: str) -> np.ndarray:
   return packed.reshape(-1, 8192)
 
 
-def unpack_released(row: np.ndarray) -> np.ndarray:
-  """uint8 [8192] -> float32 [256, 256, 1] of zeros and ones."""
+def unpack_released(
+  row: UInt8[np.ndarray, '8192'],
+) -> Float[np.ndarray, '256 256 1']:
+  """Unpacks a row of the published masks to zeros and ones."""
   return np.unpackbits(row).reshape(256, 256, 1).astype(np.float32)
