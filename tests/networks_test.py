@@ -429,7 +429,7 @@ def test_unknown_choices_are_refused_with_those_there_are():
 def test_images_that_are_no_bytes_are_refused(name):
   network = MODULES[name].build(params_of(name), '')
   for images in np.zeros([1, 64, 64, 3], 'f4'), np.zeros([64, 64, 3], 'u1'):
-    with pytest.raises(ValueError, match='networks take uint8'):
+    with pytest.raises(ValueError, match='uint8'):
       jax.eval_shape(network.apply, network.params, images)
 
 
@@ -437,9 +437,9 @@ def test_pairs_that_lpips_cannot_compare_are_refused():
   network, _ = lpips_of('alex')
   large, small = (np.zeros([1, n, n, 3], np.uint8) for n in (40, 30))
   for a, b, message in (
-    (large, small, 'cannot be compared with'),
-    (small, small, 'Images of 30x30 are too small for LPIPS of alex.* 31'),
-    (large, large.astype('f4'), 'networks take uint8'),
+    (large, small, 'compared'),
+    (small, small, '30x30 .*alex.* 31'),
+    (large, large.astype('f4'), 'uint8'),
   ):
     with pytest.raises(ValueError, match=message):
       jax.eval_shape(network.apply, network.params, a, b)
@@ -493,10 +493,10 @@ def test_the_layers_are_as_many_as_published():
 
 def test_the_inception_of_torchvision_is_refused():
   tensors = cases.weights('x', {'fc.weight': (1000, 8)})
-  with pytest.raises(ValueError, match='Inception-v3 of torchvision.*pt_incep'):
+  with pytest.raises(ValueError, match='torchvision.*pt_incep'):
     inception.convert('inception_v3_google-0cc3c7bd.pth', tensors)
   tensors = cases.weights('x', {'AuxLogits.fc.weight': (1008, 8)})
-  with pytest.raises(ValueError, match='Inception-v3 of torchvision'):
+  with pytest.raises(ValueError, match='torchvision'):
     inception.convert('a.pth', tensors)
 
 
@@ -507,13 +507,13 @@ def test_the_first_tensor_that_does_not_fit_is_named(name):
   tensors = {key: np.zeros(shape, 'f4') for key, shape in shapes.items()}
   key = list(shapes)[7]
   for change, message in (
-    ({}, f'{key!r} is missing'),
-    ({key: np.zeros([2, 3], 'f4')}, f'{key!r} has shape .2, 3. instead of'),
-    ({key: tensors[key] + np.nan}, f'{key!r} has values that are not finite'),
-    ({key: tensors[key], 'extra': np.zeros(2)}, "'extra' is too much"),
+    ({}, f'{key!r} .*missing'),
+    ({key: np.zeros([2, 3], 'f4')}, f'{key!r} .*2, 3'),
+    ({key: tensors[key] + np.nan}, f'{key!r} .*not finite'),
+    ({key: tensors[key], 'extra': np.zeros(2)}, "'extra'"),
   ):
     bad = {k: v for k, v in tensors.items() if k != key} | change
-    with pytest.raises(ValueError, match=f'my.pth: {message}'):
+    with pytest.raises(ValueError, match=f'my.pth.*{message}'):
       module.convert('my.pth', bad)
 
 

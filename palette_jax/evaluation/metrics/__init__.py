@@ -1,1 +1,1 @@
-"""Figures of merit, each a pure function of images or of features."""
+"""The metrics: pure functions of images or of their features."""

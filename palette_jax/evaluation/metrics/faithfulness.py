@@ -1,10 +1,10 @@
-"""Does an output say what its input says? One question for each task.
+"""Faithfulness of an output to its input, one measure for each task.
 
-A realistic picture of something else has a good FID. So: are known pixels
-untouched (inpainting, uncropping), is the grey version of a colorization its
-input, and does an output, compressed again, become the JPEG that was given? And
-for all tasks: have colours drifted from the originals'? The paper looks at none
-of these.
+A realistic picture of something else has a good FID. So check that known pixels
+are untouched (inpainting, uncropping), that the grey version of a colorization
+is its input, and that an output, compressed again, becomes the JPEG that it was
+made from; and, for all tasks, how far colours drift from the originals. The
+paper reports none of these.
 """
 
 from typing import NamedTuple
@@ -29,12 +29,12 @@ def known_changed(
   originals_u8: UInt8[np.ndarray, 'n h w 3'],
   masks: Shaped[np.ndarray, 'n h w 1'],
 ) -> Int[np.ndarray, ' n']:
-  """Pixels outside of the hole that differ, by any level: must be 0.
+  """Counts the pixels outside of the hole that differ at all: must be 0.
 
   Args:
-    outputs_u8: of the model, 8 bits as in its files. JPEG files change pixels.
-    originals_u8: what it was given, or the originals; equal where it is known.
-    masks: of any type, 1 where the model painted and 0 elsewhere.
+    outputs_u8: outputs of the model, as in its files. JPEG changes pixels.
+    originals_u8: conditions or originals, which are equal outside of the hole.
+    masks: 1 where the model painted and 0 elsewhere, of any type.
   """
   changed = np.any(outputs_u8 != originals_u8, axis=-1)
   return np.sum(changed & (masks[..., 0] == 0), axis=(1, 2))
@@ -44,13 +44,14 @@ def luma_error(
   outputs_u8: UInt8[np.ndarray, 'n h w 3'],
   inputs_u8: UInt8[np.ndarray, 'n h w 3'],
 ) -> Float[np.ndarray, ' n']:
-  """How far a colorization's luma is from its grey input's, mean of levels.
+  """Returns the distance of a colorization's luma from its grey input.
 
-  BT.601's, rounded to 8 bits as the task rounds it (tasks/colorization.py): an
-  original has the error 0 to its own input, and half a level is below notice.
+  Luma is BT.601's, rounded to 8 bits as the task rounds it
+  (tasks/colorization.py): an original has an error of 0 to its own input, and
+  half a level is invisible.
 
   Returns:
-    float64 [n], mean absolute difference, 0 to 255.
+    float64 [n], mean absolute difference in levels, 0 to 255.
   """
   pairs = zip(outputs_u8, inputs_u8)
   return np.array([np.mean(np.abs(_luma(a) - _luma(b))) for a, b in pairs])
@@ -59,23 +60,23 @@ def luma_error(
 def compressed(
   outputs_u8: UInt8[np.ndarray, 'n h w 3'], quality: int
 ) -> UInt8[np.ndarray, 'n h w 3']:
-  """What JPEG makes of them, by the encoder and decoder of the task.
+  """Compresses images with the encoder of the task, and decodes them.
 
   Args:
     outputs_u8: images.
-    quality: the factor Q, 1 to 100, by which inputs were compressed.
+    quality: the quality factor of the inputs, 1 to 100.
 
   Raises:
-    ValueError: of another quality.
+    ValueError: if the quality is out of range.
   """
   if not 1 <= quality <= 100:
     raise ValueError(f'A JPEG has a quality from 1 to 100, not {quality}.')
-  seed = tf.zeros([2], tf.int32)  # one quality: there is nothing to draw
-  made = [
+  seed = tf.zeros([2], tf.int32)  # unused: there is only one quality to draw
+  decoded = [
     jpeg.corrupt({'image': tf.constant(x)}, seed, (quality, quality))[1]
     for x in outputs_u8
   ]
-  return np.stack([np.asarray(x) for x in made])
+  return np.stack([np.asarray(x) for x in decoded])
 
 
 def jpeg_consistency(
@@ -83,15 +84,15 @@ def jpeg_consistency(
   inputs_u8: UInt8[np.ndarray, 'n h w 3'],
   quality: int,
 ) -> Float[np.ndarray, ' n']:
-  """PSNR in dB of the output, compressed again, with the input.
+  """Returns the PSNR in dB between the recompressed output and the input.
 
-  Infinite where they are equal, as for the original of an input that the task
-  made. Other encoders' inputs, even of the same quality, stay below.
+  It is infinite where they are equal, as for the original of an input that the
+  task made. Inputs of other encoders, even of the same quality, score lower.
 
   Args:
-    outputs_u8: restored.
+    outputs_u8: restored images.
     inputs_u8: the decoded JPEGs that the model was given.
-    quality: the factor Q by which they were compressed.
+    quality: the quality factor of the inputs.
   """
   return np.asarray(_psnr(compressed(outputs_u8, quality), inputs_u8))
 
@@ -99,54 +100,52 @@ def jpeg_consistency(
 def colourfulness(
   images_u8: UInt8[np.ndarray, 'n h w 3'],
 ) -> Float[np.ndarray, ' n']:
-  """How colourful images are (Hasler and Suesstrunk 2003, its M of 95%).
+  """Returns the colourfulness of images (Hasler and Suesstrunk 2003, M of 95%).
 
-  0 where all is grey; about 15 for what people call slightly, 45 for what they
-  call quite, and 109 for what they call extremely colourful. Averages of many
-  colourings are greyer than any of them.
+  0 for a grey image; people call about 15 slightly, 45 quite and 109 extremely
+  colourful. The average of many colourings is less colourful than any of them.
   """
-  found = []
+  values = []
   for image in images_u8:
     red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
     opponents = np.stack([red - green, (red + green) / 2 - blue])
     spread = np.linalg.norm(opponents.std(axis=(1, 2)))
-    found.append(spread + 0.3 * np.linalg.norm(opponents.mean(axis=(1, 2))))
-  return np.array(found)
+    values.append(spread + 0.3 * np.linalg.norm(opponents.mean(axis=(1, 2))))
+  return np.array(values)
 
 
 class Colours(NamedTuple):
-  """Per image and channel, in levels from 0 to 255 and their squares.
+  """Statistics of each image and channel.
 
   Attributes:
-    mean: float64 [n 3].
-    variance: float64 [n 3], over the pixels of the image.
+    mean: in levels from 0 to 255.
+    variance: over the pixels of an image, in squared levels.
   """
 
   mean: Float[np.ndarray, 'n 3']
   variance: Float[np.ndarray, 'n 3']
 
   def over_set(self) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [3] and variance [3] of all pixels of images of one size."""
+    """Returns the mean and variance of all pixels; images have one size."""
     between = self.mean.var(axis=0)
     return self.mean.mean(axis=0), self.variance.mean(axis=0) + between
 
 
 def colours(images_u8: UInt8[np.ndarray, 'n h w 3']) -> Colours:
-  """Mean and variance of every channel of every image."""
+  """Returns the mean and variance of every channel of every image."""
   levels = [x.astype(np.float64) for x in images_u8]
   mean = np.stack([x.mean(axis=(0, 1)) for x in levels])
   return Colours(mean, np.stack([x.var(axis=(0, 1)) for x in levels]))
 
 
 class Drift(NamedTuple):
-  """How outputs' colours differ from their originals': outputs less originals.
+  """Drift of colours: statistics of outputs minus those of originals.
 
   Attributes:
-    mean: float64 [n 3], of each image, in levels.
-    variance: float64 [n 3], of each image, in levels squared.
-    set_mean: float64 [3], over all pixels of the set: what is left of the
-      images' drifts when they do not cancel.
-    set_variance: float64 [3], likewise; below 0 where colours have faded.
+    mean: of each image, in levels.
+    variance: of each image, in squared levels.
+    set_mean: over all pixels of the set, where opposite drifts cancel.
+    set_variance: over all pixels of the set; negative where colours faded.
   """
 
   mean: Float[np.ndarray, 'n 3']
@@ -156,7 +155,7 @@ class Drift(NamedTuple):
 
 
 def colour_drift(outputs: Colours, originals: Colours) -> Drift:
-  """The drift of a set; image i of both belongs together."""
+  """Returns the drift of a set; images are paired by their index."""
   of_outputs, of_originals = outputs.over_set(), originals.over_set()
   return Drift(
     outputs.mean - originals.mean,
@@ -166,6 +165,6 @@ def colour_drift(outputs: Colours, originals: Colours) -> Drift:
   )
 
 
-def _luma(image_u8):
+def _luma(image_u8: UInt8[np.ndarray, 'h w 3']) -> Int[np.ndarray, 'h w']:
   total = image_u8 @ np.array(images.LUMA)
   return (total + images.LUMA_UNIT // 2) // images.LUMA_UNIT

@@ -1,8 +1,8 @@
-"""PyTorch's names and layouts of weights -> ours.
+"""Converts weights from PyTorch's names and layouts to ours.
 
-A trained network's batch norm multiplies each channel and adds to it, as the
-convolution before could have done itself: it is put there, in float64. All
-networks here are thereby made of convolutions with a bias, and nothing else.
+A trained network's batch norm scales and shifts each channel, which the
+convolution before it can do as well: norms are folded into convolutions, in
+float64, so that all networks here consist of convolutions with a bias.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ _COUNTER = 'num_batches_tracked'  # of training; some files have it
 
 
 class Place(NamedTuple):
-  """Where a PyTorch file has a layer.
+  """The keys of a layer in a PyTorch file.
 
   Attributes:
     weight: key of the kernel.
-    norm: what the keys of the batch norm after it begin with, if there is one.
+    norm: prefix of the keys of the batch norm after it, if there is one.
     bias: key of the layer's own bias, if it has one.
   """
 
@@ -36,11 +36,11 @@ class Place(NamedTuple):
 def shapes_of(
   params: arrays.Params, places: Mapping[str, Place]
 ) -> dict[str, tuple[int, ...]]:
-  """What the file has to hold: shapes by key.
+  """Returns the shapes that the file must contain, by key.
 
   Args:
-    params: ours, or their shapes.
-    places: by the names of our layers, 'outer/inner'.
+    params: our parameters, or their shapes.
+    places: keys by the names of our layers, 'outer/inner'.
   """
   shapes = {}
   for name, place in places.items():
@@ -54,7 +54,7 @@ def shapes_of(
 
 
 def layers_of(params: arrays.Params) -> list[str]:
-  """The names of all layers that have a kernel, 'outer/inner'."""
+  """Returns the names of all layers that have a kernel, 'outer/inner'."""
   leaves = traverse_util.flatten_dict(params, sep='/')
   return [
     name.removesuffix('/kernel') for name in leaves if name.endswith('/kernel')
@@ -64,12 +64,16 @@ def layers_of(params: arrays.Params) -> list[str]:
 def check(
   path: str, tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-  """Raises a ValueError that names the first key that does not fit."""
+  """Checks keys, shapes and values of a file.
+
+  Raises:
+    ValueError: naming the first key that does not match.
+  """
   for key, shape in shapes.items():
     if key not in tensors:
       raise ValueError(
-        f'{path}: {key!r} is missing. It has {len(tensors)} tensors, the first '
-        f'is {next(iter(tensors), None)!r}: is it another network?'
+        f'{path}: {key!r} is missing. The file has {len(tensors)} tensors, '
+        f'beginning with {next(iter(tensors), None)!r}: is it another network?'
       )
     if tensors[key].shape != shape:
       raise ValueError(
@@ -77,7 +81,7 @@ def check(
       )
   for key, tensor in tensors.items():
     if key not in shapes and not key.endswith(_COUNTER):
-      raise ValueError(f'{path}: {key!r} is too much: is it another network?')
+      raise ValueError(f'{path}: {key!r} is unexpected: is it another network?')
     if not np.isfinite(tensor).all():
       raise ValueError(f'{path}: {key!r} has values that are not finite.')
 
@@ -88,18 +92,18 @@ def convert(
   places: Mapping[str, Place],
   epsilon: float,
 ) -> arrays.Params:
-  """Weights in our layout, norms put into kernels.
+  """Returns weights in our layout, with norms folded into kernels.
 
   Args:
-    tensors: as `check` wants them.
-    params: the shapes of ours.
-    places: of each of our layers.
-    epsilon: what the norms add to the variance.
+    tensors: tensors that `check` has accepted.
+    params: the shapes of our parameters.
+    places: keys of each of our layers.
+    epsilon: added to the variance by the norms.
 
   Returns:
-    float32 NumPy arrays, a tree like params.
+    float32 NumPy arrays, in a tree like params.
   """
-  converted = {}
+  converted: dict[str, np.ndarray] = {}
   for name, place in places.items():
     kernel = tensors[place.weight].astype(np.float64)
     bias = tensors[place.bias].astype(np.float64) if place.bias else 0.0
@@ -111,17 +115,19 @@ def convert(
       gain = gain / np.sqrt(variance + epsilon)
       kernel = kernel * gain.reshape(-1, *[1] * (kernel.ndim - 1))
       bias = shift + (bias - mean) * gain
-    # [out, in, h, w] -> [h, w, in, out], and of a dense layer's [out, in].
+    # [out, in, h, w] -> [h, w, in, out], or [out, in] -> [in, out].
     order = (2, 3, 1, 0) if kernel.ndim == 4 else (1, 0)
     kernel = np.ascontiguousarray(kernel.transpose(order), np.float32)
     converted[f'{name}/kernel'] = kernel
     if place.bias or place.norm:
       converted[f'{name}/bias'] = np.asarray(bias, np.float32)
-  converted = traverse_util.unflatten_dict(converted, sep='/')
-  ours, found = (jax.tree.map(np.shape, tree) for tree in (params, converted))
-  assert ours == found, (ours, found)
-  return converted
+  tree = traverse_util.unflatten_dict(converted, sep='/')
+  expected, shapes = (jax.tree.map(np.shape, t) for t in (params, tree))
+  assert expected == shapes, (expected, shapes)
+  return tree
 
 
-def _leaf(params, name):
+def _leaf(
+  params: arrays.Params, name: str
+) -> np.ndarray | jax.ShapeDtypeStruct:
   return traverse_util.flatten_dict(params, sep='/')[name]

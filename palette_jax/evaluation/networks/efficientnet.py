@@ -1,11 +1,12 @@
-"""A small classifier whose weights pip can bring: EfficientNet-lite0.
+"""EfficientNet-lite0, a small classifier whose weights pip can install.
 
 Tan and Le 2019, without squeeze-and-excitation and with ReLU6 (the lite
-variant of 2020). Its features stand in for Inception's where those cannot be
-had; a Frechet distance of them is another figure and has another name.
+variant of 2020). Its features replace Inception's where those are unavailable;
+their Frechet distance is another metric and has another name.
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,8 +16,7 @@ from jaxtyping import Array, Float, UInt8
 
 from palette_jax import arrays
 from palette_jax.evaluation import networks
-from palette_jax.evaluation.networks import converter, resize
-from palette_jax.evaluation.networks import published as weights
+from palette_jax.evaluation.networks import converter, published, resize
 from palette_jax.weights import torch_file
 
 NAME = 'efficientnet-lite0'
@@ -24,7 +24,7 @@ PREPARATION = (
   'Pillow bicubic with antialias to a short side of 256 (256x256: as it is), '
   'central 224x224, (x - 127) / 128'
 )
-# Blocks, kernel, stride of the first, expansion, channels out.
+# Blocks, kernel size, stride of the first block, expansion, output channels.
 STAGES = (
   (1, 3, 1, 1, 16),
   (2, 3, 2, 6, 24),
@@ -34,7 +34,7 @@ STAGES = (
   (4, 5, 2, 6, 192),
   (1, 3, 1, 6, 320),
 )
-# Our layers inside a block -> the file's convolution and batch norm.
+# Convolution and batch norm in the file for each of our layers in a block.
 _LAYERS = {
   'expand': ('_expand_conv', '_bn0'),
   'depthwise': ('_depthwise_conv', '_bn1'),
@@ -42,18 +42,18 @@ _LAYERS = {
 }
 
 
-def _conv(name, features, size=1, stride=1):
-  """Convolution and batch norm, padded as TensorFlow pads."""
+def _conv(name: str, features: int, size: int = 1, stride: int = 1) -> nn.Conv:
+  """Returns a convolution with folded batch norm and TensorFlow's padding."""
   return nn.Conv(
     features, (size, size), stride, 'SAME', precision='highest', name=name
   )
 
 
 class Depthwise(nn.Module):
-  """A convolution that keeps channels apart, and batch norm.
+  """A depthwise convolution with folded batch norm.
 
-  As a sum of shifted images, which XLA fuses: its own convolution of as many
-  groups as channels took 4 to 30 times as long on CPU.
+  It is a sum of shifted images, which XLA fuses: XLA's own grouped convolution
+  takes 4 to 30 times as long on CPU.
   """
 
   size: int
@@ -61,11 +61,8 @@ class Depthwise(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
-    size, stride, (rows, columns, channels) = (
-      self.size,
-      self.stride,
-      x.shape[1:],
-    )
+    size, stride = self.size, self.stride
+    rows, columns, channels = x.shape[1:]
     ones = nn.initializers.ones
     kernel = self.param('kernel', ones, [size, size, 1, channels])
     bias = self.param('bias', ones, [channels])
@@ -85,7 +82,7 @@ class Depthwise(nn.Module):
 
 
 class Block(nn.Module):
-  """To many channels, each with a kernel of its own, and to few again."""
+  """An inverted bottleneck: expand, depthwise convolution, project."""
 
   size: int
   stride: int
@@ -104,7 +101,7 @@ class Block(nn.Module):
 
 
 class EfficientNet(nn.Module):
-  """Images in [-1, 1], 224x224 -> features and logits."""
+  """Maps images in [-1, 1], 224x224, to features and logits."""
 
   @nn.compact
   def __call__(
@@ -124,20 +121,20 @@ class EfficientNet(nn.Module):
 
 @functools.cache
 def shapes() -> arrays.Params:
-  """Of the weights."""
+  """Returns the shapes of the weights."""
   image = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
   init = EfficientNet().init
   return jax.eval_shape(init, jax.random.key(0), image)['params']
 
 
 def file_shapes() -> dict[str, tuple[int, ...]]:
-  """What the published file holds: shapes by key."""
+  """Returns the shapes in the published file, by key."""
   return converter.shapes_of(shapes(), places())
 
 
 def places() -> dict[str, converter.Place]:
-  """Where the published file has our layers."""
-  found = {
+  """Returns the keys of our layers in the published file."""
+  keys = {
     'stem': converter.Place('_conv_stem.weight', norm='_bn0'),
     'head': converter.Place('_conv_head.weight', norm='_bn1'),
     'fc': converter.Place('_fc.weight', bias='_fc.bias'),
@@ -147,24 +144,24 @@ def places() -> dict[str, converter.Place]:
       block, _, inner = layer.partition('/')
       key = f'_blocks.{block.removeprefix("blocks_")}'
       conv, norm = _LAYERS[inner]
-      found[layer] = converter.Place(f'{key}.{conv}.weight', f'{key}.{norm}')
-  return found
+      keys[layer] = converter.Place(f'{key}.{conv}.weight', f'{key}.{norm}')
+  return keys
 
 
 def convert(path: str, tensors: converter.Tensors) -> arrays.Params:
-  """The published file's tensors -> weights.
+  """Converts the published file's tensors to weights.
 
   Raises:
-    ValueError: naming the first key that does not fit.
+    ValueError: naming the first key that does not match.
   """
   converter.check(path, tensors, file_shapes())
   return converter.convert(tensors, shapes(), places(), epsilon=1e-3)
 
 
 def build(params: arrays.Params, sha256: str) -> networks.Network:
-  """The network of these weights."""
+  """Returns the network with these weights."""
 
-  def apply(params, images_u8):
+  def apply(params: arrays.Params, images_u8: Array) -> dict[str, Any]:
     networks.check_images(images_u8)
     features, logits = EfficientNet().apply(
       {'params': params}, prepare(images_u8)
@@ -175,28 +172,28 @@ def build(params: arrays.Params, sha256: str) -> networks.Network:
 
 
 def prepare(images: UInt8[Array, 'b h w 3']) -> Float[Array, 'b 224 224 3']:
-  """8 bits -> what the network is given."""
+  """Preprocesses 8-bit images for the network."""
   return (resize.centre_224(images, resize.pil_bicubic) - 127.0) / 128.0
 
 
 def load(path: str | None = None) -> networks.Network:
-  """The classifier, with the published weights.
+  """Loads the classifier with its published weights.
 
   Args:
-    path: of the published file, if it is not where published.py looks.
+    path: path of the published file; by default published.py finds it.
 
   Returns:
-    apply: uint8 [b h w 3], of any size, -> 'features' [b 1280], the means over
-    the last layer's pixels, and 'logits' [b 1000].
+    A network whose `apply` maps uint8 [b h w 3] of any size to 'features'
+    [b 1280], averaged over the last layer's pixels, and 'logits' [b 1000].
 
   Raises:
-    FileNotFoundError: saying which package brings it.
-    ValueError: if the file is another one.
+    FileNotFoundError: if the file is missing; names a package that has it.
+    ValueError: if the file has another hash.
   """
 
-  def read(file):
+  def read(file: str) -> arrays.Params:
     return convert(file, torch_file.tensors(file, torch_file.read(file)))
 
-  published = weights.EFFICIENTNET_LITE0
-  params, sha256 = weights.load(published, NAME, shapes(), read, path)
+  file = published.EFFICIENTNET_LITE0
+  params, sha256 = published.load(file, NAME, shapes(), read, path)
   return build(params, sha256)

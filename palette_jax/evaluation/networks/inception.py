@@ -1,13 +1,14 @@
-"""The network of FID and of the Inception Score: a graph of 2015-12-05.
+"""The network of FID and of the Inception Score, a graph of 2015-12-05.
 
-Inception-v3 (Szegedy et al. 2015) as Google froze it for others to use, with
-what differs from the paper and from torchvision's: 1,008 classes, means that
-leave the padding out, and in the last block a maximum in the place of a mean.
-Every published FID is of these features (Heusel et al. 2017, TTUR); Palette's
-perceptual distance most likely, too.
+Inception-v3 (Szegedy et al. 2015) as Google published it, frozen. It differs
+from the paper and from torchvision's: 1,008 classes, average pooling without
+the padding, and max pooling in place of average pooling in the last block.
+Every published FID uses these features (Heusel et al. 2017, TTUR), and most
+likely Palette's perceptual distance does too.
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -21,7 +22,7 @@ from palette_jax.weights import torch_file
 
 NAME = 'inception-2015-12-05'
 SIZE = 299
-# Of resizing, name -> how, and then (x - middle) / half.
+# Dialects of resizing by name, each followed by (x - middle) / half.
 DIALECTS = {
   'tf1': (resize.tf1_bilinear, 128.0, 128.0),
   'torch': (resize.torch_bilinear, 127.5, 127.5),
@@ -35,40 +36,47 @@ PREPARATIONS = {
 }
 
 # Rows and columns of padding around a kernel.
-_AROUND = {(1, 1): (0, 0), (3, 3): (1, 1), (5, 5): (2, 2)}
-_AROUND |= {(1, 7): (0, 3), (7, 1): (3, 0), (1, 3): (0, 1), (3, 1): (1, 0)}
+_PADDING = {(1, 1): (0, 0), (3, 3): (1, 1), (5, 5): (2, 2)}
+_PADDING |= {(1, 7): (0, 3), (7, 1): (3, 0), (1, 3): (0, 1), (3, 1): (1, 0)}
 
 
-def _conv(x, name, features, size=(1, 1), stride=1, pad=True):
-  """Convolution, batch norm (in the kernel and bias, by now), ReLU."""
-  around = _AROUND[size] if pad else (0, 0)
+def _conv(
+  x: Float[Array, 'b h w c'],
+  name: str,
+  features: int,
+  size: tuple[int, int] = (1, 1),
+  stride: int = 1,
+  pad: bool = True,
+) -> Float[Array, 'b y x d']:
+  """Applies a convolution with folded batch norm, and ReLU."""
+  padding = _PADDING[size] if pad else (0, 0)
   conv = nn.Conv(
     features,
     size,
     stride,
-    [(n, n) for n in around],
+    [(n, n) for n in padding],
     precision='highest',
     name=name,
   )
   return nn.relu(conv(x))
 
 
-def _halve(x):
-  """The maximum of 3x3, every other row and column."""
+def _halve(x: Float[Array, 'b h w c']) -> Float[Array, 'b y x c']:
+  """Applies 3x3 max pooling with stride 2."""
   return nn.max_pool(x, (3, 3), (2, 2))
 
 
-def _mean(x):
-  """Of 3x3; at an edge, of those that are there."""
+def _mean(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
+  """Applies 3x3 average pooling that leaves the padding out."""
   return nn.avg_pool(x, (3, 3), (1, 1), 'SAME', count_include_pad=False)
 
 
-def _maximum(x):
+def _maximum(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
   return nn.max_pool(x, (3, 3), (1, 1), 'SAME')
 
 
 class MixedA(nn.Module):
-  """35x35 pixels: kernels of 1x1, 5x5, and two of 3x3."""
+  """A block at 35x35 pixels: branches of 1x1, 5x5, and twice 3x3."""
 
   pooled: int
 
@@ -85,7 +93,7 @@ class MixedA(nn.Module):
 
 
 class MixedB(nn.Module):
-  """35x35 -> 17x17 pixels."""
+  """Reduces 35x35 to 17x17 pixels."""
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
@@ -97,7 +105,7 @@ class MixedB(nn.Module):
 
 
 class MixedC(nn.Module):
-  """17x17 pixels: a kernel of 7x7 is a row and a column."""
+  """A block at 17x17 pixels; 7x7 kernels are factored into rows and columns."""
 
   inner: int
 
@@ -118,7 +126,7 @@ class MixedC(nn.Module):
 
 
 class MixedD(nn.Module):
-  """17x17 -> 8x8 pixels."""
+  """Reduces 17x17 to 8x8 pixels."""
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
@@ -132,9 +140,9 @@ class MixedD(nn.Module):
 
 
 class MixedE(nn.Module):
-  """8x8 pixels: branches that part into rows and columns."""
+  """A block at 8x8 pixels, with branches that split into rows and columns."""
 
-  maximum: bool  # where the paper has a mean
+  maximum: bool  # max pooling, where the paper has average pooling
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w d']:
@@ -152,7 +160,7 @@ class MixedE(nn.Module):
 
 
 class Inception(nn.Module):
-  """Images in [-1, 1], 299x299 -> pool_3 and the logits without their bias."""
+  """Maps images in [-1, 1], 299x299, to pool_3 and logits without bias."""
 
   @nn.compact
   def __call__(
@@ -178,37 +186,37 @@ class Inception(nn.Module):
 
 @functools.cache
 def shapes() -> arrays.Params:
-  """Of the weights."""
+  """Returns the shapes of the weights."""
   image = jax.ShapeDtypeStruct([1, SIZE, SIZE, 3], jnp.float32)
   return jax.eval_shape(Inception().init, jax.random.key(0), image)['params']
 
 
 def file_shapes() -> dict[str, tuple[int, ...]]:
-  """What the published file holds: shapes by key."""
+  """Returns the shapes in the published file, by key."""
   return converter.shapes_of(shapes(), places()) | {'fc.bias': (1008,)}
 
 
 def places() -> dict[str, converter.Place]:
-  """Where the published file has our layers."""
-  found = {}
+  """Returns the keys of our layers in the published file."""
+  keys = {}
   for layer in converter.layers_of(shapes()):
     key = layer.replace('/', '.')
-    found[layer] = converter.Place(f'{key}.conv.weight', norm=f'{key}.bn')
-  return found | {'fc': converter.Place('fc.weight')}
+    keys[layer] = converter.Place(f'{key}.conv.weight', norm=f'{key}.bn')
+  return keys | {'fc': converter.Place('fc.weight')}
 
 
 def convert(path: str, tensors: converter.Tensors) -> arrays.Params:
-  """The published file's tensors -> weights.
+  """Converts the published file's tensors to weights.
 
   Raises:
-    ValueError: naming the first key that does not fit.
+    ValueError: naming the first key that does not match.
   """
   rows = tensors['fc.weight'].shape[0] if 'fc.weight' in tensors else 0
   if rows == 1000 or any(key.startswith('AuxLogits') for key in tensors):
     raise ValueError(
       f'{path} is the Inception-v3 of torchvision, with 1,000 classes, which '
-      'has other features: no FID of it compares with published ones. '
-      f'{published.INCEPTION.names[0]} is needed, of '
+      'has other features: its FIDs are not comparable with published ones. '
+      f'Get {published.INCEPTION.names[0]} from '
       f'{published.INCEPTION.source}.'
     )
   converter.check(path, tensors, file_shapes())
@@ -218,18 +226,18 @@ def convert(path: str, tensors: converter.Tensors) -> arrays.Params:
 def prepare(
   images: UInt8[Array, 'b h w 3'], dialect: str
 ) -> Float[Array, 'b 299 299 3']:
-  """8 bits -> what the network is given, by a name in DIALECTS."""
-  how, middle, half = DIALECTS[dialect]
-  images = resize.apply(images, SIZE, SIZE, how)
+  """Preprocesses 8-bit images for the network, with a dialect of DIALECTS."""
+  matrix, middle, half = DIALECTS[dialect]
+  levels = resize.apply(images, SIZE, SIZE, matrix)
   if dialect == 'clean':
-    images = jnp.clip(images, 0.0, 255.0)
-  return (images - middle) / half
+    levels = jnp.clip(levels, 0.0, 255.0)
+  return (levels - middle) / half
 
 
 def build(
   params: arrays.Params, sha256: str, dialect: str = 'tf1'
 ) -> networks.Network:
-  """The network of these weights.
+  """Returns the network with these weights.
 
   Raises:
     ValueError: if there is no such dialect.
@@ -237,7 +245,7 @@ def build(
   if dialect not in DIALECTS:
     raise ValueError(f'{dialect!r} is not one of {", ".join(DIALECTS)}.')
 
-  def apply(params, images_u8):
+  def apply(params: arrays.Params, images_u8: Array) -> dict[str, Any]:
     networks.check_images(images_u8)
     images = prepare(images_u8, dialect)
     features, logits = Inception().apply({'params': params}, images)
@@ -247,24 +255,24 @@ def build(
 
 
 def load(dialect: str = 'tf1', path: str | None = None) -> networks.Network:
-  """FID's network, with the published weights.
+  """Loads the network of FID with its published weights.
 
   Args:
-    dialect: of resizing. 'tf1' as in the graph itself and most published
-      figures, 'torch' as in pytorch-fid, 'clean' as in clean-fid.
-    path: of the published file, if it is not where published.py looks.
+    dialect: dialect of resizing: 'tf1' as in the graph itself and most
+      published figures, 'torch' as in pytorch-fid, 'clean' as in clean-fid.
+    path: path of the published file; by default published.py finds it.
 
   Returns:
-    apply: uint8 [b h w 3], of any size, -> 'features' [b 2048], the layer
-    pool_3, and 'logits' [b 1008], without bias as the Inception Score wants
-    them.
+    A network whose `apply` maps uint8 [b h w 3] of any size to 'features'
+    [b 2048], the layer pool_3, and 'logits' [b 1008], without bias as the
+    Inception Score requires.
 
   Raises:
-    FileNotFoundError: saying what to download, and where to put it.
-    ValueError: if the file is another one.
+    FileNotFoundError: if the file is missing; says where to get it.
+    ValueError: if the file has another hash.
   """
 
-  def read(file):
+  def read(file: str) -> arrays.Params:
     return convert(file, torch_file.tensors(file, torch_file.read(file)))
 
   params, sha256 = published.load(

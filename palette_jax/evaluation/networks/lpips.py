@@ -1,13 +1,13 @@
-"""LPIPS: how far apart two images look, by a network's layers.
+"""LPIPS, a perceptual distance between two images.
 
-Zhang et al. 2018, version 0.1: each pixel's features, made a unit vector, are
-subtracted and squared, channels weighted by a head that people's judgements
-trained, and the means over pixels added up over five layers. Palette takes it
-between samples of one input, to measure diversity (section 5.6).
+Zhang et al. 2018, version 0.1: the features of each pixel are normalised to
+unit length, subtracted and squared; channels are weighted by a head trained on
+human judgements, and means over pixels are summed over five layers. Palette
+uses it between samples of one input, to measure diversity (section 5.6).
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -18,8 +18,7 @@ from jaxtyping import Array, Float
 
 from palette_jax import arrays
 from palette_jax.evaluation import networks
-from palette_jax.evaluation.networks import converter, numpy_file
-from palette_jax.evaluation.networks import published as weights
+from palette_jax.evaluation.networks import converter, numpy_file, published
 
 PREPARATION = 'LPIPS 0.1, as large as it is, x / 127.5 - 1'
 SHIFT = (-0.030, -0.088, -0.188)
@@ -30,12 +29,12 @@ class Layer(NamedTuple):
   """A convolution with ReLU.
 
   Attributes:
-    features: channels out.
-    tap: whether LPIPS looks at it.
-    pool: the side of the maximum before it, if there is one.
-    size: of the kernel.
-    stride: pixels from one application to the next.
-    pad: pixels around the image.
+    features: number of output channels.
+    tap: whether LPIPS uses its output.
+    pool: side of the max pooling before it; 0 for none.
+    size: side of the kernel.
+    stride: stride in pixels.
+    pad: padding on each side in pixels.
   """
 
   features: int
@@ -46,8 +45,8 @@ class Layer(NamedTuple):
   pad: int = 1
 
 
-# Krizhevsky 2014, and Simonyan and Zisserman 2014 with 16 layers, as
-# torchvision has them, up to the last convolution.
+# Krizhevsky 2014, and Simonyan and Zisserman 2014 with 16 layers, as in
+# torchvision, up to the last convolution.
 TRUNKS = {
   'alex': (
     Layer(64, True, size=11, stride=4, pad=2),
@@ -72,29 +71,31 @@ TRUNKS = {
     Layer(512, True),
   ),
 }
-SMALLEST = {'alex': 31, 'vgg': 16}  # pixels; below, a layer has none
-PUBLISHED = {'alex': weights.LPIPS_ALEX, 'vgg': weights.LPIPS_VGG}
-_TRUNK_THERE = {'alex': 'AlexNet_0', 'vgg': 'VGG16_0'}
+SMALLEST = {'alex': 31, 'vgg': 16}  # side in pixels; below, a layer is empty
+PUBLISHED = {'alex': published.LPIPS_ALEX, 'vgg': published.LPIPS_VGG}
+_TRUNK_KEYS = {'alex': 'AlexNet_0', 'vgg': 'VGG16_0'}
 
 
 class Trunk(nn.Module):
-  """Normalised images -> the layers that LPIPS looks at."""
+  """Maps normalised images to the outputs of the tapped layers."""
 
   layers: tuple[Layer, ...]
 
   @nn.compact
   def __call__(
-    self, x: Float[Array, 'b h w 3']
+    self, x: Float[Array, 'b h w c']
   ) -> list[Float[Array, 'b _ _ _']]:
     taps = []
     for i, layer in enumerate(self.layers):
       if layer.pool:
         x = nn.max_pool(x, (layer.pool, layer.pool), (2, 2))
-      pad = [(layer.pad, layer.pad)] * 2
+      pad: str | list[tuple[int, int]] = [(layer.pad, layer.pad)] * 2
       # XLA on CPU takes 80 times as long for a kernel larger than its image;
-      # without the barrier it would take the padding for its own.
+      # without the barrier it would merge the padding into the convolution.
       if min(x.shape[1:3]) < layer.size:
-        x = jax.lax.optimization_barrier(jnp.pad(x, [(0, 0), *pad, (0, 0)]))
+        x = jax.lax.optimization_barrier(
+          jnp.pad(x, [(0, 0), *[(layer.pad, layer.pad)] * 2, (0, 0)])
+        )
         pad = 'VALID'
       conv = nn.Conv(
         layer.features,
@@ -111,7 +112,7 @@ class Trunk(nn.Module):
 
 
 class Lpips(nn.Module):
-  """Two images in [-1, 1] -> their distance."""
+  """Maps two images in [-1, 1] to their distance."""
 
   trunk: str
 
@@ -121,7 +122,7 @@ class Lpips(nn.Module):
   ) -> Float[Array, ' b']:
     trunk = Trunk(TRUNKS[self.trunk], name='trunk')
     shift, scale = (jnp.array(x)[None, None, None] for x in (SHIFT, SCALE))
-    # One after the other: side by side, devices would have to swap rows.
+    # One after the other: in one batch, devices would have to exchange rows.
     taps = zip(trunk((a - shift) / scale), trunk((b - shift) / scale))
     total = jnp.zeros(a.shape[0])
     for i, (left, right) in enumerate(taps):
@@ -133,61 +134,61 @@ class Lpips(nn.Module):
     return total
 
 
-def _unit(x):
-  """Of length one, each pixel's features."""
+def _unit(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
+  """Normalises the features of each pixel to unit length."""
   length = jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True))
   return x / (length + 1e-10)
 
 
 @functools.cache
 def shapes(trunk: str) -> arrays.Params:
-  """Of the weights."""
+  """Returns the shapes of the weights."""
   image = jax.ShapeDtypeStruct([1, 64, 64, 3], jnp.float32)
   init = Lpips(trunk).init
   return jax.eval_shape(init, jax.random.key(0), image, image)['params']
 
 
 def places(trunk: str) -> dict[str, tuple[str, tuple[int, ...]]]:
-  """Where the published file has each of our arrays, and its shape there."""
-  found = {}
+  """Returns the key and the shape in the published file, by our names."""
+  keys = {}
   leaves = traverse_util.flatten_dict(shapes(trunk), sep='/')
   for name, leaf in leaves.items():  # 'trunk/conv_3/bias', 'head_2'
     if name.startswith('head'):
       theirs = name.replace('head', 'NetLinLayer') + '/Conv_0/kernel'
-      found[name] = theirs, (1, 1, *leaf.shape, 1)
+      keys[name] = theirs, (1, 1, *leaf.shape, 1)
     else:
-      theirs = name.replace('trunk/conv', f'{_TRUNK_THERE[trunk]}/Conv')
-      found[name] = theirs, leaf.shape
-  return found
+      theirs = name.replace('trunk/conv', f'{_TRUNK_KEYS[trunk]}/Conv')
+      keys[name] = theirs, leaf.shape
+  return keys
 
 
 def convert(path: str, tensors: dict, trunk: str) -> arrays.Params:
-  """The published file's arrays, which are in Flax's layout -> weights.
+  """Converts the published file's arrays, in Flax's layout, to weights.
 
   Raises:
-    ValueError: naming the first array that does not fit.
+    ValueError: naming the first array that does not match.
   """
-  given = traverse_util.flatten_dict(tensors, sep='/')
-  found = places(trunk)
-  converter.check(path, given, dict(found.values()))
+  published_arrays = traverse_util.flatten_dict(tensors, sep='/')
+  keys = places(trunk)
+  converter.check(path, published_arrays, dict(keys.values()))
   params = {}
-  for name, (theirs, _) in found.items():
-    array = np.asarray(given[theirs], np.float32)
+  for name, (theirs, _) in keys.items():
+    array = np.asarray(published_arrays[theirs], np.float32)
     params[name] = array.reshape(-1) if name.startswith('head') else array
   return traverse_util.unflatten_dict(params, sep='/')
 
 
 def build(params: arrays.Params, sha256: str, trunk: str) -> networks.Network:
-  """The network of these weights.
+  """Returns the network with these weights.
 
   Raises:
-    ValueError: if there is no such trunk, and by `apply`, if the images differ
-      in size or are too small.
+    ValueError: if there is no such trunk; raised by `apply` if images differ in
+      size or are too small.
   """
   if trunk not in TRUNKS:
     raise ValueError(f'{trunk!r} is not one of {", ".join(TRUNKS)}.')
 
-  def apply(params, a_u8, b_u8):
+  def apply(params: arrays.Params, a_u8: Array, b_u8: Array) -> Any:
     _check(a_u8, b_u8, trunk)
     a, b = (x.astype(jnp.float32) / 127.5 - 1.0 for x in (a_u8, b_u8))
     return Lpips(trunk).apply({'params': params}, a, b)
@@ -195,39 +196,39 @@ def build(params: arrays.Params, sha256: str, trunk: str) -> networks.Network:
   return networks.Network(f'lpips-{trunk}', sha256, PREPARATION, params, apply)
 
 
-def _check(a, b, trunk):
-  """Of what `apply` is given."""
+def _check(a: Array, b: Array, trunk: str) -> None:
   networks.check_images(a)
   networks.check_images(b)
   if a.shape != b.shape:
     raise ValueError(f'Images of {a.shape} cannot be compared with {b.shape}.')
   if min(a.shape[1:3]) < SMALLEST[trunk]:
     raise ValueError(
-      f'Images of {a.shape[1]}x{a.shape[2]} are too small for LPIPS of '
-      f'{trunk}, which needs {SMALLEST[trunk]} pixels each way.'
+      f'Images of {a.shape[1]}x{a.shape[2]} are too small for LPIPS with '
+      f'{trunk}, which needs {SMALLEST[trunk]} pixels a side.'
     )
 
 
 def load(trunk: str = 'alex', path: str | None = None) -> networks.Network:
-  """LPIPS, with the published weights.
+  """Loads LPIPS with its published weights.
 
   Args:
-    trunk: 'alex', which its authors advise for comparing, or 'vgg'.
-    path: of the published file, if it is not where published.py looks.
+    trunk: 'alex', which its authors recommend for comparisons, or 'vgg'.
+    path: path of the published file; by default published.py finds it.
 
   Returns:
-    apply: two arrays uint8 [b h w 3], of one size, -> distances [b].
+    A network whose `apply` maps two arrays uint8 [b h w 3] of one size to
+    distances [b].
 
   Raises:
-    FileNotFoundError: saying which package brings it.
-    ValueError: if the file is another one, or if there is no such trunk.
+    FileNotFoundError: if the file is missing; names a package that has it.
+    ValueError: if the file has another hash, or if there is no such trunk.
   """
   if trunk not in TRUNKS:
     raise ValueError(f'{trunk!r} is not one of {", ".join(TRUNKS)}.')
 
-  def read(file):
+  def read(file: str) -> arrays.Params:
     return convert(file, numpy_file.read(file), trunk)
 
-  name, published = f'lpips-{trunk}', PUBLISHED[trunk]
-  params, sha256 = weights.load(published, name, shapes(trunk), read, path)
+  name, file = f'lpips-{trunk}', PUBLISHED[trunk]
+  params, sha256 = published.load(file, name, shapes(trunk), read, path)
   return build(params, sha256, trunk)

@@ -1,11 +1,11 @@
-"""A classifier of other classes than ImageNet's: a linear layer on features.
+"""A linear classifier for classes other than ImageNet's, on features.
 
-Classification accuracy asks whether a classifier that knows the data still sees
-in an output what was there. For other data than ImageNet this is one that is
-fitted in minutes: ridge regression to one-hot classes on EfficientNet-lite0's
-features.
+Classification accuracy asks whether a classifier that knows the data still
+recognises the original in an output. For data other than ImageNet, this one is
+fitted in minutes: ridge regression to one-hot classes on the features of
+EfficientNet-lite0.
 
-  python -m tools.small_data --probe    # CIFAR-10's
+  python -m tools.small_data --probe    # for CIFAR-10
 """
 
 import hashlib
@@ -17,16 +17,18 @@ import numpy as np
 from etils import epath
 from jaxtyping import Float, Int
 
-RIDGE = 1e-2  # of the features' mean square, which keeps the solution small
+from palette_jax import files
+
+RIDGE = 1e-2  # relative to the features' mean square
 
 
 class Probe(NamedTuple):
-  """Scores of classes: features @ kernel + bias.
+  """Scores of classes, features @ kernel + bias.
 
   Attributes:
     kernel: float64 [d classes].
     bias: float64 [classes].
-    sha256: of its file; '' of one that has just been fitted.
+    sha256: SHA-256 of its file; '' for one that has just been fitted.
   """
 
   kernel: Float[np.ndarray, 'd classes']
@@ -36,19 +38,20 @@ class Probe(NamedTuple):
   def classify(
     self, features: Float[np.ndarray, 'n d']
   ) -> Int[np.ndarray, ' n']:
-    """The class of the highest score."""
+    """Returns the class with the highest score."""
     return np.argmax(features @ self.kernel + self.bias, axis=-1)
 
   def save(self, path: epath.PathLike) -> None:
-    """Writes an .npz."""
-    with epath.Path(path).open('wb') as file:
-      np.savez(file, kernel=self.kernel, bias=self.bias)
+    """Writes an .npz file."""
+    encoded = io.BytesIO()
+    np.savez(encoded, kernel=self.kernel, bias=self.bias)
+    files.write(path, encoded.getvalue())
 
 
 def fit(
   features: Float[np.ndarray, 'n d'], labels: Int[np.ndarray, ' n']
 ) -> Probe:
-  """The least squares fit to one-hot labels, 0 to the highest that occurs."""
+  """Fits one-hot labels, 0 to the highest that occurs, by ridge regression."""
   features = features.astype(np.float64)
   targets = np.eye(labels.max() + 1)[labels]
   mean, share = features.mean(axis=0), targets.mean(axis=0)
@@ -60,23 +63,23 @@ def fit(
 
 
 def load(path: epath.PathLike) -> Probe:
-  """What `Probe.save` wrote.
+  """Reads a file that `Probe.save` wrote.
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is another file.
+    ValueError: if it is of another kind.
   """
   path = epath.Path(path)
   if not path.exists():
     raise FileNotFoundError(
-      f'There is no classifier {path} of the classes that are judged.'
+      f'There is no classifier {path} for the classes to be judged.'
     )
   try:
     encoded = path.read_bytes()
-    with np.load(io.BytesIO(encoded)) as found:
+    with np.load(io.BytesIO(encoded)) as arrays:
       digest = hashlib.sha256(encoded).hexdigest()
-      return Probe(found['kernel'], found['bias'], digest)
+      return Probe(arrays['kernel'], arrays['bias'], digest)
   except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
     raise ValueError(
-      f'{path} is no classifier: an .npz of kernel and bias.'
+      f'{path} is not a classifier: expected an .npz of kernel and bias.'
     ) from error

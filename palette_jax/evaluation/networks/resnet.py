@@ -1,11 +1,13 @@
-"""The classifier of the paper's classification accuracy: ResNet-50.
+"""ResNet-50, the classifier of the paper's classification accuracy.
 
-He et al. 2015, with the stride on the 3x3 (v1.5) and PyTorch's padding, as
-torchvision trained it: 76.1% top-1 on ImageNet's validation images. The paper
-(section 4) names the network and not its weights, and has 76.0% for originals.
+He et al. 2015, with the stride on the 3x3 convolution (v1.5) and PyTorch's
+padding, as trained by torchvision: 76.1% top-1 on ImageNet's validation images.
+The paper (section 4) names the network but not its weights, and reports 76.0%
+for originals.
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +21,7 @@ from palette_jax.weights import torch_file
 
 NAME = 'resnet50-v1'
 BLOCKS = (3, 4, 6, 3)
-# Of red, green and blue, over ImageNet, in [0, 1].
+# Of red, green and blue over ImageNet, in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 PREPARATIONS = {
@@ -30,8 +32,11 @@ PREPARATIONS = {
 }
 
 
-def _conv(name, features, size, stride=1):
-  """Convolution and batch norm; padded equally, which 'SAME' is not."""
+def _conv(name: str, features: int, size: int, stride: int = 1) -> nn.Conv:
+  """Returns a convolution with folded batch norm and symmetric padding.
+
+  'SAME' would pad asymmetrically.
+  """
   pad = size // 2
   return nn.Conv(
     features,
@@ -44,11 +49,11 @@ def _conv(name, features, size, stride=1):
 
 
 class Bottleneck(nn.Module):
-  """1x1, 3x3 and 1x1, around a shortcut."""
+  """A bottleneck block: 1x1, 3x3 and 1x1 convolutions with a shortcut."""
 
   features: int
   stride: int
-  project: bool  # the shortcut, to other channels
+  project: bool  # whether the shortcut has a convolution
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
@@ -61,7 +66,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-  """Normalised images, 224x224 -> logits."""
+  """Maps normalised images, 224x224, to logits."""
 
   @nn.compact
   def __call__(self, x: Float[Array, 'b h w 3']) -> Float[Array, 'b 1000']:
@@ -78,34 +83,34 @@ class ResNet(nn.Module):
 
 @functools.cache
 def shapes() -> arrays.Params:
-  """Of the weights."""
+  """Returns the shapes of the weights."""
   image = jax.ShapeDtypeStruct([1, 224, 224, 3], jnp.float32)
   return jax.eval_shape(ResNet().init, jax.random.key(0), image)['params']
 
 
 def file_shapes() -> dict[str, tuple[int, ...]]:
-  """What the published file holds: shapes by key."""
+  """Returns the shapes in the published file, by key."""
   return converter.shapes_of(shapes(), places())
 
 
 def places() -> dict[str, converter.Place]:
-  """Where the published file has our layers."""
-  found = {'fc': converter.Place('fc.weight', bias='fc.bias')}
+  """Returns the keys of our layers in the published file."""
+  keys = {'fc': converter.Place('fc.weight', bias='fc.bias')}
   for layer in converter.layers_of(shapes()):
     key = layer.replace('_', '.').replace('/', '.')
     if key.endswith('downsample'):
-      found[layer] = converter.Place(f'{key}.0.weight', norm=f'{key}.1')
+      keys[layer] = converter.Place(f'{key}.0.weight', norm=f'{key}.1')
     elif key != 'fc':
       norm = key.replace('conv', 'bn')
-      found[layer] = converter.Place(f'{key}.weight', norm=norm)
-  return found
+      keys[layer] = converter.Place(f'{key}.weight', norm=norm)
+  return keys
 
 
 def convert(path: str, tensors: converter.Tensors) -> arrays.Params:
-  """The published file's tensors -> weights.
+  """Converts the published file's tensors to weights.
 
   Raises:
-    ValueError: naming the first key that does not fit.
+    ValueError: naming the first key that does not match.
   """
   converter.check(path, tensors, file_shapes())
   return converter.convert(tensors, shapes(), places(), epsilon=1e-5)
@@ -114,19 +119,19 @@ def convert(path: str, tensors: converter.Tensors) -> arrays.Params:
 def prepare(
   images: UInt8[Array, 'b h w 3'], crop: str
 ) -> Float[Array, 'b 224 224 3']:
-  """8 bits -> what the network is given, by a name in PREPARATIONS."""
+  """Preprocesses 8-bit images for the network, by a name of PREPARATIONS."""
   if crop == 'centre':
-    images = resize.centre_224(images, resize.pil_bilinear)
+    levels = resize.centre_224(images, resize.pil_bilinear)
   else:
-    images = resize.apply(images, 224, 224, resize.torch_bicubic)
+    levels = resize.apply(images, 224, 224, resize.torch_bicubic)
   mean, deviation = (jnp.array(x)[None, None, None] for x in (MEAN, DEVIATION))
-  return (images / 255.0 - mean) / deviation
+  return (levels / 255.0 - mean) / deviation
 
 
 def build(
   params: arrays.Params, sha256: str, crop: str = 'centre'
 ) -> networks.Network:
-  """The network of these weights.
+  """Returns the network with these weights.
 
   Raises:
     ValueError: if there is no such crop.
@@ -134,7 +139,7 @@ def build(
   if crop not in PREPARATIONS:
     raise ValueError(f'{crop!r} is not one of {", ".join(PREPARATIONS)}.')
 
-  def apply(params, images_u8):
+  def apply(params: arrays.Params, images_u8: Array) -> dict[str, Any]:
     networks.check_images(images_u8)
     images = prepare(images_u8, crop)
     return dict(logits=ResNet().apply({'params': params}, images))
@@ -143,24 +148,25 @@ def build(
 
 
 def load(crop: str = 'centre', path: str | None = None) -> networks.Network:
-  """The classifier, with the published weights.
+  """Loads the classifier with its published weights.
 
-  The paper says neither how its images were cropped nor whose weights it had.
+  The paper states neither the cropping of images nor the origin of its weights.
 
   Args:
-    crop: 'centre', as torchvision tests, or 'resize', as I2SB (Liu et al. 2023)
-      scored its comparison with Palette.
-    path: of the published file, if it is not where published.py looks.
+    crop: 'centre' as in torchvision's tests, or 'resize' as in the paper of
+      I2SB (Liu et al. 2023), which compares itself with Palette.
+    path: path of the published file; by default published.py finds it.
 
   Returns:
-    apply: uint8 [b h w 3], of any size, -> 'logits' [b 1000].
+    A network whose `apply` maps uint8 [b h w 3] of any size to 'logits'
+    [b 1000].
 
   Raises:
-    FileNotFoundError: saying what to download, and where to put it.
-    ValueError: if the file is another one.
+    FileNotFoundError: if the file is missing; says where to get it.
+    ValueError: if the file has another hash.
   """
 
-  def read(file):
+  def read(file: str) -> arrays.Params:
     return convert(file, torch_file.tensors(file, torch_file.read(file)))
 
   params, sha256 = published.load(
