@@ -40,6 +40,7 @@ setuptools.setup(
     'etils[epath,epy]>=1.9',
     'flatbuffers>=25',  # jax.export needs it and does not ask for it
     'flax>=0.12',
+    'imagecodecs>=2025.8.2',
     'jax>=0.10',
     'jaxtyping>=0.3',
     'ml_collections>=1.0',

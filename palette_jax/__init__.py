@@ -2,8 +2,8 @@
 
   import palette_jax
   model = palette_jax.load()  # or the folder of a run, or an exported file
-  made, = model.colorize('old.jpg')
-  made.save('new.png')
+  result, = model.colorize('old.jpg')
+  result.save('new.png')
 
 Read the package in the order in which an image travels:
 
@@ -35,14 +35,14 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 if TYPE_CHECKING:
-  from palette_jax.photo.model import Made as Made
   from palette_jax.photo.model import Model as Model
+  from palette_jax.photo.model import Result as Result
   from palette_jax.photo.model import load as load
 
 __version__ = '0.1.0'
 
 _FROM_MODEL = (
-  'Made',
+  'Result',
   'Model',
   'load',
 )  # imported when asked for: they need JAX

@@ -18,8 +18,7 @@ from PIL import Image
 
 from palette_jax import web
 from palette_jax.demo import server
-from palette_jax.photo import photo as photos
-from palette_jax.photo import recipe
+from palette_jax.photo import reader, recipe
 
 pytestmark = pytest.mark.slow
 
@@ -184,7 +183,7 @@ def save(page, link):
 
 
 def levels(path):
-  return photos.read(path).levels
+  return reader.read(path).levels
 
 
 def sha256(path):
@@ -305,7 +304,7 @@ def test_inpainting(visit, real, tmp_path):
   assert found.inputs == {'mask': sha256(mask)}
   script = (
     'import sys, palette_jax; w, p, s, m = sys.argv[1:]; '
-    'print(palette_jax.load(w).replay(p, s, m).said)'
+    'print(palette_jax.load(w).replay(p, s, m).message)'
   )
   again = subprocess.run(
     [sys.executable, '-c', script, weights, path, source, mask],

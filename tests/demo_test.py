@@ -21,7 +21,7 @@ import palette_jax
 from palette_jax import images, web
 from palette_jax.demo import command, previews, queue, requests, server, shelf
 from palette_jax.diffusion import choice
-from palette_jax.photo import arguments, recipe
+from palette_jax.photo import arguments, reader, recipe
 from palette_jax.photo import photo as photos
 
 # The shelf.
@@ -379,8 +379,8 @@ def test_inpainting_from_upload_to_file(page, tmp_path):
     found = told(file, tmp_path)
     assert (found.task, found.seed) == ('inpainting', 8)
     assert found.input_name == 'holiday photo.png'
-    shown = photos.decode(file.data, 'again')
-    assert recipe.pixels_of(shown) == found.pixels
+    shown = reader.decode(file.data, 'again')
+    assert recipe.pixels_sha256(shown) == found.pixels
   assert not np.array_equal(results[0], results[1])
   assert page.get(f'/job/{name}/3/file').status_code == 404
   assert page.get(f'/job/{name}/-1/view').status_code == 404
@@ -391,7 +391,7 @@ def test_colorization_is_shown_beside_grey(page, tmp_path):
   photo = page.upload(png(image))
   name, _ = page.make('colorization', photo['id'])
   before = pixels(page.get(f'/job/{name}/before'))
-  luma = photos.luma(photos.decode(png(image), 'photo'))
+  luma = photos.luma(reader.decode(png(image), 'photo'))
   expected = images.to_u8(2 * np.repeat(luma, 3, -1) - 1)
   assert np.array_equal(before, expected)
   assert told(page.get(f'/job/{name}/0/file'), tmp_path).task == 'colorization'
@@ -427,7 +427,7 @@ def test_a_bad_jpeg_is_made_of_a_good_photo(page, tmp_path):
   assert np.array_equal(pixels(page.get(f'/job/{name}/before')), decoded)
   # What the recipe speaks of is the JPEG, which can be saved.
   found = told(page.get(f'/job/{name}/0/file'), tmp_path)
-  assert found.input_sha256 == photos.decode(file.data, '').sha256
+  assert found.input_sha256 == reader.decode(file.data, '').sha256
   for quality in (0, 96):
     wrong = page.post(f'/photo/{photo["id"]}/jpeg', {'quality': quality})
     assert wrong.status_code == 400
@@ -461,7 +461,7 @@ def test_masks_of_all_kinds(page):
   other = ask(png(half_mask(40, 40)))
   assert other.status_code == 400 and '40 x 40' in other.json['error']
   opaque = ask(b'')
-  assert opaque.status_code == 400 and 'open a picture' in opaque.json['error']
+  assert opaque.status_code == 400 and 'open an image' in opaque.json['error']
   assert page.send('/photo/none/mask', png(half_mask())).status_code == 404
 
 
@@ -533,7 +533,7 @@ def test_sixteen_bits_stay(page):
   photo = page.upload(png(deep))
   mask = page.send(f'/photo/{photo["id"]}/mask', png(half_mask())).json['id']
   name, _ = page.make('inpainting', photo['id'], mask)
-  made = photos.decode(page.get(f'/job/{name}/0/file').data, 'made')
+  made = reader.decode(page.get(f'/job/{name}/0/file').data, 'made')
   assert made.levels.dtype == np.uint16
   assert np.array_equal(made.levels[:, 30:, 0], deep[:, 30:])
 

@@ -17,7 +17,7 @@ from safetensors import numpy as safetensors
 import palette_jax
 from palette_jax import cli
 from palette_jax.models import unet
-from palette_jax.photo import hole, model, photo, recipe
+from palette_jax.photo import hole, model, photo, recipe, replay
 from palette_jax.weights import load, names
 
 PASSES = 5  # per sample
@@ -57,11 +57,11 @@ class FakeModel:
       checkpoint=self.checkpoint,
       sampler=sampler,
       seed=seed,
-      inputs=recipe.inputs_of(mask),
+      inputs=recipe.inputs_sha256(mask),
       machine=os.uname().nodename,
     )
     return [
-      recipe.of(source, options=options | {'sample': i}, **common)
+      recipe.for_photo(source, options=options | {'sample': i}, **common)
       for i in range(samples)
     ]
 
@@ -78,7 +78,7 @@ class FakeModel:
         self.on_pass(self.passes)
         assert self.gate.wait(60)
       painted = self._paint(verb, source, mask, this_recipe, options)
-      results.append(model.Made(painted, this_recipe))
+      results.append(model.Result(painted, this_recipe))
     return results
 
   def _paint(self, verb, source, mask, this_recipe, options):
@@ -89,7 +89,7 @@ class FakeModel:
       sides = {k: v * step for k, v in options.items() if k in SIDES}
       source, new = photo.widen(source, **sides)
     elif verb == 'inpaint':
-      new = hole.found(source, mask, options.get('invert', False)).mask
+      new = hole.find(source, mask, options.get('invert', False)).mask
     else:
       shade = photo.luma(source) + 0.1 * colour
       return photo.colour(source, 2 * shade - 1)
@@ -97,7 +97,7 @@ class FakeModel:
     return photo.paint(source, image, new, opaque=True)
 
   def replay(self, path, source, mask=None):
-    def make(this_recipe, read):
+    def make(this_recipe, read, mask):
       assert this_recipe.task == 'colorization'
       options = dict(this_recipe.options)
       sample = options.pop('sample')
@@ -112,7 +112,7 @@ class FakeModel:
       )
       return results[sample].photo
 
-    return recipe.replay(path, source, make)
+    return replay.replay(path, source, mask, make)
 
 
 SIDES = ('left', 'right', 'top', 'bottom')

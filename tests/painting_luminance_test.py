@@ -5,7 +5,7 @@ from conftest import ROOT
 from hypothesis import strategies as st
 
 from palette_jax import images
-from palette_jax.photo import photo
+from palette_jax.photo import photo, reader
 from palette_jax.photo.painting import luminance
 from palette_jax.tasks import colorization
 
@@ -91,7 +91,7 @@ def test_strips_meet_without_a_seam(monkeypatch):
 
 @pytest.mark.parametrize('name', ['astronaut', 'coffee', 'rocket'])
 def test_photos_come_back_from_their_own_small_colours(name, monkeypatch):
-  source = photo.read(ROOT / f'palette_jax/data/photos/{name}.jpg')
+  source = reader.read(ROOT / f'palette_jax/data/photos/{name}.jpg')
   rgb, luma = photo.rgb(source), photo.luma(source)
   height, width = luminance.small_size(*rgb.shape[:2], 128)
   small = luminance.resize(rgb, height, width)

@@ -13,7 +13,7 @@ from pixels import levels
 from palette_jax import images
 from palette_jax.diffusion import objective as objectives
 from palette_jax.photo import photo as photos
-from palette_jax.photo import reader as pictures
+from palette_jax.photo import reader
 from palette_jax.photo.painting import methods, panorama, region, tiles, view
 from palette_jax.tasks import get as task_of
 
@@ -53,7 +53,7 @@ def drawing_of(pen, samples=1):
 
 
 def photo_of(height, width, seed=0):
-  return pictures.read(levels(height, width, seed=seed))
+  return reader.read(levels(height, width, seed=seed))
 
 
 def test_colour_that_a_photo_has_is_not_looked_at():

@@ -7,9 +7,13 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageDraw, ImageFilter
 
 from palette_jax import images
-from palette_jax.photo import hole, photo
+from palette_jax.photo import hole, reader
 
 SIZE = (60, 80)  # height, width
+
+
+def read_hole(path, *size, invert=False):
+  return hole.from_mask(reader.read(path), str(path), *size, invert)
 
 
 def disc():
@@ -32,47 +36,54 @@ def grey(inside, background=0, foreground=255):
 def test_white_is_painted(tmp_path, channels, background, foreground):
   levels = grey(disc(), background, foreground)
   levels = np.repeat(levels[..., None], channels, -1).squeeze()
-  found = hole.read(written(tmp_path, levels), *SIZE)
+  found = read_hole(written(tmp_path, levels), *SIZE)
   assert found.mask.dtype == np.float32
   assert np.array_equal(found.mask[..., 0], disc())
-  assert 'white is painted' in found.said and '\n' not in found.said
-  assert f'{disc().mean():.1%}' in found.said and '--invert' not in found.said
+  assert (
+    'white is painted' in found.description and '\n' not in found.description
+  )
+  assert (
+    f'{disc().mean():.1%}' in found.description
+    and '--invert' not in found.description
+  )
 
 
 def test_black_is_painted_when_told(tmp_path):
   path = written(tmp_path, grey(~disc()))
-  found = hole.read(path, *SIZE)
-  assert 'more than half' in found.said and '--invert' in found.said
-  found = hole.read(path, *SIZE, invert=True)
+  found = read_hole(path, *SIZE)
+  assert (
+    'more than half' in found.description and '--invert' in found.description
+  )
+  found = read_hole(path, *SIZE, invert=True)
   assert np.array_equal(found.mask[..., 0], disc())
-  assert 'inverted' in found.said
+  assert 'inverted' in found.description
 
 
 @pytest.mark.parametrize('quality', [30, 75, 95])
 def test_jpeg_masks_have_soft_edges(tmp_path, quality):
   path = written(tmp_path, grey(disc()), 'mask.jpg', quality=quality)
-  found = hole.read(path, *SIZE)
+  found = read_hole(path, *SIZE)
   assert (found.mask[..., 0] != disc()).mean() < 0.005
-  assert 'soft' in found.said
+  assert 'soft' in found.description
   assert set(np.unique(found.mask)) == {0, 1}
 
 
 def test_feathered_brushes_are_masks_and_photos_are_not(tmp_path):
   blurred = Image.fromarray(grey(disc())).filter(ImageFilter.GaussianBlur(3))
-  found = hole.read(written(tmp_path, np.asarray(blurred)), *SIZE)
+  found = read_hole(written(tmp_path, np.asarray(blurred)), *SIZE)
   assert (found.mask[..., 0] != disc()).mean() < 0.02
   ramp = np.linspace(0, 255, SIZE[1])[None].repeat(SIZE[0], 0)
   with pytest.raises(ValueError, match='neither black nor white'):
-    hole.read(written(tmp_path, ramp.astype(np.uint8)), *SIZE)
+    read_hole(written(tmp_path, ramp.astype(np.uint8)), *SIZE)
 
 
 def test_a_brush_on_transparent_ground_is_painted(tmp_path):
   for colour in [(255, 255, 255), (0, 0, 0), (230, 20, 20)]:
     levels = np.zeros([*SIZE, 4], np.uint8)
     levels[disc()] = (*colour, 255)
-    found = hole.read(written(tmp_path, levels), *SIZE)
+    found = read_hole(written(tmp_path, levels), *SIZE)
     assert np.array_equal(found.mask[..., 0], disc())
-    assert 'brush' in found.said
+    assert 'brush' in found.description
 
 
 def test_transparency_that_hides_nothing_does_not_matter(tmp_path):
@@ -80,9 +91,9 @@ def test_transparency_that_hides_nothing_does_not_matter(tmp_path):
   for alpha in (255, 100):
     levels[..., 3] = alpha
     levels[:3, :3, 3] += 0 if alpha == 255 else 20
-    found = hole.read(written(tmp_path, levels), *SIZE)
+    found = read_hole(written(tmp_path, levels), *SIZE)
     assert np.array_equal(found.mask[..., 0], disc())
-    assert 'white' in found.said
+    assert 'white' in found.description
 
 
 def test_an_erased_part_is_painted(tmp_path):
@@ -90,20 +101,23 @@ def test_an_erased_part_is_painted(tmp_path):
   levels = draw.integers(0, 256, [*SIZE, 4], np.uint8)
   levels[..., 3] = grey(~disc())
   path = written(tmp_path, levels)
-  for found in (hole.read(path, *SIZE), hole.erased(photo.read(path))):
+  for found in (
+    read_hole(path, *SIZE),
+    hole.from_transparency(reader.read(path)),
+  ):
     assert np.array_equal(found.mask[..., 0], disc())
-    assert 'transparent part' in found.said
-  found = hole.erased(photo.read(path), invert=True)
+    assert 'transparent part' in found.description
+  found = hole.from_transparency(reader.read(path), invert=True)
   assert np.array_equal(found.mask[..., 0], ~disc())
 
 
 def test_a_photo_without_transparency_says_what_to_do(tmp_path):
   path = written(tmp_path, np.zeros([4, 4, 3], np.uint8))
   with pytest.raises(ValueError, match='--mask'):
-    hole.erased(photo.read(path))
+    hole.from_transparency(reader.read(path))
   path = written(tmp_path, np.full([4, 4, 4], 255, np.uint8))
   with pytest.raises(ValueError, match='paints nothing'):
-    hole.erased(photo.read(path))
+    hole.from_transparency(reader.read(path))
 
 
 @pytest.mark.parametrize('level', [0, 3, 255, 250])
@@ -115,10 +129,10 @@ def test_masks_that_paint_nothing_or_everything(tmp_path, level, ending):
   path = written(tmp_path, levels, f'mask.{ending}')
   what = 'nothing' if level < 128 else 'everything'
   with pytest.raises(ValueError, match=f'paints {what}.*give --invert'):
-    hole.read(path, *SIZE)
+    read_hole(path, *SIZE)
   other = 'everything' if level < 128 else 'nothing'
   with pytest.raises(ValueError, match=f'paints {other}.*leave out --invert'):
-    hole.read(path, *SIZE, invert=True)
+    read_hole(path, *SIZE, invert=True)
 
 
 @hypothesis.settings(
@@ -138,7 +152,7 @@ def test_a_mask_of_the_same_shape_is_resized(
   sides = [max(8, int(rounding(scale * x))) for x in (height, width)]
   y, x = np.mgrid[: sides[0], : sides[1]]
   inside = (y < sides[0] / 2) & (x < sides[1] / 2)
-  found = hole.read(written(tmp_path, grey(inside)), height, width)
+  found = read_hole(written(tmp_path, grey(inside)), height, width)
   y, x = np.mgrid[:height, :width]
   expected = (y < height / 2) & (x < width / 2)
   border = 1 + 2 / min(scale, 1)
@@ -146,40 +160,40 @@ def test_a_mask_of_the_same_shape_is_resized(
   assert found.mask.shape == (height, width, 1)
   assert np.array_equal(found.mask[~near][:, 0], expected[~near])
   if (height, width) != tuple(sides):
-    assert f'resized to {width} x {height}' in found.said
+    assert f'resized to {width} x {height}' in found.description
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path):
   levels = grey(disc())
   path = written(tmp_path, levels[:50])
-  with pytest.raises(ValueError, match='80 x 50.*the photo 80 x 60.*as large'):
-    hole.read(path, *SIZE)
-  with pytest.raises(ValueError, match='lies on its side'):
-    hole.read(written(tmp_path, levels.T.copy()), *SIZE)
+  with pytest.raises(ValueError, match='80 x 50.*80 x 60'):
+    read_hole(path, *SIZE)
+  with pytest.raises(ValueError, match='on its side'):
+    read_hole(written(tmp_path, levels.T.copy()), *SIZE)
   exif = Image.Exif()
   exif[ExifTags.Base.Orientation] = 5  # the mask has been turned, and says so
   path = written(tmp_path, levels.T.copy(), exif=exif)
-  assert np.array_equal(hole.read(path, *SIZE).mask[..., 0], disc())
+  assert np.array_equal(read_hole(path, *SIZE).mask[..., 0], disc())
 
 
 def test_errors_name_the_file(tmp_path):
   with pytest.raises(FileNotFoundError, match='none.png'):
-    hole.read(tmp_path / 'none.png', *SIZE)
+    read_hole(tmp_path / 'none.png', *SIZE)
   (tmp_path / 'a.png').write_bytes(b'no image')
   with pytest.raises(ValueError, match='a.png'):
-    hole.read(tmp_path / 'a.png', *SIZE)
+    read_hole(tmp_path / 'a.png', *SIZE)
 
 
 def test_a_mask_drawn_by_hand_in_sixteen_bits_or_a_palette(tmp_path):
   levels = grey(disc()).astype(np.uint16) * 257
-  found = hole.read(written(tmp_path, levels), *SIZE)
+  found = read_hole(written(tmp_path, levels), *SIZE)
   assert np.array_equal(found.mask[..., 0], disc())
   page = Image.new('1', SIZE[::-1])
   ImageDraw.Draw(page).rectangle([5, 5, 14, 24], fill=1)
   buffer = io.BytesIO()
   page.convert('P').save(buffer, 'GIF')
   (tmp_path / 'mask.gif').write_bytes(buffer.getvalue())
-  assert hole.read(tmp_path / 'mask.gif', *SIZE).mask.sum() == 200
+  assert read_hole(tmp_path / 'mask.gif', *SIZE).mask.sum() == 200
 
 
 def test_an_overlay_shows_the_hole_in_magenta_and_nothing_else():

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from palette_jax.demo import previews, shelf
 from palette_jax.demo import queue as queues
-from palette_jax.photo import arguments
+from palette_jax.photo import arguments, reader
 from palette_jax.photo import photo as photos
 
 MOST_SAMPLES = 4
@@ -91,7 +91,7 @@ class Orders:
     _check(drawing)
     options = drawing._asdict()
     if task == 'inpainting':
-      options['mask'] = photos.decode(mask, 'The mask')
+      options['mask'] = reader.decode(mask, 'The mask')
     elif task == 'uncropping':
       self._check_sides(sides, photo)
       options.update(sides)

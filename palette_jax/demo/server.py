@@ -31,7 +31,7 @@ from werkzeug import exceptions, wrappers
 from palette_jax import console, web
 from palette_jax.demo import previews, requests, shelf
 from palette_jax.demo import queue as queues
-from palette_jax.photo import hole, quantization
+from palette_jax.photo import hole, quantization, reader
 from palette_jax.photo import photo as photos
 
 MOST_BYTES = 64 * 2**20  # of a file
@@ -153,7 +153,7 @@ class Application(web.Application):
 
   def _keep(self, encoded, name):
     with self._decoding:
-      photo = photos.decode(encoded, name, MOST_PIXELS)._replace(source=name)
+      photo = reader.decode(encoded, name, MOST_PIXELS)._replace(source=name)
       kept = _Kept(photo, encoded, previews.view(photo))
     height, width = photo.levels.shape[:2]
     size = photo.levels.nbytes + len(encoded) + len(kept.view)
@@ -193,12 +193,12 @@ class Application(web.Application):
     if encoded:
       with self._decoding:
         name = web.file_name(request)
-        drawn = photos.decode(encoded, name, MOST_PIXELS)
-        found = hole.of(drawn, name, *photo.levels.shape[:2], invert)
+        drawn = reader.decode(encoded, name, MOST_PIXELS)
+        found = hole.from_mask(drawn, name, *photo.levels.shape[:2], invert)
     else:
-      found = hole.erased(photo, invert)
+      found = hole.from_transparency(photo, invert)
     mask = previews.mask_png(found.mask), f'{previews.stem(photo)}-mask.png'
-    said = _as_on_the_page(found.said)
+    said = _as_on_the_page(found.description)
     return web.answer({'id': self._masks.put(mask), 'said': said})
 
   def _mask_view(self, request, name):
@@ -254,7 +254,7 @@ def _as_on_the_page(message):
   for option, box in (
     ('leave out --invert', 'untick "Inverted"'),
     ('give --invert', 'tick "Inverted"'),
-    ('give --mask, a picture', 'paint, or open a picture'),
+    ('give --mask, an image', 'paint, or open an image'),
   ):
     message = message.replace(option, box)
   return message

@@ -13,7 +13,14 @@ from etils import epath
 
 import palette_jax
 from palette_jax import images
-from palette_jax.photo import arguments, hole, outputs, quantization, recipe
+from palette_jax.photo import (
+  arguments,
+  hole,
+  outputs,
+  quantization,
+  reader,
+  recipe,
+)
 from palette_jax.photo import jobs as folder
 from palette_jax.photo import photo as photos
 from palette_jax.photo import progress as progresses
@@ -128,7 +135,7 @@ def replay(args: argparse.Namespace) -> int:
   except (ValueError, FileNotFoundError) as error:
     print(f'\n{error}', file=sys.stderr)
     return 2
-  print(replayed.said)
+  print(replayed.message)
   return 0 if replayed.is_same else 1
 
 
@@ -213,18 +220,18 @@ def _summarize(made, there, failed):
 
 def _look(request, job):
   """Reads photo and mask, so that what is wrong with them comes first."""
-  photo = photos.read(job.source)
+  photo = reader.read(job.source)
   if request.verb == 'inpaint':
     _hole(request, photo, _mask(job))
   _check_free(outputs.names(job.target, request.drawing['samples']).all)
 
 
 def _hole(request, photo, drawn):
-  return hole.found(photo, drawn, request.options['invert'])
+  return hole.find(photo, drawn, request.options['invert'])
 
 
 def _mask(job):
-  return None if job.mask is None else photos.read(job.mask)
+  return None if job.mask is None else reader.read(job.mask)
 
 
 def _check_free(paths):
@@ -242,19 +249,19 @@ def _check_free(paths):
 
 
 def _preview(request, job, progress):
-  photo = photos.read(job.source)
+  photo = reader.read(job.source)
   found = _hole(request, photo, _mask(job))
   path = outputs.names(job.target, 1).preview
   _check_free([path])
   marked = hole.overlay(photos.rgb(photo), found.mask)
-  outputs.write_picture(path, marked, found.said)
-  progress.say(f'{job.name} -> {path}\n  {found.said}')
+  outputs.write_picture(path, marked, found.description)
+  progress.say(f'{job.name} -> {path}\n  {found.description}')
   return True
 
 
 def _make(model, request, job, progress):
   """All samples of one photo, and the pictures about them, as files."""
-  photo = photos.read(job.source)
+  photo = reader.read(job.source)
   given, notes, shown = [photo], [*photo.notes], photos.rgb(photo)
   if request.verb == 'colorize':  # which looks at no colour
     shown = np.repeat(2 * photos.luma(photo) - 1, 3, axis=-1)
@@ -265,7 +272,7 @@ def _make(model, request, job, progress):
     drawn = _mask(job)
     found = _hole(request, photo, drawn)
     given.append(drawn)
-    notes.append(found.said)
+    notes.append(found.description)
     shown = images.from_u8(hole.overlay(shown, found.mask))
   names = outputs.names(job.target, request.drawing['samples'])
   seed = (request.drawing['seed'] + job.salt) % arguments.SEEDS

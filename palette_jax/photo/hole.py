@@ -1,11 +1,11 @@
-"""Which part of somebody's photo must be painted: masks as people make them.
+"""Finds the hole in a photo: masks in the ways in which people make them.
 
-A mask is white where the photo is painted anew and black where it is kept, as
-in most programs; `invert` says the opposite. Or it is told by transparency:
+A mask is white where the photo is painted and black where it is kept, as in
+most programs; `invert` swaps the two. Transparency can say it, too:
 
-  the photo itself is transparent somewhere       painted there
-  the mask is one colour on transparent ground    painted under the brush
-  the mask is a picture with transparent parts    painted where it is erased
+  the photo itself has transparent parts      they are painted
+  the mask is one colour on transparent       the coloured part is painted
+  the mask is a photo with transparent parts  they are painted
 
 Edges may be soft, as JPEG makes them: half and more counts as white.
 """
@@ -13,7 +13,6 @@ Edges may be soft, as JPEG makes them: half and more counts as white.
 from typing import NamedTuple
 
 import numpy as np
-from etils import epath
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy import ndimage
@@ -21,96 +20,92 @@ from scipy import ndimage
 from palette_jax import images
 from palette_jax.photo import photo as photos
 
-_BRUSH_SHARE = 0.98  # of a brush's pixels that have its colour
+_BRUSH_SHARE = 0.98  # least share of a brush's pixels that have one colour
 _SOFT = (0.1, 0.9)  # between black and white: neither
-_SOFT_SHARE = 0.25  # of the pixels; more are no mask
+_SOFT_SHARE = 0.25  # of the pixels; with more it is not a mask
 _MAGENTA = (1, -1, 1)  # which photos rarely have
 _LEAST_CONTRAST = 64  # levels between black and white of a lossy mask
 
+_Pixels = Bool[np.ndarray, 'h w 1']
+
 
 class Hole(NamedTuple):
-  """What must be painted.
+  """The part of a photo to be painted.
 
   Attributes:
-    mask: float32 [h w 1], 1 where it must be painted and 0 elsewhere.
-    said: what was found, one line for the person who made it.
+    mask: float32 [h w 1], 1 where it is painted and 0 elsewhere.
+    description: one line for the person who made the mask.
   """
 
   mask: Float[np.ndarray, 'h w 1']
-  said: str
+  description: str
 
 
-def read(
-  path: epath.PathLike, height: int, width: int, invert: bool = False
+def find(
+  photo: photos.Photo, mask: photos.Photo | None, invert: bool = False
 ) -> Hole:
-  """A mask for a photo of that size, from a file.
+  """Finds the hole of a photo, by a mask or else by its own transparency.
 
   Args:
-    path: an image in any format that `photo.read` knows.
-    height: of the photo as it is seen (EXIF orientation applied), pixels.
-    width: likewise.
-    invert: whether black, or what would be kept otherwise, is painted.
+    photo: the photo to be painted.
+    mask: the mask, if there is one.
+    invert: paints what would be kept otherwise.
 
   Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: if it is no mask, of another shape than the photo, or paints
-      nothing or everything.
+    ValueError: if the mask is not one, has another shape than the photo, or
+      paints nothing or everything; or if there is no mask and the photo is
+      opaque.
   """
-  return of(photos.read(path), str(path), height, width, invert)
+  if mask is None:
+    return from_transparency(photo, invert)
+  name = mask.source or 'that was given'
+  return from_mask(mask, name, *photo.levels.shape[:2], invert)
 
 
-def of(
-  drawn: photos.Photo, name: str, height: int, width: int, invert: bool = False
+def from_mask(
+  mask: photos.Photo, name: str, height: int, width: int, invert: bool = False
 ) -> Hole:
-  """As `read`, of a mask that has been read; `name` is said in messages."""
+  """Finds the hole that a mask describes.
+
+  Args:
+    mask: the mask, as it was read.
+    name: stands for the mask in messages.
+    height: of the photo as it is seen (EXIF orientation applied), in pixels.
+    width: likewise.
+    invert: paints what would be kept otherwise.
+
+  Raises:
+    ValueError: see `find`.
+  """
   try:
-    hole, how = _detected(drawn)
+    hole, reason = _detect(mask)
     if invert:
-      hole, how = ~hole, f'{how}, inverted'
-    how += _check_shape(hole.shape[:2], height, width)
-    return _hole(_resized(hole, height, width), f'{name}: {how}', invert)
+      hole, reason = ~hole, f'{reason}, inverted'
+    reason += _check_shape(hole.shape[:2], height, width)
+    return _checked(_resized(hole, height, width), f'{name}: {reason}', invert)
   except ValueError as error:
     raise ValueError(f'The mask {name} {error}') from None
 
 
-def found(
-  photo: photos.Photo, drawn: photos.Photo | None, invert: bool = False
-) -> Hole:
-  """What must be painted of a photo: by its mask, or else its transparency.
-
-  Args:
-    photo: that will be painted.
-    drawn: the mask, as it was read; or None.
-    invert: as in `read`.
+def from_transparency(photo: photos.Photo, invert: bool = False) -> Hole:
+  """Finds the transparent part of a photo.
 
   Raises:
-    ValueError: as `read` and `erased`.
-  """
-  if drawn is None:
-    return erased(photo, invert)
-  name = drawn.source or 'that was given'
-  return of(drawn, name, *photo.levels.shape[:2], invert)
-
-
-def erased(photo: photos.Photo, invert: bool = False) -> Hole:
-  """The transparent part of the photo itself.
-
-  Raises:
-    ValueError: if it has none, or nothing else.
+    ValueError: if the photo has none, or nothing else.
   """
   name = photo.source or 'The photo'
   if photo.alpha is None:
     raise ValueError(
       f'{name} has no transparent part that says where to paint: give --mask, '
-      'a picture that is white there and black elsewhere.'
+      'an image that is white there and black elsewhere.'
     )
   hole = photo.alpha <= photos.white(photo) // 2
   soft = _soft_note(photo.alpha / photos.white(photo))
   try:
-    how = 'its transparent part is painted' + soft
+    reason = 'its transparent part is painted' + soft
     if invert:
-      hole, how = ~hole, 'its opaque part is painted (inverted)' + soft
-    return _hole(hole, f'{name}: {how}', invert)
+      hole, reason = ~hole, 'its opaque part is painted (inverted)' + soft
+    return _checked(hole, f'{name}: {reason}', invert)
   except ValueError as error:
     raise ValueError(f'The transparency of {name} {error}') from None
 
@@ -118,7 +113,7 @@ def erased(photo: photos.Photo, invert: bool = False) -> Hole:
 def overlay(
   image: Float[np.ndarray, 'h w 3'], mask: Float[np.ndarray, 'h w 1']
 ) -> UInt8[np.ndarray, 'h w 3']:
-  """The photo with what will be painted in magenta, to be looked at before.
+  """Shows a hole in magenta, to be checked before it is painted.
 
   Args:
     image: sRGB in [-1, 1].
@@ -129,11 +124,11 @@ def overlay(
   return images.to_u8(np.where(mask > 0.5, shaded, image))
 
 
-def _detected(drawn) -> tuple[Bool[np.ndarray, 'h w 1'], str]:
-  """The hole, and in words how it was told."""
-  levels_u8 = images.to_u8(photos.rgb(drawn._replace(alpha=None)))
-  if drawn.alpha is not None:
-    opacity = drawn.alpha / photos.white(drawn)
+def _detect(mask: photos.Photo) -> tuple[_Pixels, str]:
+  """Returns the hole, and how the mask was understood."""
+  levels_u8 = images.to_u8(photos.rgb(mask._replace(alpha=None)))
+  if mask.alpha is not None:
+    opacity = mask.alpha / photos.white(mask)
     opaque = opacity >= 0.5
     if opaque.any() and not opaque.all():
       soft = _soft_note(opacity)
@@ -151,61 +146,63 @@ def _detected(drawn) -> tuple[Bool[np.ndarray, 'h w 1'], str]:
   soft = _share_between(scaled)
   if soft > _SOFT_SHARE:
     raise ValueError(
-      f'is no mask: {soft:.0%} of its pixels are neither black nor white. Make '
-      'it white where the photo must be painted and black elsewhere.'
+      f'is not a mask: {soft:.0%} of its pixels are neither black nor white. '
+      'Make it white where the photo must be painted and black elsewhere.'
     )
   hole = (scaled >= 0.5)[..., None]
   return hole, 'white is painted' + _soft_note(scaled)
 
 
 def _is_brush(colours_u8: UInt8[np.ndarray, 'n 3']) -> bool:
-  """Whether nearly all of them are one colour."""
+  """Checks whether nearly all of the pixels have one colour."""
   middle = np.median(colours_u8, axis=0)
   near = np.abs(colours_u8 - middle).max(-1) <= 8
   return bool(near.mean() >= _BRUSH_SHARE)
 
 
-def _share_between(shares):
-  return ((shares > _SOFT[0]) & (shares < _SOFT[1])).mean()
+def _share_between(shares: Float[np.ndarray, '...']) -> float:
+  return float(((shares > _SOFT[0]) & (shares < _SOFT[1])).mean())
 
 
-def _soft_note(shares):
-  """'' or a remark on what is between, in [0, 1]."""
+def _soft_note(shares: Float[np.ndarray, '...']) -> str:
+  """Returns a remark on values between 0 and 1, '' if there are none."""
   between = _share_between(shares)
   if not between:
     return ''
   return f' (soft in {max(between, 1e-4):.2%} of it: half and more counts)'
 
 
-def _check_shape(found, height, width):
-  """A remark on its size, '' if it is the photo's.
+def _check_shape(shape: tuple[int, ...], height: int, width: int) -> str:
+  """Returns a remark on the mask's size, '' if it is the photo's.
 
   Raises:
-    ValueError: if it cannot be the photo's, made smaller or larger.
+    ValueError: if the photo has another aspect ratio.
   """
-  is_size = f'is {found[1]} x {found[0]} pixels'
-  if found == (height, width):
+  size = f'is {shape[1]} x {shape[0]} pixels'
+  if shape == (height, width):
     return ''
-  if _is_scaled(found, (height, width)):
-    return f'; it {is_size} and was resized to {width} x {height}'
-  advice = 'Make the mask on the photo itself, as large as it is.'
-  if _is_scaled(found[::-1], (height, width)):
+  if _is_scaled(shape, (height, width)):
+    return f'; it {size} and was resized to {width} x {height}'
+  advice = 'Make the mask on the photo itself, in the same size.'
+  if _is_scaled(shape[::-1], (height, width)):
     advice = 'It lies on its side: make it on the photo as it is seen, upright.'
   raise ValueError(
-    f'{is_size} (width x height), the photo {width} x {height}. {advice}'
+    f'{size} (width x height), the photo {width} x {height}. {advice}'
   )
 
 
-def _is_scaled(found, expected):
-  """Whether one is the other times a factor, but for rounding to pixels."""
-  small, large = sorted([found, expected], key=max)
+def _is_scaled(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+  """Checks that the aspect ratios agree within rounding to pixels."""
+  small, large = sorted([shape, expected], key=max)
   # Programs round the smaller one's sides up, down or to nearest.
   least = max((a - 1) / b for a, b in zip(small, large))
   most = min((a + 1) / b for a, b in zip(small, large))
   return least <= most
 
 
-def _resized(hole, height, width):
+def _resized(
+  hole: _Pixels, height: int, width: int
+) -> Bool[np.ndarray, 'y x 1']:
   if hole.shape[:2] == (height, width):
     return hole
   plain = Image.fromarray(hole[..., 0].astype(np.uint8) * 255)
@@ -213,7 +210,12 @@ def _resized(hole, height, width):
   return np.asarray(resized)[..., None] >= 128
 
 
-def _hole(hole, said, invert):
+def _checked(hole: _Pixels, reason: str, invert: bool) -> Hole:
+  """Describes a hole.
+
+  Raises:
+    ValueError: if it is empty, or the whole photo.
+  """
   share = float(hole.mean())
   flag = 'leave out --invert' if invert else 'give --invert'
   if share == 0:
@@ -228,7 +230,9 @@ def _hole(hole, said, invert):
     )
   _, count = ndimage.label(hole[..., 0], np.ones([3, 3], int))
   holes = 'one hole' if count == 1 else f'{count} holes'
-  said = f'{said}: {holes}, {share:.1%} of the photo.'
+  description = f'{reason}: {holes}, {share:.1%} of the photo.'
   if share > 0.5:
-    said += f' That is more than half: if it is the other way round, {flag}.'
-  return Hole(hole.astype(np.float32), said)
+    description += (
+      f' That is more than half: if it is the other way round, {flag}.'
+    )
+  return Hole(hole.astype(np.float32), description)

@@ -12,13 +12,13 @@ import collections
 import os
 import pathlib
 import posixpath
-import uuid
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from etils import epath
 
+from palette_jax import files as file_system
 from palette_jax.photo import writer
 
 # What photo.read knows, and what people have and must be told of.
@@ -74,7 +74,7 @@ def jobs(source: str, target: str, mask: str | None = None) -> list[Job]:
     raise FileNotFoundError(f'There is no mask {mask}.')
   if photos.is_dir():
     found = _of_folder(photos, out, masks)
-    check_writable(out)
+    file_system.check_writable(out)
     return found
   if masks is not None and masks.is_dir():
     raise ValueError(
@@ -87,7 +87,7 @@ def jobs(source: str, target: str, mask: str | None = None) -> list[Job]:
     raise ValueError(
       f'{out} is the photo itself, which would be lost: give another name.'
     )
-  check_writable(out.parent)
+  file_system.check_writable(out.parent)
   return [Job(photos, out, photos.name, masks)]
 
 
@@ -214,21 +214,3 @@ def _targets(files):
 def _some(names):
   more = len(names) - _SHOWN
   return ', '.join(names[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
-
-
-def check_writable(folder: epath.Path) -> None:
-  """Makes the folder, and looks whether a file can be made in it.
-
-  Raises:
-    ValueError: if not.
-  """
-  probe = folder / f'.{uuid.uuid4().hex}'
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe.write_bytes(b'')
-    probe.unlink()
-  except OSError as error:
-    raise ValueError(
-      f'Nothing can be written to {folder}: {error.strerror}. Name a folder '
-      'that can be written to.'
-    ) from error

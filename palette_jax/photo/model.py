@@ -18,13 +18,14 @@ from PIL import Image
 
 from palette_jax import images, tasks
 from palette_jax.models import unet
-from palette_jax.photo import hole, recipe
+from palette_jax.photo import hole, reader
 from palette_jax.photo import photo as photos
-from palette_jax.photo import reader as pictures
+from palette_jax.photo import recipe as recipes
+from palette_jax.photo import replay as replays
 from palette_jax.photo.painting import methods, painter, region
 from palette_jax.weights import load as weights
 
-Picture = pictures.Picture
+Picture = reader.PhotoLike
 
 _TASKS = {
   'colorize': 'colorization',
@@ -36,7 +37,7 @@ _TASKS = {
 _MOST_SEED = 2**32 - 1
 
 
-class Made(NamedTuple):
+class Result(NamedTuple):
   """One result.
 
   Attributes:
@@ -45,7 +46,7 @@ class Made(NamedTuple):
   """
 
   photo: photos.Photo
-  recipe: recipe.Recipe
+  recipe: recipes.Recipe
 
   @property
   def image(self) -> Image.Image:
@@ -56,7 +57,7 @@ class Made(NamedTuple):
     self, path: epath.PathLike, replace: bool = False
   ) -> tuple[epath.Path, list[str]]:
     """Writes it, with its recipe: see `output.write`."""
-    return recipe.write(path, self.photo, self.recipe, replace)
+    return recipes.write(path, self.photo, self.recipe, replace)
 
 
 class Model:
@@ -100,7 +101,7 @@ class Model:
     self.experimental: tuple[str, ...] = found.experimental
     self.jpeg_quality: tuple[int, int] = found.jpeg_quality
 
-  def colorize(self, photo: Picture, **drawing) -> list[Made]:
+  def colorize(self, photo: Picture, **drawing) -> list[Result]:
     """Colours a photo; its luma stays, to the finest detail.
 
     Args:
@@ -119,7 +120,7 @@ class Model:
     *,
     invert: bool = False,
     **drawing,
-  ) -> list[Made]:
+  ) -> list[Result]:
     """Fills holes; every other pixel stays as it is.
 
     Args:
@@ -144,7 +145,7 @@ class Model:
     top: int = 0,
     bottom: int = 0,
     **drawing,
-  ) -> list[Made]:
+  ) -> list[Result]:
     """Goes on beyond the photo's edges.
 
     Args:
@@ -161,7 +162,7 @@ class Model:
     options = dict(left=left, right=right, top=top, bottom=bottom)
     return self._make('uncrop', photo, options, **drawing)
 
-  def restore_jpeg(self, photo: Picture, **drawing) -> list[Made]:
+  def restore_jpeg(self, photo: Picture, **drawing) -> list[Result]:
     """Removes what JPEG has done to a photo; makes all of it anew.
 
     Args:
@@ -182,7 +183,7 @@ class Model:
     right: int = 0,
     loop: bool = False,
     **drawing,
-  ) -> list[Made]:
+  ) -> list[Result]:
     """A panorama: the photo goes on, half of its height at a time.
 
     Args:
@@ -203,7 +204,7 @@ class Model:
     path: epath.PathLike,
     source: Picture,
     mask: Picture | None = None,
-  ) -> recipe.Replayed:
+  ) -> replays.Replayed:
     """Makes the pixels of a file again, by its recipe.
 
     Args:
@@ -217,28 +218,28 @@ class Model:
         photo or mask than it says.
     """
 
-    def make(said: recipe.Recipe, photo: photos.Photo) -> photos.Photo:
-      if said.checkpoint != self.checkpoint:
+    def make(
+      recipe: recipes.Recipe, photo: photos.Photo, mask: photos.Photo | None
+    ) -> photos.Photo:
+      if recipe.checkpoint != self.checkpoint:
         raise ValueError(
-          f'{path} was made with the weights {said.checkpoint[:12]}..., and '
+          f'{path} was made with the weights {recipe.checkpoint[:12]}..., and '
           f'these are {self.checkpoint[:12]}...: load those.'
         )
-      drawn = None if mask is None else pictures.read(mask)
-      recipe.check_mask(path, said, drawn)
       try:
-        options = dict(said.options)
+        options = dict(recipe.options)
         does, sample = options.pop('does'), options.pop('sample')
         # In the company that it had: a batch of another size rounds otherwise.
         samples = list(range(options.pop('samples'))) or [sample]
-        drawing = self._drawing(said.sampler, said.seed, samples, None)
-        made = self._draw(does, drawing, photo, options, drawn)
-        return made[samples.index(sample)]
+        drawing = self._drawing(recipe.sampler, recipe.seed, samples, None)
+        results = self._draw(does, drawing, photo, options, mask)
+        return results[samples.index(sample)]
       except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
           f'The recipe in {path} cannot be followed: {error!r}.'
         ) from error
 
-    return recipe.replay(path, pictures.read(source), make)
+    return replays.replay(path, source, mask, make)
 
   def recipes(
     self,
@@ -251,7 +252,7 @@ class Model:
     sampler: str = '',
     steps: int = 0,
     **options,
-  ) -> list[recipe.Recipe]:
+  ) -> list[recipes.Recipe]:
     """How a method's results would be made, a recipe each; makes nothing.
 
     Args:
@@ -278,14 +279,14 @@ class Model:
       checkpoint=self.checkpoint,
       sampler=self._weights.choose(sampler, steps),
       seed=seed,
-      inputs=recipe.inputs_of(None if mask is None else pictures.read(mask)),
+      inputs=recipes.inputs_sha256(None if mask is None else reader.read(mask)),
       machine=self._painter.machine,
     )
-    photo = pictures.read(photo)
+    photo = reader.read(photo)
     together = samples if self._painter.together > 1 else 0
     options |= dict(does=does, samples=together)
     return [
-      recipe.of(photo, options=options | dict(sample=i), **common)
+      recipes.for_photo(photo, options=options | dict(sample=i), **common)
       for i in range(samples)
     ]
 
@@ -294,13 +295,13 @@ class Model:
     seed=0, samples=1, sampler='', steps=0, progress=None,
   ):  # fmt: skip
     """A method's results: what it does is its name."""
-    photo = pictures.read(photo)
-    drawn = None if mask is None else pictures.read(mask)
+    photo = reader.read(photo)
+    drawn = None if mask is None else reader.read(mask)
     said = dict(seed=seed, samples=samples, sampler=sampler, steps=steps)
-    recipes = self.recipes(does, photo, drawn, **said, **options)
-    drawing = self._drawing(recipes[0].sampler, seed, range(samples), progress)
+    hows = self.recipes(does, photo, drawn, **said, **options)
+    drawing = self._drawing(hows[0].sampler, seed, range(samples), progress)
     made = self._draw(does, drawing, photo, options, drawn)
-    return [Made(one, how) for one, how in zip(made, recipes)]
+    return [Result(one, how) for one, how in zip(made, hows)]
 
   def _drawing(self, sampler, seed, samples, progress) -> region.Drawing:
     key = jax.random.key(seed)
@@ -320,7 +321,7 @@ class Model:
     if does == 'restore_jpeg':
       return methods.clean(drawing, photo)
     if does == 'inpaint':
-      found = hole.found(photo, drawn, **options)
+      found = hole.find(photo, drawn, **options)
       return methods.fill(drawing, photo, found.mask)
     if does == 'uncrop':
       return methods.uncrop(drawing, photo, options)

@@ -109,17 +109,7 @@ def write_picture(
   path: epath.Path, picture: UInt8[np.ndarray, 'h w 3'], said: str
 ) -> None:
   """Writes a PNG that says what it shows."""
-  plain = photos.Photo(
-    levels=picture,
-    alpha=None,
-    profile=None,
-    exif=b'',
-    dpi=None,
-    source='',
-    sha256='',
-    notes=(),
-  )
-  writer.write(path, plain, {KEY: said})
+  writer.write(path, photos.Photo(picture), {KEY: said})
 
 
 def is_ours(path: epath.Path) -> bool:

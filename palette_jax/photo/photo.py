@@ -1,223 +1,70 @@
-"""Any photo in; the same size and kind out.
+"""A photo as its file has it, and what the network sees of it.
 
-A photo is kept as its file has it: levels of 8 or 16 bits, grey or colour, in
-the colours of its own profile, transparency apart. The model sees 8-bit sRGB.
-What it paints is brought back to the photo's kind, and all that it did not
-paint stays as it was, bit for bit.
+Levels stay as they are stored: 8 or 16 bits, grey or colour, in the colours of
+the file's own profile, transparency apart. The network sees 8-bit sRGB. What it
+paints is converted to the photo's kind; every other pixel stays as it was, bit
+for bit.
 
-  EXIF orientation   applied, and gone from what is written
-  other EXIF         kept, but for the thumbnail, which shows the old picture
-  ICC profile        kept, and painted pixels are converted to it; but for
-                     colorization, whose result is sRGB
-  grey               stays grey, but in colorization
-  transparency       put back; a hole that was itself transparent is opaque then
+  EXIF orientation   applied on reading, and absent from what is written
+  other EXIF         kept, except the thumbnail, which shows the old photo
+  ICC profile        kept, and painted pixels are converted to it; a colorized
+                     photo is sRGB
+  grey               stays grey, unless it is colorized
+  transparency       restored; a hole that was itself transparent becomes opaque
   CMYK               becomes sRGB, since a PNG cannot hold it
   palette            becomes RGB: new colours have no place in it
 """
 
-import hashlib
-import io
-import warnings
 from typing import NamedTuple
 
 import numpy as np
-from etils import epath
-from jaxtyping import Float
-from PIL import Image
+from jaxtyping import Float, Integer, UInt8
 
 from palette_jax import images
-from palette_jax.photo import exif, profile, quantization, sixteen
+from palette_jax.photo import profile
 
 MOST_PIXELS = 150_000_000  # the largest cameras have 102 million
-# Not all that Pillow knows: its EPS, for one, starts another program.
-_FORMATS = (
-  'JPEG', 'MPO', 'PNG', 'WEBP', 'TIFF', 'BMP', 'DIB', 'GIF', 'AVIF',
-  'JPEG2000', 'PPM', 'TGA', 'ICO',
-)  # fmt: skip
-_GREY = ('1', 'L', 'LA', 'La')
 
 
 class TooLarge(ValueError):
-  """A photo has more pixels than are accepted."""
+  """A photo has more pixels than the limit."""
 
 
 class Photo(NamedTuple):
-  """A picture as its file has it, upright.
+  """A photo as its file has it, upright.
 
   Attributes:
     levels: uint8 or uint16 [h w c], 1 or 3 channels.
     alpha: of the same type, [h w 1], 0 where it is transparent; or None.
-    profile: the ICC profile that `levels` are in; None for sRGB.
-    exif: what is kept of it, encoded; b'' for nothing.
+    profile: the ICC profile of `levels`; None for sRGB.
+    exif: the part that is kept, encoded; b'' for none.
     dpi: pixels per inch, or None.
-    source: the path it was read from.
-    sha256: of that file.
+    source: the path of its file, '' for a photo without one.
+    sha256: of that file, or of the pixels.
     notes: what was converted on reading, a sentence each.
-    quality: the factor that its encoder was told, 1 to 100, if it is a JPEG.
+    quality: the quality setting of its encoder, 1 to 100, if it is a JPEG.
   """
 
-  levels: np.ndarray
-  alpha: np.ndarray | None
-  profile: bytes | None
-  exif: bytes
-  dpi: tuple[float, float] | None
-  source: str
-  sha256: str
-  notes: tuple[str, ...]
+  levels: Integer[np.ndarray, 'h w c']
+  alpha: Integer[np.ndarray, 'h w 1'] | None = None
+  profile: bytes | None = None
+  exif: bytes = b''
+  dpi: tuple[float, ...] | None = None
+  source: str = ''
+  sha256: str = ''
+  notes: tuple[str, ...] = ()
   quality: int | None = None
 
 
-def read(path: epath.PathLike, most_pixels: int = MOST_PIXELS) -> Photo:
-  """Reads JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and a few more.
-
-  Args:
-    path: local or gs://.
-    most_pixels: that are accepted; larger files are refused unread.
-
-  Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: if it may not be read, is no photo, is cut off or damaged, has
-      too many pixels, or holds a kind of pixels that has no white.
-  """
-  path = epath.Path(path)
-  if not path.exists():
-    raise FileNotFoundError(f'There is no photo {path}.')
-  if path.is_dir():
-    raise ValueError(f'{path} is a folder, where a photo was expected.')
-  try:
-    encoded = path.read_bytes()
-  except OSError as error:
-    raise ValueError(f'{path} cannot be read: {error.strerror}.') from error
-  found = decode(encoded, str(path), most_pixels)
-  return found._replace(source=str(path))
-
-
-def decode(encoded: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Photo:
-  """As `read`, of a file's bytes; `name` is what messages call it."""
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # Pillow's, of damaged EXIF and the like
-      found = _decode(encoded, most_pixels)
-  except Exception as error:  # decoders fail in every way that there is
-    too_large = TooLarge, Image.DecompressionBombError
-    kind = TooLarge if isinstance(error, too_large) else ValueError
-    reason = _reason(encoded, error)
-    raise kind(f'{name} cannot be read: {reason}.') from error
-  return found._replace(sha256=hashlib.sha256(encoded).hexdigest())
-
-
-def _reason(encoded, error):
-  if encoded[4:8] == b'ftyp' and encoded[8:11] in (b'hei', b'hev', b'mif'):
-    return 'it is HEIC, as phones make it; save it as a JPEG or PNG first'
-  if not encoded:
-    return 'it is empty'
-  if isinstance(error, Image.UnidentifiedImageError):
-    return (
-      'it is no image of a known kind (JPEG, PNG, WebP, TIFF, BMP, GIF, ...)'
-    )
-  if isinstance(error, Image.DecompressionBombError):
-    return 'it says that it has more pixels than any camera makes'
-  if isinstance(error, ValueError):
-    return str(error).rstrip('.')
-  said = str(error)[:200] or type(error).__name__
-  return f'it is cut off or damaged ({said})'
-
-
-def _decode(encoded, most_pixels):
-  Image.init()
-  formats = [name for name in _FORMATS if name in Image.OPEN]
-  with Image.open(io.BytesIO(encoded), formats=formats) as image:
-    pixels = image.width * image.height
-    if pixels > most_pixels:
-      raise TooLarge(
-        f'it has {pixels / 1e6:.0f} million pixels ({image.width} x '
-        f'{image.height}), of which at most {most_pixels / 1e6:g} million are '
-        'accepted; make it smaller first'
-      )
-    notes = []
-    if getattr(image, 'n_frames', 1) > 1 and image.format != 'MPO':
-      notes.append(f'Of its {image.n_frames} pictures this is the first.')
-    is_deep = sixteen.is_deep(image)
-    icc = image.info.get('icc_profile') or None
-    image.load()
-    turn = exif.orientation(image)
-    if is_deep:
-      levels, alpha = _deep(encoded, image.info.get('transparency'))
-    else:
-      levels, alpha, icc = _shallow(image, icc, notes)
-    icc = _fitting(icc, levels.shape[-1], notes)
-    dpi = image.info.get('dpi')
-    return Photo(
-      levels=exif.upright(levels, turn),
-      alpha=None if alpha is None else exif.upright(alpha, turn),
-      profile=icc,
-      exif=exif.kept(image),
-      dpi=tuple(map(float, dpi)) if dpi and min(dpi) > 0 else None,
-      source='',
-      sha256='',
-      notes=tuple(notes),
-      quality=quantization.quality(image),
-    )
-
-
-def _deep(encoded, key):
-  """Levels and alpha of 16 bits; a colour may be the transparent one."""
-  levels = sixteen.decode(encoded)
-  channels = levels.shape[-1]
-  if channels in (2, 4):
-    return levels[..., :-1], levels[..., -1:]
-  if key is None or isinstance(key, bytes):
-    return levels, None
-  is_key = (levels == np.array(key)).all(-1, keepdims=True)
-  return levels, np.where(is_key, 0, 65535).astype(np.uint16)
-
-
-def _shallow(image, icc, notes):
-  """Levels and alpha of 8 bits, and the profile that they are in."""
-  mode = image.mode
-  if mode in ('I', 'F', 'LAB'):
-    raise ValueError(
-      f'its pixels are of a kind (Pillow: {mode}) of which nobody knows what '
-      'white is; save it with 8 or 16 bits, grey or RGB'
-    )
-  if mode == 'CMYK':
-    notes.append('It was CMYK and is sRGB now; known pixels change with it.')
-    if icc and profile.space(icc) == 'CMYK':
-      return profile.to_srgb(np.asarray(image), icc), None, None
-    return np.asarray(image.convert('RGB')), None, None
-  if image.has_transparency_data:
-    rgba = np.asarray(image.convert('RGBA'))
-    return rgba[..., : 1 if mode in _GREY else 3], rgba[..., 3:], icc
-  levels = np.asarray(image.convert('L' if mode in _GREY else 'RGB'))
-  return np.atleast_3d(levels), None, icc
-
-
-def _fitting(icc, channels, notes):
-  """The profile, if it is one of such pixels and not that of sRGB."""
-  if icc is None:
-    return None
-  try:
-    if profile.space(icc) != ('GRAY' if channels == 1 else 'RGB'):
-      raise ValueError(f'its ICC profile is of {profile.space(icc)} pixels')
-    if profile.is_srgb(icc):
-      return None
-    if not profile.can_be_written(icc):
-      raise ValueError(f'the profile {profile.name(icc)} can only be read')
-  except ValueError as error:
-    notes.append(f'Its numbers are taken to be sRGB: {error}.')
-    return None
-  return icc
-
-
 def white(photo: Photo) -> int:
-  """The highest level: 255 or 65535."""
+  """Returns the highest level: 255 or 65535."""
   return int(np.iinfo(photo.levels.dtype).max)
 
 
 def rgb(photo: Photo) -> Float[np.ndarray, 'h w 3']:
-  """What the model sees: 8-bit sRGB, float32 in [-1, 1].
+  """Returns what the network sees: 8-bit sRGB as float32 in [-1, 1].
 
-  Wholly transparent pixels are white, as on a page; files hold anything there.
+  Fully transparent pixels are white, as on a page; files hold anything there.
   """
   seen = _srgb_u8(photo)
   if photo.alpha is not None:
@@ -225,23 +72,30 @@ def rgb(photo: Photo) -> Float[np.ndarray, 'h w 3']:
   return images.from_u8(seen)
 
 
-def _srgb_u8(photo):
-  levels = photo.levels
-  if levels.dtype == np.uint16:
-    levels = ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _srgb_u8(photo: Photo) -> UInt8[np.ndarray, 'h w 3']:
+  levels = to_8_bits(photo.levels)
   if photo.profile is not None:
     return profile.to_srgb(levels, photo.profile)
   return np.broadcast_to(levels, [*levels.shape[:2], 3])
 
 
+def to_8_bits(
+  levels: Integer[np.ndarray, 'h w c'],
+) -> UInt8[np.ndarray, 'h w c']:
+  """Rounds levels of 16 bits to 8; 8 bits stay as they are."""
+  if levels.dtype == np.uint8:
+    return levels
+  return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def luma(photo: Photo) -> Float[np.ndarray, 'h w 1']:
-  """Luma of its sRGB colours, in [0, 1], as finely as the file has it."""
+  """Returns luma of the sRGB colours, in [0, 1], at the file's precision."""
   levels = photo.levels.astype(np.float32) / np.float32(white(photo))
   if levels.shape[-1] == 3:
     if photo.profile is not None:
       levels = _srgb_u8(photo).astype(np.float32) / np.float32(255)
     return np.minimum(images.luma(levels), np.float32(1))
-  if photo.profile is not None:  # through the profile's curve, not its 8 bits
+  if photo.profile is not None:  # by its curve: converting gives 8 bits only
     steps = np.arange(256, dtype=np.uint8)[None, :, None]
     curve = profile.to_srgb(steps, photo.profile)[0, :, 1] / 255
     levels = np.interp(levels, np.linspace(0, 1, 256), curve)
@@ -254,13 +108,16 @@ def paint(
   mask: Float[np.ndarray, 'h w 1'],
   opaque: bool = False,
 ) -> Photo:
-  """What the model made, where the mask is 1; all else as the photo has it.
+  """Replaces the pixels of a photo where the mask is 1.
 
   Args:
     photo: the known pixels.
-    image: sRGB in [-1, 1].
+    image: the new pixels, sRGB in [-1, 1].
     mask: 1 where `image` is taken.
-    opaque: whether what is painted can be seen where it was transparent.
+    opaque: whether new pixels become opaque.
+
+  Returns:
+    A photo of the same kind; all other pixels are the same bits.
   """
   painted = mask > 0.5
   levels = np.where(painted, _in_kind(photo, image), photo.levels)
@@ -270,17 +127,21 @@ def paint(
   return photo._replace(levels=levels, alpha=alpha)
 
 
-def _in_kind(photo, image):
-  """sRGB in [-1, 1] as levels of the photo's depth, channels and profile."""
+def _in_kind(
+  photo: Photo, image: Float[np.ndarray, 'h w 3']
+) -> Integer[np.ndarray, 'h w c']:
+  """Converts sRGB in [-1, 1] to the photo's depth, channels and profile."""
   if photo.profile is not None:
-    made = profile.from_srgb(images.to_u8(image), photo.profile)
-    return made.astype(photo.levels.dtype) * (white(photo) // 255)
+    levels = profile.from_srgb(images.to_u8(image), photo.profile)
+    return levels.astype(photo.levels.dtype) * (white(photo) // 255)
   if photo.levels.shape[-1] == 1:
     image = images.luma(image)
   return _levels(image, photo.levels.dtype)
 
 
-def _levels(image, dtype):
+def _levels(
+  image: Float[np.ndarray, 'h w c'], dtype: np.dtype
+) -> Integer[np.ndarray, 'h w c']:
   if dtype == np.uint8:
     return images.to_u8(image)
   top = np.iinfo(dtype).max
@@ -290,11 +151,14 @@ def _levels(image, dtype):
 
 
 def colour(photo: Photo, image: Float[np.ndarray, 'h w 3']) -> Photo:
-  """The photo with all colours made anew: RGB of its depth, sRGB.
+  """Replaces all colours of a photo.
 
   Args:
-    photo: whose transparency, depth and EXIF stay.
-    image: sRGB in [-1, 1].
+    photo: keeps its transparency, depth and EXIF.
+    image: the new colours, sRGB in [-1, 1].
+
+  Returns:
+    The photo as RGB, in sRGB.
   """
   return photo._replace(levels=_levels(image, photo.levels.dtype), profile=None)
 
@@ -302,7 +166,17 @@ def colour(photo: Photo, image: Float[np.ndarray, 'h w 3']) -> Photo:
 def widen(
   photo: Photo, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0
 ) -> tuple[Photo, Float[np.ndarray, 'h w 1']]:
-  """The photo on a larger canvas, and the mask of what is new: uncropping.
+  """Puts a photo on a larger canvas, for uncropping.
+
+  Args:
+    photo: the known pixels.
+    left: number of columns to add on this side; the others likewise.
+    right: columns.
+    top: rows.
+    bottom: rows.
+
+  Returns:
+    The larger photo, and a mask that is 1 on the added pixels.
 
   Raises:
     ValueError: if a side is negative, or none is more than 0.
