@@ -562,7 +562,7 @@ def test_the_page_answers_while_it_samples_and_one_thread_samples(page, model):
 def test_failures_are_sentences_without_paths(page, model):
   photo = page.upload(png(picture()))['id']
   # A message of the package itself, for the user.
-  model.on_pass = lambda _: photos.widen(photos.decode(png(picture()), 'a'))
+  model.on_pass = lambda _: photos.widen(reader.decode(png(picture()), 'a'))
   _, seen = page.make('colorization', photo)
   assert seen['state'] == 'failed' and 'Nothing to add' in seen['error']
 
