@@ -1,16 +1,16 @@
-"""A contact sheet of training examples: target, condition, mask, and in words.
+"""A contact sheet of training examples, for `palette inspect`.
 
-What `palette inspect` draws, to be looked at before a long training: the first
-rows of step 0's batch, cropped and corrupted as they will be.
+It shows the first rows of the batch of step 0, cropped and corrupted exactly as
+the training will.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 from etils import epath, epy
-from PIL import Image, ImageDraw, ImageFont
+from jaxtyping import Float, UInt8
 
 from palette_jax import arrays, givens, images, tasks
 from palette_jax.data import order, pipeline, sources
@@ -19,33 +19,39 @@ with epy.lazy_imports():
   import tensorflow as tf
 
 HEADINGS = 'target', 'condition', 'mask (painted where white)'
-COLUMN = 192  # pixels, at least; small images are enlarged
-LETTERS = 13  # pixels, their height
-LINE = 17
-MARGIN = 4  # between an image and its caption
-GAP = 12  # between columns, and between rows
-FRAME = 160  # the grey of one pixel around every image: masks may be all white
+STYLE = images.SheetStyle(
+  smallest=192,
+  largest=0,
+  frame=160,  # Masks may be white at their edges.
+  gap=12,
+  border=12,
+  letters=13,
+  line=17,
+  margin=4,
+  indent=0,
+  wraps=True,
+)
 UNREADABLE = 'unreadable'
 
 
 class Example(NamedTuple):
-  """What one row shows.
+  """A row of the sheet.
 
   Attributes:
-    target: [h, w, 3], float in [-1, 1].
-    cond: [h, w, 3]; standard noise in holes, cut off at what can be shown.
-    mask: [h, w, 1], 1 where the model must paint.
+    target: in [-1, 1].
+    cond: with standard noise in holes, which the sheet clips.
+    mask: 1 where the network paints.
     name: of the record.
-    readable: if not, there is nothing to show.
-    drawn: what the task's `drawn` gave: values by name.
+    readable: whether the record could be decoded.
+    draws: random choices of the task by name: see `tasks.Task`.
   """
 
-  target: np.ndarray
-  cond: np.ndarray
-  mask: np.ndarray
+  target: Float[np.ndarray, 'h w 3']
+  cond: Float[np.ndarray, 'h w 3']
+  mask: Float[np.ndarray, 'h w 1']
   name: str
   readable: bool
-  drawn: Mapping
+  draws: Mapping[str, Any]
 
 
 def write(
@@ -54,16 +60,16 @@ def write(
   """Writes the sheet of a config's first training examples as a PNG.
 
   Raises:
-    ValueError, FileNotFoundError: for whatever in the config does not fit.
+    ValueError, FileNotFoundError: for a config that does not fit.
   """
   return images.write_png(path, draw(examples(config, rows)))
 
 
 def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
-  """The first rows of step 0's batch, with what the task has drawn for each.
+  """Returns the first rows of the batch of step 0.
 
   Raises:
-    ValueError, FileNotFoundError: for whatever in the config does not fit.
+    ValueError, FileNotFoundError: for a config that does not fit.
   """
   size = tuple(config.data.size)
   if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
@@ -77,26 +83,28 @@ def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
     max_pixels=config.data.max_pixels,
   )
   batch = next(data.train(count))
-  drawing = tasks.draws(**config.task)
+  task_draws = tasks.draws(**config.task)
 
-  def draw_again(epoch, record):
-    return record, drawing(data.seeds(epoch, record)[1])
+  def repeat_draws(
+    epoch: 'tf.Tensor', record: 'tf.Tensor'
+  ) -> tuple['tf.Tensor', dict[str, 'tf.Tensor']]:
+    return record, task_draws(data.seeds(epoch, record)[1])
 
   positions = order.records(
     data.source.lengths, data.source.places, data.seed, start=0
   )
-  drawn = positions.take(count).map(
-    tf.autograph.experimental.do_not_convert(draw_again)
+  repeated = positions.take(count).map(
+    tf.autograph.experimental.do_not_convert(repeat_draws)
   )
-  records, drawn = zip(*drawn.as_numpy_iterator())
+  records, draws = zip(*repeated.as_numpy_iterator())
   assert np.array_equal(records, batch.record)
   names = [data.source.names[record] for record in batch.record]
-  rows = zip(*_shown(batch.examples), names, batch.readable.tolist(), drawn)
+  rows = zip(*_shown(batch.examples), names, batch.readable.tolist(), draws)
   return [Example(*row) for row in rows]
 
 
 def _shown(examples: arrays.Examples) -> arrays.Batch:
-  """What the device will make of them, but for the noise's seed."""
+  """Completes examples as the device does, with noise of another seed."""
   target, cond = map(images.from_u8, (examples.target, examples.cond))
   given = examples.given
   noise = np.random.default_rng(0).standard_normal(cond.shape, np.float32)
@@ -105,108 +113,45 @@ def _shown(examples: arrays.Examples) -> arrays.Batch:
   return arrays.Batch(target, cond, np.float32(given != givens.TRUTH))
 
 
-def describe(drawn: Mapping) -> str:
-  """What a task has drawn, in words; what it has not (0 or '') is left out.
+def describe(draws: Mapping[str, Any]) -> str:
+  """Puts a task's random choices in words, without those that are 0 or ''.
 
-  Args:
-    drawn: NumPy values by name, as {'strokes': 2, 'segments': [9, 4, 0]}.
-
-  Returns:
-    As 'strokes 2, segments 9 4'.
+  For example, {'strokes': 2, 'segments': [9, 4, 0]} is described as
+  'strokes 2, segments 9 4'.
   """
-  found = []
-  for name, values in drawn.items():
+  parts = []
+  for name, values in draws.items():
     words = [
       value.decode() if isinstance(value, bytes) else str(value)
       for value in np.ravel(values)
       if value
     ]
     if words:
-      found.append(' '.join([name, *words]))
-  return ', '.join(found)
+      parts.append(' '.join([name, *words]))
+  return ', '.join(parts)
 
 
-def draw(rows: Sequence[Example]) -> np.ndarray:
-  """Lays examples out: headings, then a row each, captions under its images.
-
-  Args:
-    rows: of one size. They are enlarged, in whole steps, until a column is wide
-      enough for its captions.
-
-  Returns:
-    One image, [H, W, 3], float in [-1, 1].
-  """
-  height, width, _ = rows[0].target.shape
-  scale = max(1, COLUMN // max(height, width))
-  column = max(width * scale, COLUMN) + 2  # for the frame
-  captions = [[_wrap(text, column) for text in _captions(row)] for row in rows]
-  lines = max(len(caption) for row in captions for caption in row)
-  cells = [
-    [
-      _cell(picture, scale, column, caption, lines)
-      for picture, caption in zip(_pictures(row), caption)
-    ]
-    for row, caption in zip(rows, captions)
-  ]
-  headings = [_cell(None, 1, column, [text], 1) for text in HEADINGS]
-  parts = [images.grid(np.array(part), GAP) for part in ([headings], cells)]
-  return np.pad(
-    np.concatenate(parts),
-    [(GAP, GAP), (GAP, GAP), (0, 0)],
-    constant_values=1.0,
+def draw(rows: Sequence[Example]) -> UInt8[np.ndarray, 'y x 3']:
+  """Lays out examples of one size, a row each, with captions and headings."""
+  return images.sheet(
+    [images.to_u8(image) for row in rows for image in _images(row)],
+    [caption for row in rows for caption in _captions(row)],
+    len(HEADINGS),
+    HEADINGS,
+    STYLE,
   )
 
 
-def _captions(row):
-  """Under the target, the condition and the mask."""
+def _captions(row: Example) -> tuple[str, str, str]:
+  """Returns the captions of target, condition and mask."""
   if not row.readable:
     return row.name, UNREADABLE, ''
-  return row.name, describe(row.drawn), f'{100 * row.mask.mean():.3g}%'
+  return row.name, describe(row.draws), f'{100 * row.mask.mean():.3g}%'
 
 
-def _pictures(row):
-  """Target, condition and mask as images of three channels."""
+def _images(row: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns target, condition and mask as images of three channels."""
   if row.readable:
     return row.target, row.cond, np.repeat(row.mask * 2.0 - 1.0, 3, axis=-1)
   grey = np.full_like(row.target, pipeline.GREY / 127.5 - 1.0)
   return grey, grey, grey
-
-
-def _cell(picture, scale, column, caption, lines):
-  """An image in its frame over its caption, [h, column, 3], on white."""
-  height = 0
-  if picture is not None:
-    shown = images.to_u8(picture).repeat(scale, axis=0).repeat(scale, axis=1)
-    frame = [(1, 1), (1, 1), (0, 0)]
-    shown = np.pad(shown, frame, constant_values=FRAME)
-    height = len(shown) + MARGIN
-  canvas = Image.new('RGB', (column, height + lines * LINE), 'white')
-  if picture is not None:
-    canvas.paste(Image.fromarray(shown), (0, 0))
-  pen = ImageDraw.Draw(canvas)
-  for i, line in enumerate(caption):
-    pen.text((0, height + i * LINE), line, 'black', _font())
-  return images.from_u8(np.asarray(canvas))
-
-
-def _font():
-  return ImageFont.load_default(LETTERS)
-
-
-def _wrap(text, width):
-  """Lines that fit; of a word that is too long, its end is shown."""
-  # The font that Pillow brings along has no other letters.
-  text = text.encode('ascii', 'replace').decode()
-  fits = lambda line: _font().getlength(line) <= width  # noqa: E731
-  lines = ['']
-  for word in text.split(' '):
-    if not fits(word):
-      while not fits(f'...{word}'):
-        word = word[1:]
-      word = f'...{word}'
-    joined = f'{lines[-1]} {word}'.strip()
-    if fits(joined):
-      lines[-1] = joined
-    else:
-      lines.append(word)
-  return lines
