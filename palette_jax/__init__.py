@@ -10,6 +10,7 @@ Read the package in the order in which an image travels:
   arrays.py, givens.py    the terms: Examples, Batch, DenoiseFn, TRUTH, NOISE
   images.py               pixels, sheets, grids
   files.py                atomic writes; names that belong together
+  markdown.py             tables of text
   tasks/                  clean image -> target, condition, given
   masks.py, holes.py      holes of the training, and of the evaluation
   data/                   file or record -> batch of examples, by (seed, step)
