@@ -12,7 +12,13 @@ from conftest import ROOT
 
 from palette_jax.training import preemption
 
-SHELL = ['launch/install', 'launch/quickstart', 'launch/test', '.ci/run']
+SHELL = [
+  'launch/docs',
+  'launch/install',
+  'launch/quickstart',
+  'launch/test',
+  '.ci/run',
+]
 TRAIN = ['python', '-m', 'palette_jax.main', '--config=c.py:tiny', "--x='a b'"]
 LAUNCHERS = {  # a command line of each that it would run
   'local_hosts': ['2', *TRAIN],
