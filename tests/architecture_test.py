@@ -116,20 +116,6 @@ def test_every_public_function_is_documented_and_typed():
         assert not untyped, f'{path}: {node.name}({untyped})'
 
 
-@pytest.mark.parametrize(
-  'page', ['README.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))]
-)
-def test_the_pages_files_and_configs_exist(page):
-  text = (ROOT / page).read_text()
-  paths = re.findall(
-    r'(?<![\w/])(?:benchmarks|configs|launch|palette_jax|tests)/[\w/]+(?:\.\w+)?',
-    text,
-  )
-  assert paths
-  for path in paths:
-    assert (ROOT / path).exists(), path
-
-
 def test_requirements_pin_what_setup_asks_for():
   asked = set(
     re.findall(
