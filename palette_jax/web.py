@@ -1,8 +1,8 @@
-"""Pages that a browser may ask for: what `palette study` and `demo` share.
+"""A small web application: the base of `palette study` and `palette demo`.
 
 A page is a folder of plain HTML, CSS and JavaScript, read once; no other file
-can be asked for. It loads nothing from elsewhere, and may not: the headers say
-so. Whatever goes wrong is one sentence in JSON.
+is served. It loads nothing from other sites, and its headers forbid it to. Each
+error is one sentence in JSON.
 """
 
 import io
@@ -17,7 +17,7 @@ from typing import Any
 from absl import logging
 from werkzeug import exceptions, routing, serving, utils, wrappers
 
-_KINDS = {
+_TYPES = {
   '.html': 'text/html; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
@@ -32,43 +32,36 @@ _HEADERS = {
   'Referrer-Policy': 'no-referrer',
   'X-Content-Type-Options': 'nosniff',
 }
-_STYLE = pathlib.Path(__file__).with_suffix('.css')  # of all pages
-_SMALL = 4096  # bytes, of a request unless its endpoint says otherwise
+STYLE = pathlib.Path(__file__).with_suffix('.css')  # of all pages
+_MOST_BYTES = 4096  # of a request, unless its endpoint allows more
+
+# request, values of the path -> response
+Endpoint = Callable[..., wrappers.Response]
 
 
 class Request(wrappers.Request):
-  """What a browser asks; its body is small unless an endpoint allows more."""
+  """A request; its body is small unless its endpoint allows more."""
 
-  max_content_length = _SMALL
+  max_content_length = _MOST_BYTES
 
 
 class Application:
-  """A page and what it asks for (WSGI); any number of threads may call it."""
+  """A page and its endpoints (WSGI); any number of threads may call it."""
 
   def __init__(self, page: pathlib.Path, rules: Iterable[routing.Rule]):
     """Reads the page.
 
     Args:
-      page: the folder of its files; `index.html` is what `/` shows, and
-        `web.css` is there without being in it.
-      rules: of all else, whose endpoints are functions: request, values of the
-        path -> response.
+      page: the folder of its files. `/` shows index.html; `web.css` is served
+        without being in it.
+      rules: of all other paths, made by `rule`.
     """
-    pages = [
-      self._page_rule(path) for path in [_STYLE, *sorted(page.iterdir())]
-    ]
+    pages = [_page_rule(path) for path in [STYLE, *sorted(page.iterdir())]]
     self._map = routing.Map([*pages, *rules], redirect_defaults=False)
 
-  def _page_rule(self, path):
-    name = '' if path.name == 'index.html' else path.name
-    content, kind = path.read_bytes(), _KINDS[path.suffix]
-
-    def page(request):
-      return wrappers.Response(content, content_type=kind)
-
-    return rule('GET', f'/{name}', page)
-
-  def __call__(self, environ: dict, start_response: Callable) -> Iterable:
+  def __call__(
+    self, environ: dict[str, Any], start_response: Callable[..., Any]
+  ) -> Iterable[bytes]:
     """Answers one request."""
     try:
       request = Request(environ)
@@ -76,94 +69,110 @@ class Application:
       endpoint, values = self._map.bind_to_environ(environ).match()
       response = endpoint(request, **values)
     except routing.RequestRedirect:
-      response = answer({'error': 'There is nothing here.'}, 404)
+      response = answer({'error': 'There is nothing at this path.'}, 404)
     except exceptions.HTTPException as error:
-      response = answer({'error': error.description}, error.code)
+      response = answer({'error': error.description}, error.code or 500)
     except Exception as error:
       response = self.refusal(error)
-      if response is None:  # whoever runs this has to know why
+      if response is None:  # for the person who runs the server
         logging.exception('A request failed.')
         response = answer({'error': 'The server failed; try again.'}, 500)
     response.headers.extend(_HEADERS)
     return response(environ, start_response)
 
   def check(self, request: Request) -> None:
-    """Raises an HTTPException for what is answered to nobody."""
+    """Raises an HTTPException for a request that must not be answered."""
 
   def refusal(self, error: Exception) -> wrappers.Response | None:
-    """What an error of the endpoints' own tells the page; None: a failure."""
+    """Turns an endpoint's error into a response; None for a server failure."""
+
+  def close(self) -> None:
+    """Releases what the application holds."""
 
 
-def rule(method: str, path: str, endpoint: Callable) -> routing.Rule:
-  """What an application answers to a path, as `/image/<token>`."""
+def _page_rule(path: pathlib.Path) -> routing.Rule:
+  name = '' if path.name == 'index.html' else path.name
+  content, content_type = path.read_bytes(), _TYPES[path.suffix]
+
+  def page(request: Request) -> wrappers.Response:
+    return wrappers.Response(content, content_type=content_type)
+
+  return rule('GET', f'/{name}', page)
+
+
+def rule(method: str, path: str, endpoint: Endpoint) -> routing.Rule:
+  """Returns a rule for a path such as `/image/<token>`."""
   return routing.Rule(path, endpoint=endpoint, methods=[method])
 
 
 def answer(content: Any, status: int = 200) -> wrappers.Response:
-  """JSON."""
+  """Returns a response in JSON."""
   return wrappers.Response(
     json.dumps(content), status, content_type='application/json'
   )
 
 
-def fields(request: Request, **kinds: Any) -> list[Any]:
-  """Values of the JSON object that was sent, which has just these.
+def fields(request: Request, **types: Any) -> list[Any]:
+  """Returns the values of the JSON object in a request, in the order of types.
 
   Args:
     request: with a JSON body, a type that no form of another site can send.
-    kinds: name -> type.
+    **types: the type of each field; the object must have exactly these.
 
   Raises:
-    werkzeug.exceptions.HTTPException: if it is anything else.
+    werkzeug.exceptions.HTTPException: if the body is anything else.
   """
-  sent = request.get_json()
-  if not isinstance(sent, dict) or set(sent) != set(kinds):
-    raise exceptions.BadRequest(f'Expected the fields {", ".join(kinds)}.')
-  for name, kind in kinds.items():
-    exact = isinstance(sent[name], bool) == (kind is bool)
-    if not exact or not isinstance(sent[name], kind):
-      raise exceptions.BadRequest(f'{name} is of another type.')
-  return [sent[name] for name in kinds]
+  content = request.get_json()
+  if not isinstance(content, dict) or set(content) != set(types):
+    raise exceptions.BadRequest(f'Expected the fields {", ".join(types)}.')
+  for name, expected in types.items():
+    value = content[name]
+    # A bool is an int in Python, but not here.
+    fits = isinstance(value, bool) == (expected is bool)
+    if not fits or not isinstance(value, expected):
+      raise exceptions.BadRequest(f'{name} has the wrong type.')
+  return [content[name] for name in types]
 
 
-def body(request: Request, most: int) -> bytes:
-  """The file that was sent, b'' if none was; its type is that of any bytes.
+def body(request: Request, most_bytes: int) -> bytes:
+  """Returns the file in a request, b'' if there is none.
 
   Args:
-    request: its type is one that no form of another site can send.
-    most: bytes.
+    request: of the type application/octet-stream, which no form of another
+      site can send.
+    most_bytes: of the file.
 
   Raises:
-    werkzeug.exceptions.HTTPException: 415 for another type, 413 for too many,
-      411 if it does not say how many.
+    werkzeug.exceptions.HTTPException: 415 for another type, 413 for a file
+      that is too large, 411 for a request without a length.
   """
   if 'Transfer-Encoding' in request.headers:
     raise exceptions.LengthRequired('Send a Content-Length.')
   if request.content_length and request.mimetype != 'application/octet-stream':
     raise exceptions.UnsupportedMediaType('Send application/octet-stream.')
-  request.max_content_length = most
+  request.max_content_length = most_bytes
   try:
     return request.get_data(cache=False)
   except exceptions.RequestEntityTooLarge:
-    length = request.content_length
-    _drain(request.environ['wsgi.input'], min(length, 8 * most))
+    length = request.content_length or 0
+    _drain(request.environ['wsgi.input'].read, min(length, 8 * most_bytes))
     raise exceptions.RequestEntityTooLarge(
-      f'This file has {length / 2**20:.1f} MB, of which at most '
-      f'{most / 2**20:g} are accepted: make it smaller first.'
+      f'This file has {length / 2**20:.1f} MB; at most '
+      f'{most_bytes / 2**20:g} MB are accepted: make it smaller first.'
     ) from None
 
 
-def _drain(stream, left):
-  """Lets a browser finish sending: it would not hear an answer before."""
-  while left > 0:
-    part = stream.read(min(left, 2**20))
+def _drain(read: Callable[[int], bytes], length: int) -> None:
+  """Lets a browser finish sending: it reads no answer before."""
+  while length > 0:
+    part = read(min(length, 2**20))
     if not part:
       return
-    left -= len(part)
+    length -= len(part)
 
 
 def file_name(request: Request) -> str:
-  """`?name=`, what a file was called, as a name that may be shown and saved."""
+  """Returns the file name in `?name=`, safe to be shown and saved."""
   name = request.args.get('name', '').replace('\\', '/')
   name = ''.join(c for c in posixpath.basename(name) if c.isprintable())
   return name[-100:].strip() or 'photo'
@@ -172,10 +181,16 @@ def file_name(request: Request) -> str:
 def attachment(
   request: Request, file: bytes | pathlib.Path, name: str
 ) -> wrappers.Response:
-  """A file that is saved, never shown: it may be anything."""
-  file = io.BytesIO(file) if isinstance(file, bytes) else file.open('rb')
+  """Returns a response that a browser saves and never shows.
+
+  Args:
+    request: the request to answer.
+    file: its content or its path; it may hold anything.
+    name: under which it is saved.
+  """
+  opened = io.BytesIO(file) if isinstance(file, bytes) else file.open('rb')
   return utils.send_file(
-    file,
+    opened,
     request.environ,
     mimetype='application/octet-stream',
     as_attachment=True,
@@ -184,38 +199,39 @@ def attachment(
 
 
 def check_origin(request: Request, names: Iterable[str]) -> None:
-  """Refuses what another site has made a browser ask.
+  """Refuses what another site has made a browser send.
 
-  A name of that site may lead here (DNS rebinding), so only numbers, which lead
-  nowhere else, and names that are known are answered to. What changes something
-  must come from the page itself.
+  A host name of that site may resolve to this server (DNS rebinding). So only
+  IP addresses, which resolve to nothing else, and known names are accepted, and
+  requests that change something must come from the page itself.
 
   Args:
     request: any.
-    names: by which this server is called, beside `localhost` and all numbers.
+    names: host names of this server, besides `localhost`.
 
   Raises:
-    werkzeug.exceptions.HTTPException: 421: another name; 403: another page.
+    werkzeug.exceptions.HTTPException: 421 for another host name, 403 for
+      another page.
   """
   host = _without_port(request.host)
-  if host not in {'localhost', *names} and not _is_number(host):
+  if host not in {'localhost', *names} and not _is_ip_address(host):
     raise _Misdirected
   if request.method in ('GET', 'HEAD'):
     return
   origin = request.headers.get('Origin')
-  elsewhere = request.headers.get('Sec-Fetch-Site', 'same-origin')
+  site = request.headers.get('Sec-Fetch-Site', 'same-origin')
   is_ours = origin is None or origin.partition('://')[2] == request.host
-  if not is_ours or elsewhere not in ('same-origin', 'none'):
-    raise exceptions.Forbidden('Another page may not ask this.')
+  if not is_ours or site not in ('same-origin', 'none'):
+    raise exceptions.Forbidden('Another page must not request this.')
 
 
-def _without_port(host):
+def _without_port(host: str) -> str:
   name, _, port = host.rpartition(':')
   is_port = bool(name) and port.isdigit() and (']' in name or ':' not in name)
   return (name if is_port else host).lower()
 
 
-def _is_number(host):
+def _is_ip_address(host: str) -> bool:
   try:
     ipaddress.ip_address(host.removeprefix('[').removesuffix(']'))
   except ValueError:
@@ -226,62 +242,66 @@ def _is_number(host):
 class _Misdirected(exceptions.HTTPException):
   code = 421
   description = (
-    'This page answers to its address in numbers, or localhost, only: open it '
-    'as the terminal says.'
+    'This page answers only at an IP address or at localhost: open the address '
+    'that the terminal shows.'
   )
 
 
 class _Handler(serving.WSGIRequestHandler):
-  timeout = 60  # seconds; who says nothing for longer holds no thread
+  timeout = 60  # seconds, after which a silent browser frees its thread
 
-  def log_request(self, code='-', size='-'):
-    """Says nothing: no addresses of visitors, here or in a log."""
+  def log_request(self, code: int | str = '-', size: int | str = '-') -> None:
+    """Logs nothing: addresses of visitors stay out of terminals and logs."""
 
-  def version_string(self):
+  def version_string(self) -> str:
     return 'palette'
 
 
-def take(host: str, port: int) -> socket.socket:
-  """Takes the port, so that it is known to be free before there is much to do.
+def bind(host: str, port: int) -> socket.socket:
+  """Binds a port, so that one that is in use is reported before slow work.
 
   Raises:
-    ValueError: if it cannot be had.
+    ValueError: if it cannot be bound.
   """
-  # Not left to Werkzeug, which ends the process if it cannot be had.
+  # Werkzeug would end the process if the port is in use.
   family = serving.select_address_family(host, port)
-  taken = socket.socket(family, socket.SOCK_STREAM)
-  taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+  listener = socket.socket(family, socket.SOCK_STREAM)
+  listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
   try:
-    taken.bind(serving.get_sockaddr(host, port, family))
-    taken.listen(128)
+    listener.bind(serving.get_sockaddr(host, port, family))
+    listener.listen(128)
   except (OSError, OverflowError) as error:
-    taken.close()
+    listener.close()
     raise ValueError(
-      f'{host}, port {port}, cannot be served: {error}. Name another --host '
+      f'{host}, port {port}, cannot be served: {error}. Choose another --host '
       'or --port.'
     ) from error
-  return taken
+  return listener
 
 
-def listen(
-  application: Application, taken: socket.socket
+def serve(
+  application: Application, listener: socket.socket
 ) -> serving.BaseWSGIServer:
-  """Hands the port over; `serve_forever` of the result starts to answer."""
-  host, port = taken.getsockname()[:2]
-  with taken:
+  """Returns a server on a bound port, which it takes over.
+
+  `serve_forever` of the server starts to answer.
+  """
+  host, port = listener.getsockname()[:2]
+  with listener:
     return serving.make_server(
       host,
       port,
       application,
       threaded=True,
       request_handler=_Handler,
-      fd=taken.fileno(),
+      fd=listener.fileno(),
     )
 
 
-def address(listening: serving.BaseWSGIServer) -> str:
-  """Where a browser finds the page; on another device, if it may."""
-  host = listening.host
+def address(server: serving.BaseWSGIServer) -> str:
+  """Returns the URL of the page, for other devices too if they may see it."""
+  host = server.host
   if host in ('0.0.0.0', '::'):
-    host = serving.get_interface_ip(listening.address_family)
-  return f'http://{f"[{host}]" if ":" in host else host}:{listening.port}/'
+    family = socket.AddressFamily(server.address_family)
+    host = serving.get_interface_ip(family)
+  return f'http://{f"[{host}]" if ":" in host else host}:{server.port}/'

@@ -51,7 +51,7 @@ def visit(chromium):
       ),
     )
     page.goto(address)
-    page.wait_for_selector('#examples img')
+    page.wait_for_selector('#gallery img')
     return page
 
   yield open_page
@@ -101,7 +101,7 @@ def pretended():
   """The server with a model that waits where it is told to."""
   model = fake_model.FakeModel()
   application = server.Application(model)
-  listening = web.listen(application, web.take('127.0.0.1', 0))
+  listening = web.serve(application, web.bind('127.0.0.1', 0))
   thread = threading.Thread(target=listening.serve_forever)
   thread.start()
   yield web.address(listening), model
@@ -275,7 +275,7 @@ def test_inpainting(visit, real, tmp_path):
   page.click('#tab-inpainting')
   page.click('#go')
   page.wait_for_selector('#trouble:not(:empty)')
-  assert 'Paint over' in page.inner_text('#trouble')
+  assert 'paint over' in page.inner_text('#trouble')
 
   drag(page, on(page, '#mask', (0.2, 0.3), (0.4, 0.3), (0.4, 0.5)))
   drag(page, on(page, '#mask', (0.7, 0.8), (0.9, 0.8)))
@@ -463,7 +463,7 @@ def test_a_phone(visit, pretended):
     box = tab.bounding_box()
     assert box['x'] >= 0 and box['x'] + box['width'] <= 390
     assert box['height'] >= 38
-  tap(page, '#examples li:nth-child(2) button', '#frame')
+  tap(page, '#gallery li:nth-child(2) button', '#frame')
   await_photo(page, 'chelsea.jpg')
   tap(page, '#tab-inpainting', '#mask')
   session = page.context.new_cdp_session(page)
@@ -605,10 +605,10 @@ def test_masks_from_files(visit, pretended):
   half = np.zeros([40, 60], np.uint8)
   half[:, :20] = 255
   open_mask(half)
-  page.wait_for_selector('#mask-said:not(:empty)')
-  assert '33.3% of the photo' in page.inner_text('#mask-said')
+  page.wait_for_selector('#about-mask:not(:empty)')
+  assert '33.3% of the photo' in page.inner_text('#about-mask')
   drag(page, on(page, '#mask', (0.9, 0.5), (0.91, 0.5)))  # painted on
-  assert page.inner_text('#mask-said') == ''
+  assert page.inner_text('#about-mask') == ''
   _, result = run(page)
   mask = levels(save(page, result.locator('a', has_text='the mask'))[0])
   assert np.all(mask[:, :20] == 255) and np.all(mask[:, 22:45] == 0)
@@ -616,7 +616,7 @@ def test_masks_from_files(visit, pretended):
   page.check('#inverted')
   open_mask(half)
   page.wait_for_function(
-    "() => document.querySelector('#mask-said').textContent.includes('66.7%')"
+    "() => document.querySelector('#about-mask').textContent.includes('66.7%')"
   )
   open_mask(half[:, :40])
   page.wait_for_selector('#trouble:not(:empty)')
@@ -640,7 +640,7 @@ def test_a_mask_is_of_the_photo_it_was_opened_for(visit, pretended):
   page.keyboard.press('Space')
   page.wait_for_function('() => window.late')
   await_photo(page, 'my photo.png')
-  assert '50.0% of the photo' in page.inner_text('#mask-said')
+  assert '50.0% of the photo' in page.inner_text('#about-mask')
 
 
 def test_a_brush_that_is_left_is_lifted(visit, pretended):

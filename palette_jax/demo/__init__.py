@@ -1,1 +1,1 @@
-"""`palette demo`: a page in a browser on which photos are painted."""
+"""`palette demo`: a page in the browser on which photos are restored."""

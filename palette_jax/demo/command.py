@@ -1,6 +1,6 @@
 """`palette demo`: loads a model once and serves the page until Ctrl-C."""
 
-import contextlib
+import os
 import signal
 import socket
 
@@ -10,40 +10,46 @@ from palette_jax.demo import server
 
 
 def run(checkpoint: str, host: str, port: int) -> None:
-  """Serves until it is stopped.
+  """Serves until Ctrl-C.
 
   Args:
     checkpoint: the weights, as `palette_jax.load` takes them.
-    host: where to listen.
-    port: likewise; 0 for any that is free.
+    host: the address to listen on.
+    port: of that address; 0 for any free one.
 
   Raises:
     FileNotFoundError: if there are no such weights.
-    ValueError: if the port cannot be had, or the weights cannot be used.
+    ValueError: if the port is not free, or the weights cannot be used.
   """
-  taken = web.take(host, port)
-  with taken:
-    application = server.Application(palette_jax.load(checkpoint), names(host))
-    listening = web.listen(application, taken)
-  # As Ctrl-C does: what is in the temporary folder goes.
+  listener = web.bind(host, port)
+  with listener:
+    model = palette_jax.load(checkpoint)
+    application = server.Application(model, host_names(host))
+    serving = web.serve(application, listener)
+  # As Ctrl-C does: deletes the temporary folder.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
     print(
-      f'The page is at {web.address(listening)}\n'
-      'Ctrl-C stops; photos and results are forgotten then.',
+      f'The page is at {web.address(serving)}\n'
+      'Ctrl-C stops it and deletes all photos and results.',
       flush=True,
     )
-    listening.serve_forever()
+    serving.serve_forever()
   except KeyboardInterrupt:
-    print('Stopping after this step; Ctrl-C again: at once.', flush=True)
+    print(
+      'Stopping after this network pass; press Ctrl-C again to stop at once.',
+      flush=True,
+    )
   finally:
-    listening.server_close()
-    with contextlib.suppress(KeyboardInterrupt):
+    serving.server_close()
+    try:
       application.close()
+    except KeyboardInterrupt:
+      os._exit(0)  # Python would wait for the thread that samples
 
 
-def names(host: str) -> list[str]:
-  """By which a browser may call a server that listens there."""
+def host_names(host: str) -> list[str]:
+  """Returns the names by which a browser may call a server on that address."""
   if host in ('0.0.0.0', '::'):
     own = socket.gethostname().lower()
     return [own, f'{own}.local', socket.getfqdn().lower()]

@@ -1,27 +1,29 @@
-"""One sampling at a time, in the order in which they were asked for.
+"""Runs one sampling at a time, in the order of the requests.
 
-Requests never wait for it: a thread of its own samples, and everybody else asks
-how far it is. Who does not ask for two minutes has gone, and gives way as soon
-as somebody else waits; a phone that sleeps loses nothing while nobody does.
+Web requests never wait for it: a thread of its own samples, and pages ask for
+its status. A page that has not asked for two minutes is taken to be closed; its
+job is dropped as soon as another one waits. A phone that sleeps loses nothing
+as long as nobody else waits.
 """
 
-import collections
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from concurrent import futures
+from typing import NamedTuple
 
 from absl import logging
 
 from palette_jax import console
 
 MOST_WAITING = 16
-PATIENCE = 120.0  # seconds without a question after which somebody has gone
+PATIENCE = 120.0  # seconds without a question, after which a page is absent
 Progress = Callable[[int, int], None]
+_ABSENT = 'This page was away for too long.'
 
 
 class Full(Exception):
-  """Too many wait already."""
+  """Too many jobs are waiting."""
 
 
 class _Stopped(Exception):
@@ -29,40 +31,40 @@ class _Stopped(Exception):
 
 
 class Job:
-  """A sampling that was asked for; read it by `Queue.look` only.
+  """A sampling that was requested; `Queue.status` reads it.
 
   Attributes:
-    make: does it, tells how far it is, and returns what came out.
+    sample: samples; None once it is no longer needed, since it holds a photo.
     state: 'waiting', 'running', 'done', 'failed' or 'stopped'.
     done: network passes so far.
-    total: of all; 0 before the first.
-    made: what came out.
-    error: a sentence, if it failed or was stopped for another reason than that
-      somebody wanted it.
-    stop: whether somebody wants it to end.
-    asked: when somebody asked for it last, seconds.
-    first: when its first pass was done, and how many passes that were.
+    total: network passes in all; 0 before the first.
+    result: the number of results, once they are there.
+    error: a sentence, if it failed or was dropped.
+    is_cancelled: whether somebody has asked to end it.
+    last_seen: the time of the last question, in seconds.
+    first_pass: the time at which the first pass was reported, and its `done`.
   """
 
-  def __init__(self, make: Callable[[Progress], Any], asked: float):
-    """See the attributes."""
-    self.make, self.asked = make, asked
+  def __init__(self, sample: Callable[[Progress], int], now: float):
+    """Waits; `now` counts as the first question."""
+    self.sample: Callable[[Progress], int] | None = sample
     self.state, self.done, self.total = 'waiting', 0, 0
-    self.made, self.error, self.stop = None, '', False
-    self.first: tuple[float, int] | None = None
+    self.result: int | None = None
+    self.error, self.is_cancelled, self.last_seen = '', False, now
+    self.first_pass: tuple[float, int] | None = None
 
 
-class Seen(NamedTuple):
-  """A job as it is now.
+class Status(NamedTuple):
+  """A snapshot of a job.
 
   Attributes:
-    state: of the job.
-    ahead: jobs before it, the running one included.
+    state: as the job's.
+    ahead: the number of jobs before it, including the running one.
     done: network passes so far.
-    total: of all, 0 before the first.
-    left: seconds until it is done, about; None if nobody knows.
+    total: network passes in all, 0 before the first.
+    left: about how many seconds it still takes; None if not known yet.
     error: a sentence, or ''.
-    made: what came out, None before.
+    results: the number of results; None before they are there.
   """
 
   state: str
@@ -71,11 +73,11 @@ class Seen(NamedTuple):
   total: int
   left: float | None
   error: str
-  made: Any
+  results: int | None
 
 
 class Queue:
-  """The jobs that wait, and the thread that does them."""
+  """The jobs that wait, and the thread that runs them."""
 
   def __init__(
     self,
@@ -83,111 +85,93 @@ class Queue:
     patience: float = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
   ):
-    """Starts the thread.
+    """Starts the thread with the first job.
 
     Args:
-      most_waiting: jobs; more are refused.
-      patience: seconds without a question after which somebody has gone.
-      clock: seconds that only grow.
+      most_waiting: the number of jobs that may wait; more are refused.
+      patience: seconds without a question, after which a page is absent.
+      clock: returns seconds; never goes back.
     """
     self._most_waiting, self._patience = most_waiting, patience
-    self._clock, self._closed = clock, False
-    self._waiting: collections.deque[Job] = collections.deque()
+    self._clock, self._is_closed = clock, False
+    self._waiting: list[Job] = []
     self._running: Job | None = None
-    self._changed = threading.Condition()
-    self._thread = threading.Thread(target=self._work, daemon=True)
-    self._thread.start()
+    self._lock = threading.Lock()
+    self._executor = futures.ThreadPoolExecutor(1, 'sampler')
 
-  def put(self, make: Callable[[Progress], Any]) -> Job:
-    """Asks for a sampling.
+  def put(self, sample: Callable[[Progress], int]) -> Job:
+    """Adds a job.
 
     Args:
-      make: does it; what it returns is `made`. It calls its argument with
-        (done, total) after each network pass, and what that raises ends it.
+      sample: samples and returns the number of results. It calls its argument
+        with (done, total) after each network pass; an exception raised there
+        ends it.
 
     Raises:
-      Full: if too many wait.
+      Full: if too many jobs wait.
     """
-    with self._changed:
+    with self._lock:
       if len(self._waiting) >= self._most_waiting:
-        self._drop_gone()
+        self._drop_absent()
       if len(self._waiting) >= self._most_waiting:
         raise Full
-      job = Job(make, self._clock())
+      job = Job(sample, self._clock())
       self._waiting.append(job)
-      self._changed.notify_all()
+      self._executor.submit(self._run, job)
       return job
 
-  def look(self, job: Job) -> Seen:
-    """How far a job is; whoever looks has not gone."""
-    with self._changed:
-      job.asked = self._clock()
+  def status(self, job: Job) -> Status:
+    """Returns the status of a job, which shows that its page is not absent."""
+    with self._lock:
+      job.last_seen = self._clock()
       ahead = 0
       if job in self._waiting:
-        running = self._running is not None
-        ahead = self._waiting.index(job) + running
-      return Seen(
-        job.state,
-        ahead,
-        job.done,
-        job.total,
-        self._left(job),
-        job.error,
-        job.made,
+        ahead = self._waiting.index(job) + (self._running is not None)
+      left = self._seconds_left(job)
+      return Status(
+        job.state, ahead, job.done, job.total, left, job.error, job.result
       )
 
   def stop(self, job: Job) -> None:
-    """Ends a job: at once if it waits, else after the pass under way."""
-    with self._changed:
-      job.stop = True
+    """Ends a job: at once if it waits, otherwise after the current pass."""
+    with self._lock:
+      job.is_cancelled = True
       if job in self._waiting:
         self._drop(job, '')
 
   def close(self) -> None:
-    """Ends all jobs and the thread, which finishes the pass under way."""
-    with self._changed:
-      self._closed = True
-      self._changed.notify_all()
-    self._thread.join()
+    """Ends all jobs, and the thread after the current pass."""
+    with self._lock:
+      self._is_closed = True
+    self._executor.shutdown(cancel_futures=True)
 
-  def _left(self, job):
-    if job.state != 'running' or job.first is None or job.done <= job.first[1]:
+  def _seconds_left(self, job: Job) -> float | None:
+    if job.state != 'running' or job.first_pass is None:
       return None
-    began, passes = job.first  # the first takes longer: it compiles
-    each = (self._clock() - began) / (job.done - passes)
-    return each * (job.total - job.done)
+    began, first = job.first_pass  # the first pass also compiles
+    if job.done <= first:
+      return None
+    seconds_a_pass = (self._clock() - began) / (job.done - first)
+    return seconds_a_pass * (job.total - job.done)
 
-  def _work(self):
-    while True:
-      with self._changed:
-        self._changed.wait_for(lambda: self._waiting or self._closed)
-        if self._closed:
-          return
-        self._drop_gone()
-        job = self._running = self._waiting.popleft()
-        job.state = 'running'
-      state, made, error = self._outcome(job)
-      with self._changed:
-        self._running, job.make = None, None  # holds the photo
-        job.state, job.made, job.error = state, made, error
+  def _run(self, job: Job) -> None:
+    with self._lock:
+      self._drop_absent()
+      if job.sample is None:  # dropped while it waited
+        return
+      self._waiting.remove(job)
+      self._running, job.state, sample = job, 'running', job.sample
+    state, result, error = self._outcome(job, sample)
+    with self._lock:
+      self._running = job.sample = None
+      job.state, job.result, job.error = state, result, error
 
-  def _drop_gone(self):
-    """Drops those who have gone; somebody stays, so that the queue moves on."""
-    for job in list(self._waiting):
-      if len(self._waiting) > 1 and self._has_gone(job):
-        self._drop(job, 'This page was away for too long.')
-
-  def _drop(self, job, error):
-    self._waiting.remove(job)
-    job.state, job.error, job.make = 'stopped', error, None
-
-  def _has_gone(self, job):
-    return self._clock() - job.asked > self._patience
-
-  def _outcome(self, job):
-    """State, what came out, error."""
+  def _outcome(
+    self, job: Job, sample: Callable[[Progress], int]
+  ) -> tuple[str, int | None, str]:
+    """Samples; returns the job's state, result and error."""
     try:
-      return 'done', job.make(lambda *far: self._progress(job, *far)), ''
+      return 'done', sample(lambda *passes: self._report(job, *passes)), ''
     except _Stopped as stopped:
       return 'stopped', None, str(stopped)
     except Exception as error:
@@ -195,16 +179,30 @@ class Queue:
         return 'failed', None, str(error)
       logging.exception('A sampling failed.')
       return 'failed', None, (
-        'The sampling failed; the terminal in which `palette demo` runs says '
+        'The sampling failed; the terminal in which `palette demo` runs shows '
         'why.'
       )  # fmt: skip
 
-  def _progress(self, job, done, total):
-    with self._changed:
+  def _report(self, job: Job, done: int, total: int) -> None:
+    """Notes the progress of a job, and ends it if nobody waits for it."""
+    with self._lock:
       job.done, job.total = int(done), int(total)
-      if job.first is None:
-        job.first = self._clock(), job.done
-      if job.stop or self._closed:
+      if job.first_pass is None:
+        job.first_pass = self._clock(), job.done
+      if job.is_cancelled or self._is_closed:
         raise _Stopped
-      if self._waiting and self._has_gone(job):
-        raise _Stopped('This page was away for too long, and others waited.')
+      if self._waiting and self._is_absent(job):
+        raise _Stopped(_ABSENT)
+
+  def _drop_absent(self) -> None:
+    """Drops jobs of absent pages; the last one that waits always stays."""
+    for job in list(self._waiting):
+      if len(self._waiting) > 1 and self._is_absent(job):
+        self._drop(job, _ABSENT)
+
+  def _drop(self, job: Job, error: str) -> None:
+    self._waiting.remove(job)
+    job.state, job.error, job.sample = 'stopped', error, None
+
+  def _is_absent(self, job: Job) -> bool:
+    return self._clock() - job.last_seen > self._patience

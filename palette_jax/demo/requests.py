@@ -1,39 +1,42 @@
-"""What is asked of the model, and what came of it: files, for a while.
+"""Requests for samplings, and their results as files, for a while.
 
-Results lie in a folder that only this user may open, each order's in one of its
-own; it goes with the order.
+Results lie in a folder that only this user may open, those of each request in a
+folder of its own, which is deleted with it.
 """
 
 import functools
 import pathlib
 import shutil
 import tempfile
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from palette_jax.demo import previews, shelf
-from palette_jax.demo import queue as queues
-from palette_jax.photo import arguments, reader
+from palette_jax.demo import model as models
+from palette_jax.demo import previews, queue, shelf
+from palette_jax.photo import arguments
 from palette_jax.photo import photo as photos
 
 MOST_SAMPLES = 4
 MOST_STEPS = 2000
-_ORDERS = 64  # that are kept
-_DONE = {
-  'colorization': 'colorized',
-  'inpainting': 'inpainted',
-  'uncropping': 'uncropped',
-  'jpeg': 'restored',
+_MOST_REQUESTS = 64  # that are kept
+# Method of the model, and what is added to the names of its results.
+_TASKS = {
+  'colorization': ('colorize', 'colorized'),
+  'inpainting': ('inpaint', 'inpainted'),
+  'uncropping': ('uncrop', 'uncropped'),
+  'jpeg': ('restore_jpeg', 'restored'),
 }
 
 
-class Drawing(NamedTuple):
-  """How to draw.
+class Sampling(NamedTuple):
+  """How samples are drawn.
 
   Attributes:
-    seed: of all chance, 32 bits.
+    seed: 32 bits, from which all random numbers follow.
     samples: 1 to MOST_SAMPLES.
-    sampler: one of `arguments.SAMPLERS`, '' for the model's own.
-    steps: 1 to MOST_STEPS, 0 for the model's own.
+    sampler: one of `arguments.SAMPLERS`, '' for the model's default.
+    steps: 1 to MOST_STEPS, 0 for the sampler's default.
   """
 
   seed: int
@@ -41,141 +44,173 @@ class Drawing(NamedTuple):
   sampler: str
   steps: int
 
+  def check(self) -> None:
+    """Checks all values.
 
-class _Order(NamedTuple):
-  job: queues.Job
+    Raises:
+      ValueError: for the first that is out of range.
+    """
+    for name, value, least, most in (
+      ('The seed', self.seed, 0, 2**32 - 1),
+      ('The number of samples', self.samples, 1, MOST_SAMPLES),
+      ('The number of steps (0: the default)', self.steps, 0, MOST_STEPS),
+    ):
+      if not least <= value <= most:
+        raise ValueError(f'{name} must be {least} to {most}; got {value}.')
+    if self.sampler not in ('', *arguments.SAMPLERS):
+      raise ValueError(
+        f'The sampler must be one of {", ".join(arguments.SAMPLERS)}; got '
+        f'{self.sampler!r}.'
+      )
+
+
+class _Request(NamedTuple):
+  """A job, the folder of its results, and the names under which to save them.
+
+  The folder holds `before.png`, and for each result, from 0, `0.png` in full
+  and `0-preview.png`.
+  """
+
+  job: queue.Job
   folder: pathlib.Path
-  names: list[str]  # of the results, for whoever saves them
+  names: list[str]
 
 
-class Orders:
-  """The orders of all pages; any number of threads may use them."""
+class Requests:
+  """The requests of all pages; thread-safe."""
 
-  def __init__(self, model: Any, most_pixels: int):
-    """Starts the queue.
+  def __init__(
+    self,
+    model: models.Model,
+    most_pixels: int,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    """Makes the folder; starts nothing.
 
     Args:
-      model: what `palette_jax.load` returns; one thread uses it.
+      model: used by one thread.
       most_pixels: of a result.
+      clock: returns seconds; never goes back.
     """
-    self.tasks = tuple(task for task in model.tasks if task in _DONE)
+    self.tasks = tuple(task for task in model.tasks if task in _TASKS)
     self._model, self._most_pixels = model, most_pixels
     self._folder = pathlib.Path(tempfile.mkdtemp(prefix='palette-demo-'))
-    self._queue = queues.Queue()
-    self._orders = shelf.Shelf(_ORDERS, shelf.SECONDS, self._discard)
+    self._queue = queue.Queue(clock=clock)
+    self._requests: shelf.Shelf[_Request] = shelf.Shelf(
+      _MOST_REQUESTS, self._discard, clock=clock
+    )
 
-  def put(
+  def add(
     self,
     task: str,
     photo: photos.Photo,
-    mask: bytes | None,
-    sides: dict[str, Any],
-    drawing: Drawing,
+    mask: photos.Photo | None,
+    sides: Mapping[str, Any],
+    sampling: Sampling,
   ) -> str:
-    """Asks for a sampling; returns the order's name.
+    """Requests a sampling; returns the name of the request.
 
     Args:
       task: one of `tasks`.
-      photo: to be worked on.
-      mask: for inpainting, a PNG of the photo's size.
+      photo: the photo to work on.
+      mask: for inpainting, of the photo's size.
       sides: for uncropping, pixels to add on the left, right, top and bottom.
-      drawing: how.
+      sampling: how samples are drawn.
 
     Raises:
-      ValueError: for what cannot be done.
+      ValueError: if the arguments do not fit.
       photo.TooLarge: if the result would have too many pixels.
-      queue.Full: if too many wait.
+      queue.Full: if too many jobs wait.
     """
     if task not in self.tasks:
       raise ValueError('These weights have not learnt this task.')
-    _check(drawing)
-    options = drawing._asdict()
+    sampling.check()
+    options = sampling._asdict()
     if task == 'inpainting':
-      options['mask'] = reader.decode(mask, 'The mask')
+      options['mask'] = mask
     elif task == 'uncropping':
       self._check_sides(sides, photo)
       options.update(sides)
     folder = pathlib.Path(tempfile.mkdtemp(dir=self._folder))
-    make = functools.partial(self._make, task, photo, options, folder)
+    sample = functools.partial(self._sample, task, photo, options, folder)
     try:
-      job = self._queue.put(make)
-    except queues.Full:
+      job = self._queue.put(sample)
+    except queue.Full:
       folder.rmdir()
       raise
-    name = f'{previews.stem(photo)}-{_DONE[task]}-{drawing.seed}'
-    numbers = range(1, drawing.samples + 1)
-    names = [f'{name}-{i}.png' for i in numbers if drawing.samples > 1]
-    return self._orders.put(_Order(job, folder, names or [f'{name}.png']))
+    names = _file_names(task, photo, sampling)
+    return self._requests.put(_Request(job, folder, names))
 
-  def look(self, name: str) -> queues.Seen:
-    """How far an order is; `made` is how many results there are.
+  def status(self, name: str) -> queue.Status:
+    """Returns the status of a request.
 
     Raises:
-      shelf.Gone: if there is no such order, as all that follow do.
+      shelf.Gone: if there is no such request, as all methods below do.
     """
-    return self._queue.look(self._orders.get(name).job)
+    return self._queue.status(self._requests.get(name).job)
 
   def stop(self, name: str) -> None:
-    """Ends an order after the pass under way."""
-    self._queue.stop(self._orders.get(name).job)
+    """Ends a request after the current network pass."""
+    self._queue.stop(self._requests.get(name).job)
 
   def before(self, name: str) -> pathlib.Path:
-    """A PNG to be shown: what the model was given."""
-    return self._finished(name, 0).folder / 'before'
+    """Returns the preview of the photo that the model was given."""
+    return self._finished(name, 0).folder / 'before.png'
 
-  def view(self, name: str, number: int) -> pathlib.Path:
-    """A PNG to be shown: what the model made."""
-    return self._finished(name, number).folder / f'{number}.view'
+  def preview(self, name: str, number: int) -> pathlib.Path:
+    """Returns the preview of a result."""
+    return self._finished(name, number).folder / f'{number}-preview.png'
 
   def file(self, name: str, number: int) -> tuple[pathlib.Path, str]:
-    """The PNG to be saved, in full and with its recipe, and its name."""
-    order = self._finished(name, number)
-    return order.folder / f'{number}.png', order.names[number]
+    """Returns a result in full, with its recipe, and its name for saving."""
+    request = self._finished(name, number)
+    return request.folder / f'{number}.png', request.names[number]
 
   def sweep(self) -> None:
-    """Ends and deletes what is old."""
-    self._orders.sweep()
+    """Ends and deletes requests that were not asked about for too long."""
+    self._requests.sweep()
 
   def close(self) -> None:
-    """Ends what is under way after this pass, and deletes all files."""
+    """Ends all requests after the current pass, and deletes all files."""
     try:
       self._queue.close()
-    finally:  # also if somebody does not want to wait for it
-      self._orders.clear()
+    finally:  # also if Ctrl-C interrupts the wait for that pass
+      self._requests.clear()
       shutil.rmtree(self._folder, ignore_errors=True)
 
-  def _finished(self, name, number):
-    order = self._orders.get(name)
-    if not 0 <= number < (self._queue.look(order.job).made or 0):
+  def _finished(self, name: str, number: int) -> _Request:
+    request = self._requests.get(name)
+    if not 0 <= number < (self._queue.status(request.job).results or 0):
       raise shelf.Gone
-    return order
+    return request
 
-  def _discard(self, order):
-    self._queue.stop(order.job)
-    shutil.rmtree(order.folder, ignore_errors=True)
+  def _discard(self, request: _Request) -> None:
+    self._queue.stop(request.job)
+    shutil.rmtree(request.folder, ignore_errors=True)
 
-  def _make(self, task, photo, options, folder, progress):
-    """In the queue's thread: makes and writes; returns how many."""
-    method = {
-      'colorization': self._model.colorize,
-      'inpainting': self._model.inpaint,
-      'uncropping': self._model.uncrop,
-      'jpeg': self._model.restore_jpeg,
-    }[task]
-    several = method(photo, progress=progress, **options)
-    before = photo
+  def _sample(
+    self,
+    task: str,
+    photo: photos.Photo,
+    options: dict[str, Any],
+    folder: pathlib.Path,
+    progress: queue.Progress,
+  ) -> int:
+    """Samples and writes all files, in the queue's thread."""
+    verb, _ = _TASKS[task]
+    results = getattr(self._model, verb)(photo, progress=progress, **options)
     if task == 'uncropping':
-      before, _ = photos.widen(
-        photo, *(options[side] for side in arguments.SIDES)
-      )
-    view = previews.view(before, grey=task == 'colorization')
-    (folder / 'before').write_bytes(view)
-    for i, made in enumerate(several):
-      made.save(folder / f'{i}.png')
-      (folder / f'{i}.view').write_bytes(previews.view(made.photo))
-    return len(several)
+      sides = (options[side] for side in arguments.SIDES)
+      photo, _ = photos.widen(photo, *sides)
+    before = previews.photo_png(photo, grey=task == 'colorization')
+    (folder / 'before.png').write_bytes(before)
+    for i, result in enumerate(results):
+      result.save(folder / f'{i}.png')
+      preview = previews.photo_png(result.photo)
+      (folder / f'{i}-preview.png').write_bytes(preview)
+    return len(results)
 
-  def _check_sides(self, sides, photo):
+  def _check_sides(self, sides: Mapping[str, Any], photo: photos.Photo) -> None:
     if set(sides) != set(arguments.SIDES) or not all(
       type(pixels) is int and pixels >= 0 for pixels in sides.values()
     ):
@@ -187,18 +222,17 @@ class Orders:
     width += sides['left'] + sides['right']
     if height * width > self._most_pixels:
       raise photos.TooLarge(
-        f'{width} x {height} pixels are more than '
+        f'The result would have {width} x {height} pixels, more than '
         f'{self._most_pixels / 1e6:g} million: drag less far.'
       )
 
 
-def _check(drawing):
-  for what, number, least, most in (
-    ('The seed', drawing.seed, 0, 2**32 - 1),
-    ('The number of samples', drawing.samples, 1, MOST_SAMPLES),
-    ('The number of steps (0: as usual)', drawing.steps, 0, MOST_STEPS),
-  ):
-    if not least <= number <= most:
-      raise ValueError(f'{what} is {least} to {most}, not {number}.')
-  if drawing.sampler not in ('', *arguments.SAMPLERS):
-    raise ValueError(f'Samplers: {", ".join(arguments.SAMPLERS)}.')
+def _file_names(
+  task: str, photo: photos.Photo, sampling: Sampling
+) -> list[str]:
+  _, participle = _TASKS[task]
+  stem = pathlib.PurePosixPath(photo.source).stem or 'photo'
+  name = f'{stem}-{participle}-{sampling.seed}'
+  if sampling.samples == 1:
+    return [f'{name}.png']
+  return [f'{name}-{i}.png' for i in range(1, sampling.samples + 1)]

@@ -1,260 +1,320 @@
-"""What a browser can ask the demo for.
+"""The demo's server: a page, and what it can request.
 
-  GET  /                    the page, and its style and programs
-  GET  /about               tasks, limits, examples
-  GET  /example/NAME        one of them, small
-  POST /example/NAME        takes it, as if it were uploaded
-  POST /photo?name=NAME     a file: takes it as a photo
-  GET  /photo/ID/view       what it looks like; /file: the file itself
-  POST /photo/ID/jpeg       {quality}: the same as a bad JPEG, another photo
-  POST /photo/ID/mask       a file: takes it as the photo's mask; without one,
-                            the photo's transparent part is meant
-  GET  /mask/ID/view        white where it paints; /file: to be saved
-  POST /job                 {task, photo, mask, sides, ...}: asks for a sampling
-  GET  /job/ID              how far it is
-  POST /job/ID/stop         ends it
-  GET  /job/ID/before       what the model was given
-  GET  /job/ID/NUMBER/view  what it made; /file: in full, with its recipe
+  GET  /                       the page, its style and its programs
+  GET  /about                  tasks, limits, photos of the gallery
+  GET  /gallery/NAME           one of these photos, small
+  POST /gallery/NAME           uses it, as if it were uploaded
+  POST /photo?name=NAME        a file: uses it as a photo
+  GET  /photo/ID/view          its preview; /file: the file itself
+  POST /photo/ID/jpeg          {quality}: the same as a bad JPEG, a new photo
+  POST /photo/ID/mask          a file: uses it as a mask for the photo; without
+                               a file, the transparent part of the photo
+  GET  /mask/ID/view           white in the hole; /file: for saving
+  POST /job                    {task, photo, mask, sides, ...}: a sampling
+  GET  /job/ID                 its status
+  POST /job/ID/stop            ends it
+  GET  /job/ID/before          what the model was given
+  GET  /job/ID/NUMBER/view     a result; /file: in full, with its recipe
 
 Photos stay in memory, results in a folder that only this user may open; both
-go after two hours, and when the server ends. No path is ever made of what a
-browser sends: all names are random and looked up.
+are deleted after two hours, and when the server ends. No path is ever made of
+what a browser sends: IDs are random and looked up.
 """
 
+import hashlib
 import pathlib
 import threading
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+import numpy as np
 from werkzeug import exceptions, wrappers
 
 from palette_jax import console, web
-from palette_jax.demo import previews, requests, shelf
-from palette_jax.demo import queue as queues
+from palette_jax.demo import gallery, previews, queue, requests, shelf
+from palette_jax.demo import model as models
 from palette_jax.photo import hole, quantization, reader
 from palette_jax.photo import photo as photos
 
 MOST_BYTES = 64 * 2**20  # of a file
-MOST_PIXELS = 25_000_000  # of a photo, and of what is made of it
+MOST_PIXELS = 25_000_000  # of a photo, and of a result
 _PHOTOS, _MASKS = 64, 64  # that are kept
-_MEMORY = 2**30  # bytes of all photos
-_SWEEP = 60.0  # seconds between looks for what is to be forgotten
+_MEMORY = 2**30  # bytes of all photos, and of all masks
+_SWEEP = 60.0  # seconds between two sweeps
 _PAGE = pathlib.Path(__file__).parent / 'page'
 
 
-class _Kept(NamedTuple):
+class _Upload(NamedTuple):
+  """A photo or a mask, its file, and its preview as a PNG."""
+
   photo: photos.Photo
   encoded: bytes
-  view: bytes
+  preview: bytes
+
+  @property
+  def size(self) -> int:
+    """Bytes, in memory."""
+    return self.photo.levels.nbytes + len(self.encoded) + len(self.preview)
+
+  @property
+  def stem(self) -> str:
+    """The name of its file without a suffix."""
+    return pathlib.PurePosixPath(self.photo.source).stem or 'photo'
 
 
 class Application(web.Application):
   """The demo as a WSGI application; any number of threads may call it."""
 
-  def __init__(self, model: Any, names: Iterable[str] = ()):
-    """Starts the queue.
+  def __init__(
+    self,
+    model: models.Model,
+    names: Iterable[str] = (),
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    """Makes a folder for results, and a thread that deletes what is old.
 
     Args:
-      model: what `palette_jax.load` returns; one thread uses it.
-      names: by which this server is called, beside `localhost`.
+      model: used by one thread.
+      names: host names of this server, besides `localhost`.
+      clock: returns seconds; never goes back.
     """
     self._model, self._names = model, set(names)
-    self._examples = previews.examples()
-    self._decoding = threading.Lock()  # one large photo in the air at a time
-    self._photos = shelf.Shelf(_PHOTOS, shelf.SECONDS, most_bytes=_MEMORY)
-    self._masks = shelf.Shelf(_MASKS, shelf.SECONDS)
-    self._orders = requests.Orders(model, MOST_PIXELS)
+    self._gallery = gallery.load()
+    self._decoding = threading.Lock()  # one large photo at a time
+    self._photos: shelf.Shelf[_Upload] = shelf.Shelf(
+      _PHOTOS, most_bytes=_MEMORY, clock=clock
+    )
+    self._masks: shelf.Shelf[_Upload] = shelf.Shelf(
+      _MASKS, most_bytes=_MEMORY, clock=clock
+    )
+    self._requests = requests.Requests(model, MOST_PIXELS, clock)
     self._closed = threading.Event()
-    threading.Thread(target=self._forget, daemon=True).start()
+    threading.Thread(target=self._sweep, daemon=True).start()
     super().__init__(
       _PAGE,
       [
         web.rule('GET', '/about', self._about),
-        web.rule('GET', '/example/<name>', self._thumbnail),
-        web.rule('POST', '/example/<name>', self._take_example),
-        web.rule('POST', '/photo', self._take_photo),
-        web.rule('GET', '/photo/<name>/view', self._photo_view),
-        web.rule('GET', '/photo/<name>/file', self._photo_file),
-        web.rule('POST', '/photo/<name>/jpeg', self._worsen),
-        web.rule('POST', '/photo/<name>/mask', self._take_mask),
-        web.rule('GET', '/mask/<name>/view', self._mask_view),
-        web.rule('GET', '/mask/<name>/file', self._mask_file),
+        web.rule('GET', '/gallery/<name>', self._thumbnail),
+        web.rule('POST', '/gallery/<name>', self._use_gallery_photo),
+        web.rule('POST', '/photo', self._upload_photo),
+        web.rule('GET', '/photo/<name>/view', self._view_photo),
+        web.rule('GET', '/photo/<name>/file', self._save_photo),
+        web.rule('POST', '/photo/<name>/jpeg', self._compress),
+        web.rule('POST', '/photo/<name>/mask', self._upload_mask),
+        web.rule('GET', '/mask/<name>/view', self._view_mask),
+        web.rule('GET', '/mask/<name>/file', self._save_mask),
         web.rule('POST', '/job', self._begin),
-        web.rule('GET', '/job/<name>', self._look),
+        web.rule('GET', '/job/<name>', self._status),
         web.rule('POST', '/job/<name>/stop', self._stop),
-        web.rule('GET', '/job/<name>/before', self._before),
-        web.rule('GET', '/job/<name>/<int:number>/view', self._result_view),
-        web.rule('GET', '/job/<name>/<int:number>/file', self._result_file),
+        web.rule('GET', '/job/<name>/before', self._view_before),
+        web.rule('GET', '/job/<name>/<int:number>/view', self._view_result),
+        web.rule('GET', '/job/<name>/<int:number>/file', self._save_result),
       ],
     )
 
   def check(self, request: web.Request) -> None:
-    """Whoever can read this page may use it, and no other page."""
+    """Refuses what another page has made a browser send."""
     web.check_origin(request, self._names)
 
   def refusal(self, error: Exception) -> wrappers.Response | None:
-    """Whatever a person can do something about."""
+    """Turns user errors into HTTP responses."""
     if isinstance(error, shelf.Gone):
-      text = 'This has been forgotten meanwhile: choose the photo again.'
+      text = 'The server no longer has this: choose the photo again.'
       return web.answer({'error': text}, 404)
-    if isinstance(error, queues.Full):
-      text = 'Too many are waiting already; try again in a while.'
+    if isinstance(error, queue.Full):
+      text = 'Too many people are waiting; try again in a while.'
       return web.answer({'error': text}, 503)
     if isinstance(error, ValueError) and console.is_for_the_user(error):
       status = 413 if isinstance(error, photos.TooLarge) else 400
-      return web.answer({'error': _as_on_the_page(str(error))}, status)
+      return web.answer({'error': _for_the_page(str(error))}, status)
     return None
 
   def close(self) -> None:
-    """Ends the sampling after the pass under way, and forgets everything."""
+    """Ends the sampling after the current pass, and forgets everything."""
     self._closed.set()
-    self._orders.close()
-    self._photos.clear()
-    self._masks.clear()
+    try:
+      self._requests.close()
+    finally:
+      self._photos.clear()
+      self._masks.clear()
 
-  def _forget(self):
-    """In a thread of its own: nobody may ask for anything any more."""
+  def _sweep(self) -> None:
+    """Deletes what is old even if no request ever comes again."""
     while not self._closed.wait(_SWEEP):
-      for kept in (self._photos, self._masks, self._orders):
+      for kept in (self._photos, self._masks, self._requests):
         kept.sweep()
 
-  def _about(self, request):
-    model = self._model
+  def _about(self, request: web.Request) -> wrappers.Response:
     return web.answer(
       {
         'tasks': [
-          {'name': task, 'experimental': task in model.experimental}
-          for task in self._orders.tasks
+          {'name': task, 'experimental': task in self._model.experimental}
+          for task in self._requests.tasks
         ],
         'bytes': MOST_BYTES,
-        'examples': [
-          {'id': name, 'name': e.name, 'author': e.author, 'licence': e.licence}
-          for name, e in self._examples.items()
+        'gallery': [
+          {
+            'id': name,
+            'title': photo.title,
+            'author': photo.author,
+            'licence': photo.licence,
+          }
+          for name, photo in self._gallery.items()
         ],
       }
     )
 
   # Photos and masks.
 
-  def _thumbnail(self, request, name):
-    small = previews.thumbnail(self._example(name).encoded)
+  def _thumbnail(self, request: web.Request, name: str) -> wrappers.Response:
+    small = self._gallery_photo(name).thumbnail()
     return wrappers.Response(small, content_type='image/jpeg')
 
-  def _take_example(self, request, name):
-    return self._keep(self._example(name).encoded, name)
+  def _use_gallery_photo(
+    self, request: web.Request, name: str
+  ) -> wrappers.Response:
+    return self._keep_photo(self._gallery_photo(name).encoded, name)
 
-  def _example(self, name):
-    if name not in self._examples:
-      raise exceptions.NotFound('There is no such example.')
-    return self._examples[name]
+  def _gallery_photo(self, name: str) -> gallery.GalleryPhoto:
+    if name not in self._gallery:
+      raise exceptions.NotFound('The gallery has no such photo.')
+    return self._gallery[name]
 
-  def _take_photo(self, request):
-    return self._keep(web.body(request, MOST_BYTES), web.file_name(request))
+  def _upload_photo(self, request: web.Request) -> wrappers.Response:
+    encoded = web.body(request, MOST_BYTES)
+    return self._keep_photo(encoded, web.file_name(request))
 
-  def _keep(self, encoded, name):
+  def _keep_photo(self, encoded: bytes, name: str) -> wrappers.Response:
     with self._decoding:
       photo = reader.decode(encoded, name, MOST_PIXELS)._replace(source=name)
-      kept = _Kept(photo, encoded, previews.view(photo))
+      upload = _Upload(photo, encoded, previews.photo_png(photo))
     height, width = photo.levels.shape[:2]
-    size = photo.levels.nbytes + len(encoded) + len(kept.view)
-    clear = photo.alpha is not None and photo.alpha.min() == 0
     return web.answer(
       {
-        'id': self._photos.put(kept, size),
+        'id': self._photos.put(upload, upload.size),
         'name': name,
         'width': width,
         'height': height,
         'notes': photo.notes,
         'fine': quantization.too_fine(photo.quality, self._model.jpeg_quality),
-        'erased': bool(clear and photo.alpha.max() > 0),
+        'erased': _is_partly_transparent(photo),
       }
     )
 
-  def _photo_view(self, request, name):
-    return _png(self._photos.get(name).view)
+  def _view_photo(self, request: web.Request, name: str) -> wrappers.Response:
+    return _png(self._photos.get(name).preview)
 
-  def _photo_file(self, request, name):
-    kept = self._photos.get(name)
-    return web.attachment(request, kept.encoded, kept.photo.source)
+  def _save_photo(self, request: web.Request, name: str) -> wrappers.Response:
+    upload = self._photos.get(name)
+    return web.attachment(request, upload.encoded, upload.photo.source)
 
-  def _worsen(self, request, name):
+  def _compress(self, request: web.Request, name: str) -> wrappers.Response:
     (quality,) = web.fields(request, quality=int)
     if not 1 <= quality <= 95:
-      raise exceptions.BadRequest(f'Qualities are 1 to 95, not {quality}.')
-    photo = self._photos.get(name).photo
+      raise exceptions.BadRequest(f'quality must be 1 to 95; got {quality}.')
+    upload = self._photos.get(name)
     with self._decoding:
-      encoded = previews.worsened(photo, quality)
-    return self._keep(encoded, f'{previews.stem(photo)}-q{quality}.jpg')
+      encoded = previews.jpeg(upload.photo, quality)
+    return self._keep_photo(encoded, f'{upload.stem}-q{quality}.jpg')
 
-  def _take_mask(self, request, name):
-    photo = self._photos.get(name).photo
+  def _upload_mask(self, request: web.Request, name: str) -> wrappers.Response:
+    upload = self._photos.get(name)
     invert = request.args.get('invert') == '1'
     encoded = web.body(request, MOST_BYTES)
     if encoded:
+      mask_name = web.file_name(request)
       with self._decoding:
-        name = web.file_name(request)
-        drawn = reader.decode(encoded, name, MOST_PIXELS)
-        found = hole.from_mask(drawn, name, *photo.levels.shape[:2], invert)
+        mask = reader.decode(encoded, mask_name, MOST_PIXELS)
+        shape = upload.photo.levels.shape[:2]
+        detected = hole.from_mask(mask, mask_name, *shape, invert)
     else:
-      found = hole.from_transparency(photo, invert)
-    mask = previews.mask_png(found.mask), f'{previews.stem(photo)}-mask.png'
-    said = _as_on_the_page(found.description)
-    return web.answer({'id': self._masks.put(mask), 'said': said})
+      detected = hole.from_transparency(upload.photo, invert)
+    kept = _as_upload(detected, f'{upload.stem}-mask.png')
+    return web.answer(
+      {
+        'id': self._masks.put(kept, kept.size),
+        'description': _for_the_page(detected.description),
+      }
+    )
 
-  def _mask_view(self, request, name):
-    return _png(self._masks.get(name)[0])
+  def _view_mask(self, request: web.Request, name: str) -> wrappers.Response:
+    return _png(self._masks.get(name).preview)
 
-  def _mask_file(self, request, name):
-    encoded, file_name = self._masks.get(name)
-    return web.attachment(request, encoded, file_name)
+  def _save_mask(self, request: web.Request, name: str) -> wrappers.Response:
+    mask = self._masks.get(name)
+    return web.attachment(request, mask.encoded, mask.photo.source)
 
-  # Sampling.
+  # Samplings.
 
-  def _begin(self, request):
-    task, photo, mask, sides, *drawing = web.fields(
+  def _begin(self, request: web.Request) -> wrappers.Response:
+    task, photo_name, mask_name, sides, *sampling = web.fields(
       request,
       task=str,
       photo=str,
       mask=str,
       sides=dict,
-      **requests.Drawing.__annotations__,
+      **requests.Sampling.__annotations__,
     )
-    kept = self._photos.get(photo).photo
-    drawn = self._masks.get(mask)[0] if task == 'inpainting' else None
-    drawing = requests.Drawing(*drawing)
-    name = self._orders.put(task, kept, drawn, sides, drawing)
+    photo = self._photos.get(photo_name).photo
+    mask = None
+    if task == 'inpainting':
+      mask = self._masks.get(mask_name).photo
+    name = self._requests.add(
+      task, photo, mask, sides, requests.Sampling(*sampling)
+    )
     return web.answer({'id': name})
 
-  def _look(self, request, name):
-    seen = self._orders.look(name)
-    error = _as_on_the_page(seen.error)
-    return web.answer(seen._replace(error=error)._asdict())
+  def _status(self, request: web.Request, name: str) -> wrappers.Response:
+    status = self._requests.status(name)
+    error = _for_the_page(status.error)
+    return web.answer(status._replace(error=error)._asdict())
 
-  def _stop(self, request, name):
-    self._orders.stop(name)
+  def _stop(self, request: web.Request, name: str) -> wrappers.Response:
+    self._requests.stop(name)
     return web.answer({})
 
-  def _before(self, request, name):
-    return _png(self._orders.before(name).read_bytes())
+  def _view_before(self, request: web.Request, name: str) -> wrappers.Response:
+    return _png(self._requests.before(name).read_bytes())
 
-  def _result_view(self, request, name, number):
-    return _png(self._orders.view(name, number).read_bytes())
+  def _view_result(
+    self, request: web.Request, name: str, number: int
+  ) -> wrappers.Response:
+    return _png(self._requests.preview(name, number).read_bytes())
 
-  def _result_file(self, request, name, number):
-    path, file_name = self._orders.file(name, number)
+  def _save_result(
+    self, request: web.Request, name: str, number: int
+  ) -> wrappers.Response:
+    path, file_name = self._requests.file(name, number)
     return web.attachment(request, path, file_name)
 
 
-def _png(encoded):
+def _is_partly_transparent(photo: photos.Photo) -> bool:
+  alpha = photo.alpha
+  return alpha is not None and bool(alpha.min() == 0 < alpha.max())
+
+
+def _as_upload(detected: hole.Hole, name: str) -> _Upload:
+  """Returns a hole as a mask file, and as the photo that it decodes to."""
+  encoded = previews.mask_png(detected.mask)
+  photo = photos.Photo(
+    levels=(detected.mask > 0.5).astype(np.uint8) * 255,
+    source=name,
+    sha256=hashlib.sha256(encoded).hexdigest(),
+  )
+  return _Upload(photo, encoded, encoded)
+
+
+def _png(encoded: bytes) -> wrappers.Response:
   return wrappers.Response(encoded, content_type='image/png')
 
 
-def _as_on_the_page(message):
-  """A sentence of the commands, whose options are boxes on the page."""
-  for option, box in (
+def _for_the_page(message: str) -> str:
+  """Names controls of the page where a message names command-line options."""
+  for option, control in (
     ('leave out --invert', 'untick "Inverted"'),
     ('give --invert', 'tick "Inverted"'),
     ('give --mask, an image', 'paint, or open an image'),
   ):
-    message = message.replace(option, box)
+    message = message.replace(option, control)
   return message

@@ -1,97 +1,104 @@
-"""What the demo keeps, for a while, under names that nobody can guess."""
+"""Keeps items for a while, under names that nobody can guess."""
 
 import secrets
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-SECONDS = 2 * 3600.0  # after which what nobody uses is forgotten
-Thing = TypeVar('Thing')
+import cachetools
+
+SECONDS = 2 * 3600.0  # without a use, after which an item is forgotten
+Item = TypeVar('Item')
 
 
 class Gone(LookupError):
-  """There is nothing of that name, or no longer."""
+  """There is no item of that name, or it has been forgotten."""
 
 
-class Shelf(Generic[Thing]):
-  """So many things, for so long; the one not used for longest goes first."""
+class Shelf(Generic[Item]):
+  """A thread-safe store that forgets the least recently used items."""
 
   def __init__(
     self,
-    most: int,
-    seconds: float,
-    discard: Callable[[Thing], None] = lambda thing: None,
-    most_bytes: int | None = None,
+    most_items: int,
+    discard: Callable[[Item], None] = lambda item: None,
+    most_bytes: int = sys.maxsize,
+    seconds: float = SECONDS,
     clock: Callable[[], float] = time.monotonic,
   ):
-    """An empty shelf; any number of threads may use it.
+    """Starts empty.
 
     Args:
-      most: things that are kept.
-      seconds: for which one is kept after its last use.
-      discard: called with what is no longer kept.
-      most_bytes: of all things together, as `put` is told; None: no limit.
-      clock: seconds that only grow.
+      most_items: the number of items that are kept.
+      discard: called with each item that is forgotten.
+      most_bytes: of all items together, as `put` is told; the newest item is
+        kept even if it is larger.
+      seconds: after which an item is forgotten if it was not used.
+      clock: returns seconds; never goes back.
     """
-    self._most, self._seconds, self._discard = most, seconds, discard
-    self._most_bytes, self._clock = most_bytes, clock
-    self._things = {}  # name -> (thing, bytes, last use), the latest last
+    self._most_items, self._most_bytes = most_items, most_bytes
+    self._discard = discard
+    # name -> (item, bytes)
+    self._cache: cachetools.TTLCache[str, tuple[Item, int]] = (
+      cachetools.TTLCache(most_bytes, seconds, clock, lambda entry: entry[1])
+    )
     self._lock = threading.Lock()
 
-  def put(self, thing: Thing, size: int = 0) -> str:
-    """Keeps a thing, of so many bytes; returns its name."""
+  def put(self, item: Item, size: int = 0) -> str:
+    """Keeps an item of `size` bytes; returns its name."""
     name = secrets.token_urlsafe(18)
-    with self._lock:
-      self._things[name] = thing, size, self._clock()
-      gone = self._sweep()
-    self._throw_away(gone)
+    size = min(size, self._most_bytes)
+    with self._lock, self._cache.timer:  # one moment for all of it
+      forgotten = self._expire()
+      while self._cache and (
+        len(self._cache) >= self._most_items
+        or self._cache.currsize + size > self._most_bytes
+      ):
+        _, (oldest, _) = self._cache.popitem()
+        forgotten.append(oldest)
+      self._cache[name] = item, size
+    self._discard_all(forgotten)
     return name
 
-  def get(self, name: str) -> Thing:
-    """The thing of that name, which counts as a use.
+  def get(self, name: str) -> Item:
+    """Returns an item, which counts as a use.
 
     Raises:
-      Gone: if there is none.
+      Gone: if there is none of that name.
     """
-    with self._lock:
-      gone = self._sweep()
-      found = self._things.pop(name, None)
-      if found is not None:
-        self._things[name] = (*found[:2], self._clock())
-    self._throw_away(gone)
-    if found is None:
+    with self._lock, self._cache.timer:
+      forgotten = self._expire()
+      entry = self._cache.get(name)
+      if entry is not None:
+        self._cache[name] = entry  # its time starts again
+    self._discard_all(forgotten)
+    if entry is None:
       raise Gone
-    return found[0]
+    return entry[0]
 
   def clear(self) -> None:
-    """Keeps nothing any more."""
+    """Forgets everything."""
     with self._lock:
-      gone, self._things = [thing for thing, *_ in self._things.values()], {}
-    self._throw_away(gone)
+      forgotten = self._expire()
+      forgotten += [item for item, _ in self._cache.values()]
+      self._cache.clear()
+    self._discard_all(forgotten)
 
   def sweep(self) -> None:
-    """Forgets what is old, also while nobody asks for anything."""
+    """Forgets what was not used for too long."""
     with self._lock:
-      gone = self._sweep()
-    self._throw_away(gone)
+      forgotten = self._expire()
+    self._discard_all(forgotten)
 
-  def _sweep(self):
-    """Takes what is old, or too much, off the shelf; the newest stays."""
-    oldest, gone = self._clock() - self._seconds, []
-    total = sum(size for _, size, _ in self._things.values())
-    for name, (thing, size, used) in list(self._things.items()):
-      too_many = len(self._things) > self._most
-      too_large = self._most_bytes is not None and total > self._most_bytes
-      if used > oldest and not (
-        (too_many or too_large) and len(self._things) > 1
-      ):
-        break  # all that follow were used later
-      del self._things[name]
-      total -= size
-      gone.append(thing)
-    return gone
+  def __len__(self) -> int:
+    with self._lock:
+      return len(self._cache)
 
-  def _throw_away(self, gone):
-    for thing in gone:
-      self._discard(thing)
+  def _expire(self) -> list[Item]:
+    return [item for _, (item, _) in self._cache.expire()]
+
+  def _discard_all(self, items: Iterable[Item]) -> None:
+    for item in items:  # without the lock: it may take a while
+      self._discard(item)

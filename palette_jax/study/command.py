@@ -76,7 +76,7 @@ def prepare(args: argparse.Namespace) -> serving.BaseWSGIServer:
   answers = store.Store(args.answers, study)
   application = server.Application(study, answers, files)
   try:
-    return web.listen(application, web.take(args.host, args.port))
+    return web.serve(application, web.bind(args.host, args.port))
   except ValueError:
     application.close()
     raise

@@ -1,14 +1,14 @@
 /* The mask: strokes on a canvas over the photo, by mouse, pen, finger or keys.
 
-   Strokes are kept as points, so that undoing one is drawing the others again.
-   A mask from a file is the first stroke, and may be painted on.            */
+   Strokes are kept as points, so that undo can draw the others again. A mask
+   from a file is the first stroke.                                          */
 
 const LARGEST = 2048; // pixels a side; phones refuse larger canvases
 const COLOUR = '#ff00ff';
 
 export class Brush {
-  /* canvas, and the ring that shows where the brush is and how large;
-     changed() is called after each stroke. */
+  /* `ring` shows the place and the size of the brush on `canvas`; changed() is
+     called after each stroke. */
   constructor(canvas, ring, changed) {
     Object.assign(this, { canvas, ring, changed, erasing: false, share: 0.08 });
     this.context = canvas.getContext('2d');
@@ -26,7 +26,7 @@ export class Brush {
     canvas.addEventListener('keydown', (event) => this.#key(event));
   }
 
-  /* An empty mask for a photo. */
+  /* Starts an empty mask for a photo. */
   start(photo) {
     const scale = Math.min(1, LARGEST / Math.max(photo.width, photo.height));
     this.canvas.width = Math.max(1, Math.round(photo.width * scale));
@@ -41,7 +41,7 @@ export class Brush {
     return this.strokes.length === 0;
   }
 
-  /* Takes a picture, white where it paints, in place of all strokes. */
+  /* Replaces all strokes by an image that is white in the hole. */
   open(picture) {
     this.#lift();
     const { width, height } = this.canvas;
@@ -72,7 +72,7 @@ export class Brush {
     this.changed();
   }
 
-  /* The mask as a PNG file, white on black. */
+  /* Returns the mask as a PNG file, white on black. */
   async file() {
     const { width, height } = this.canvas;
     const sheet = new OffscreenCanvas(width, height);
@@ -87,7 +87,7 @@ export class Brush {
     return sheet.convertToBlob({ type: 'image/png' });
   }
 
-  /* Shows the ring where the brush is, in its size. */
+  /* Shows the ring at the brush, in its size. */
   show() {
     const box = this.canvas.getBoundingClientRect();
     const scale = box.width / this.canvas.width;

@@ -1,10 +1,10 @@
-/* What there is to choose from: tasks, examples, files from elsewhere. */
+/* The choices: tasks, photos of the gallery, files from the device. */
 
 import { TASKS } from './tasks.js';
 
 const byId = (id) => document.getElementById(id);
 
-/* A tab for each task; choose(name) is called, unless isBusy(). */
+/* Adds a tab for each task, which calls choose(name) unless isBusy(). */
 export function buildTabs(tasks, choose, isBusy) {
   const tabs = tasks.map(({ name, experimental }, i) => {
     const tab = document.createElement('button');
@@ -31,7 +31,7 @@ export function buildTabs(tasks, choose, isBusy) {
   byId('tabs').append(...tabs);
 }
 
-/* The marked tab is that task's. */
+/* Marks the tab of a task as selected. */
 export function markTab(task) {
   for (const tab of byId('tabs').children) {
     const chosen = tab.dataset.task === task;
@@ -41,24 +41,24 @@ export function markTab(task) {
   }
 }
 
-/* A button for each example; take(id) is called. */
-export function buildExamples(examples, take) {
-  for (const { id, name, author, licence } of examples) {
+/* Adds a button for each photo of the gallery, which calls take(id). */
+export function buildGallery(gallery, take) {
+  for (const { id, title, author, licence } of gallery) {
     const item = document.createElement('li');
     const button = document.createElement('button');
     const image = document.createElement('img');
-    const words = `${name}, by ${author} (${licence})`;
-    Object.assign(image, { src: `example/${id}`, loading: 'lazy', alt: words });
-    Object.assign(button, { type: 'button', title: words });
+    const caption = `${title}, by ${author} (${licence})`;
+    Object.assign(image, { src: `gallery/${id}`, loading: 'lazy', alt: caption });
+    Object.assign(button, { type: 'button', title: caption });
     button.append(image);
     button.addEventListener('click', () => take(id));
     item.append(button);
-    byId('examples').querySelector('ul').append(item);
+    byId('gallery').querySelector('ul').append(item);
   }
-  byId('examples').hidden = false;
+  byId('gallery').hidden = false;
 }
 
-/* A file that is dropped or pasted anywhere; take(file) is called. */
+/* Calls take(file) for a file that is dropped or pasted anywhere. */
 export function listenForFiles(take) {
   const over = (is) => byId('easel').classList.toggle('over', is);
   addEventListener('dragover', (event) => {

@@ -1,13 +1,13 @@
-/* Results: each beside what it was made of, under a slider. */
+/* Results: each under a slider that compares it with the photo before. */
 
 const byId = (id) => document.getElementById(id);
 
-/* Shows what a job made; resolves to it when it can be seen.
+/* Shows the results of a job; resolves to their element once it is visible.
 
-   job      its name at the server
-   count    how many results
-   words    {title, alt, before, after}: what a screen reader says
-   links    [text, address] of files to make the same again                  */
+   job      its ID
+   count    the number of results
+   words    {title, before, after}: texts, partly for screen readers
+   links    [text, address] of the files from which the results were made    */
 export async function showResults(job, count, words, links) {
   const group = document.createElement('article');
   const title = document.createElement('h2');
@@ -61,7 +61,7 @@ function card(job, i, count, words) {
 function again(links) {
   const line = document.createElement('p');
   line.className = 'soft';
-  line.append('The PNG says how it was made: ');
+  line.append('The PNG holds its recipe: ');
   const command = document.createElement('code');
   command.textContent = 'palette replay';
   line.append(command, ' makes it again');

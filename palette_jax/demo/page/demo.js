@@ -1,13 +1,13 @@
-/* Choose a photo, say what shall be done, wait, compare.
+/* The page: choose a photo and a task, wait, compare.
 
    document.body.dataset.state is one of
-     start    no photo yet              ready    the photo can be worked on
-     loading  a file is on its way      sampling a job waits or runs         */
+     start    no photo yet              ready    the photo is loaded
+     loading  a file is being sent      sampling a job waits or runs         */
 
 import { Brush } from './brush.js';
-import { buildExamples, buildTabs, listenForFiles, markTab } from './choices.js';
+import { buildGallery, buildTabs, listenForFiles, markTab } from './choices.js';
 import { showResults } from './compare.js';
-import { follow, showAsking, showStopping } from './progress.js';
+import { follow, showSending, showStopping } from './progress.js';
 import { abandon, get, post, Refused, send } from './server.js';
 import { NAMES, Sides } from './sides.js';
 import { layOut } from './stage.js';
@@ -16,25 +16,25 @@ import { TASKS } from './tasks.js';
 const byId = (id) => document.getElementById(id);
 const all = (query) => [...document.querySelectorAll(query)];
 
-let about; // what the server can do
+let about; // tasks, limits, gallery
 let task;
 let photo = null; // {id, name, width, height, ...}, as it was chosen
-let worse = null; // the same as a bad JPEG, with its quality
-let worsenings = 0; // asked for so far
-let mask = null; // the name of the mask at the server, if it has not changed
+let worse = null; // the same photo as a bad JPEG, with its quality
+let worsenings = 0; // requested so far
+let mask = null; // the ID of the mask, unless it changed since it was sent
 let job = null;
-let cancelled = false; // also before the job has a name
+let cancelled = false; // perhaps before the job has an ID
 let layout;
 
 const brush = new Brush(byId('mask'), byId('brush'), () => {
   mask = null;
-  byId('mask-said').textContent = '';
+  byId('about-mask').textContent = '';
   update();
 });
 const fields = Object.fromEntries(NAMES.map((side) => [side, byId(side)]));
 const sides = new Sides(byId('frame'), fields, arrange);
 
-/* What goes wrong inside is said, and nothing else is lost. */
+/* Runs an action, and shows its error; the page keeps working. */
 async function attempt(action) {
   byId('trouble').textContent = '';
   try {
@@ -51,16 +51,16 @@ function enter(state) {
   update();
 }
 
-function say(text) {
+function report(text) {
   byId('status').textContent = text;
 }
 
 const isBusy = () =>
   ['loading', 'sampling'].includes(document.body.dataset.state);
 
-const shown = () => (task === 'jpeg' && worse ? worse : photo);
+const current = () => (task === 'jpeg' && worse ? worse : photo);
 
-/* Everything that follows from the task and the photo. */
+/* Updates all controls that depend on the state, the task and the photo. */
 function update() {
   const busy = isBusy();
   const sampling = document.body.dataset.state === 'sampling';
@@ -83,15 +83,15 @@ function update() {
   byId('frame').hidden = byId('caption').hidden = !photo;
   byId('frame').inert = busy;
   byId('another').disabled = busy;
-  for (const button of all('#examples button')) button.disabled = busy;
+  for (const button of all('#gallery button')) button.disabled = busy;
   document.body.dataset.task = task;
 }
 
-/* The photo as large as fits. */
+/* Lays out the photo as large as fits. */
 function arrange(dragging = false) {
   if (!photo) return;
   const uncropping = task === 'uncropping';
-  const now = shown();
+  const now = current();
   const added = uncropping ? sides.values : { left: 0, right: 0, top: 0, bottom: 0 };
   layout = layOut(now, added, uncropping ? 0.12 : 0, dragging ? layout : null);
   byId('added').hidden = !uncropping;
@@ -105,10 +105,10 @@ function arrange(dragging = false) {
   byId('fine').textContent = task === 'jpeg' ? now.fine : '';
 }
 
-/* The photo, or a bad JPEG of it, if that is wanted. */
+/* Shows the photo, or the bad JPEG of it. */
 async function show() {
   await worsen();
-  const now = shown();
+  const now = current();
   const image = byId('photo');
   const address = `photo/${now.id}/view`;
   if (image.getAttribute('src') !== address) image.src = address;
@@ -120,7 +120,7 @@ async function show() {
 function choose(name) {
   task = name;
   markTab(name);
-  say('');
+  report('');
   update();
   arrange();
   if (photo) attempt(show);
@@ -128,21 +128,21 @@ function choose(name) {
 
 /* Photos. */
 
-async function take(ask, isExample = false) {
+async function take(request, isFromGallery = false) {
   if (isBusy()) return;
   enter('loading');
-  say('Reading the photo.');
-  const taken = await attempt(ask);
-  say('');
+  report('Reading the photo.');
+  const taken = await attempt(request);
+  report('');
   if (taken) {
     [photo, worse, mask] = [taken, null, null];
-    byId('worsen').checked = isExample;
-    byId('mask-said').textContent = '';
+    byId('worsen').checked = isFromGallery;
+    byId('about-mask').textContent = '';
     byId('inverted').checked = false;
     brush.start(photo);
     sides.start(photo);
-    say(photo.notes.join(' '));
-    byId('frame').hidden = false; // or nothing in it has a place
+    report(photo.notes.join(' '));
+    byId('frame').hidden = false; // or nothing in it can be laid out
     await attempt(show);
   }
   enter(photo ? 'ready' : 'start');
@@ -160,29 +160,29 @@ function check(file) {
   if (file.size > about.bytes) {
     const megabytes = (bytes) => Math.round(bytes / 2 ** 20);
     throw new Refused(
-      `${file.name} has ${megabytes(file.size)} MB, of which at most ` +
-        `${megabytes(about.bytes)} are accepted: make it smaller first.`,
+      `${file.name} has ${megabytes(file.size)} MB; at most ` +
+        `${megabytes(about.bytes)} MB are accepted: make it smaller first.`,
     );
   }
 }
 
-/* Answers may come in another order than questions: only the last counts. */
+/* Responses may arrive out of order: only that to the last request counts. */
 async function worsen() {
-  const asked = ++worsenings;
+  const request = ++worsenings;
   const quality = byId('quality').valueAsNumber;
   if (task !== 'jpeg' || !byId('worsen').checked) {
     worse = null;
   } else if (worse?.quality !== quality || worse?.of !== photo.id) {
     const of = photo.id;
-    const made = await post(`photo/${of}/jpeg`, { quality });
-    if (asked === worsenings) worse = { ...made, quality, of };
+    const jpeg = await post(`photo/${of}/jpeg`, { quality });
+    if (request === worsenings) worse = { ...jpeg, quality, of };
   }
 }
 
 /* Masks. */
 
 async function takeMask(file) {
-  if (isBusy()) return; // the answer is of this photo, and of no other
+  if (isBusy()) return; // the mask must belong to the current photo
   enter('loading');
   const invert = byId('inverted').checked ? 1 : 0;
   const name = encodeURIComponent(file?.name ?? '');
@@ -197,7 +197,7 @@ async function takeMask(file) {
     await picture.decode();
     brush.open(picture);
     mask = taken.id;
-    byId('mask-said').textContent = taken.said;
+    byId('about-mask').textContent = taken.description;
   });
   enter('ready');
 }
@@ -205,7 +205,7 @@ async function takeMask(file) {
 async function sendMask() {
   if (mask) return mask;
   if (brush.isEmpty) {
-    throw new Refused('Paint over what shall be made anew first.');
+    throw new Refused('First paint over what should be replaced.');
   }
   const file = await brush.file();
   mask = (await send(`photo/${photo.id}/mask?name=mask.png`, file)).id;
@@ -223,14 +223,14 @@ async function begin() {
   const seed = byId('seed').valueAsNumber;
   cancelled = false;
   enter('sampling');
-  say('Sampling.');
-  showAsking();
+  report('Sampling.');
+  showSending();
   byId('stop').focus();
   await attempt(async () => {
-    await show(); // the bad JPEG may still be on its way
-    const from = shown();
+    await show(); // the bad JPEG may not have arrived yet
+    const from = current();
     const hole = task === 'inpainting' ? await sendMask() : '';
-    const order = await post('job', {
+    const { id } = await post('job', {
       task,
       photo: from.id,
       mask: hole,
@@ -240,13 +240,15 @@ async function begin() {
       sampler: byId('sampler').value,
       steps: byId('steps').valueAsNumber || 0,
     });
-    job = order.id;
+    job = id;
     if (cancelled) await stop();
-    const seen = await follow(job);
-    say('');
-    if (seen.state === 'failed') throw new Refused(seen.error);
-    if (seen.state === 'stopped') say(seen.error || 'Cancelled.');
-    if (seen.state === 'done') await present(from, hole, seed, seen.made);
+    const status = await follow(job);
+    report('');
+    if (status.state === 'failed') throw new Refused(status.error);
+    if (status.state === 'stopped') report(status.error || 'Cancelled.');
+    if (status.state === 'done') {
+      await present(from, hole, seed, status.results);
+    }
   });
   job = null;
   const waited = [byId('stop'), document.body].includes(document.activeElement);
@@ -260,7 +262,7 @@ async function present(from, hole, seed, count) {
   const { tab, before, after } = TASKS[task];
   const title = `${tab}: ${from.name}, seed ${seed}`;
   const group = await showResults(job, count, { title, before, after }, links);
-  say(count > 1 ? `${count} samples are below.` : 'The result is below.');
+  report(count > 1 ? `${count} samples are below.` : 'The result is below.');
   group.scrollIntoView({ block: 'nearest' });
 }
 
@@ -271,7 +273,7 @@ async function stop() {
   if (!heard) byId('stop').disabled = false; // to try again
 }
 
-/* What people do. */
+/* Events. */
 
 function listen() {
   const on = (id, name, action) => byId(id).addEventListener(name, action);
@@ -335,12 +337,12 @@ function shortcut(event) {
   }
 }
 
-/* The page, from what the server can do. */
+/* Start. */
 
 about = await attempt(() => get('about'));
 if (about) {
   buildTabs(about.tasks, choose, isBusy);
-  buildExamples(about.examples, (id) => take(() => post(`example/${id}`), true));
+  buildGallery(about.gallery, (id) => take(() => post(`gallery/${id}`), true));
   listen();
   choose(about.tasks[0].name);
 }

@@ -1,4 +1,4 @@
-/* How far a job is, asked of the server until it has ended. */
+/* The progress of a job: asks the server until the job has ended. */
 
 import { get, Unreachable } from './server.js';
 
@@ -8,52 +8,52 @@ const MOST_FAILURES = 20;
 const byId = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/* Follows a job, also through a line that breaks for a while; resolves to what
-   the server says of it last. */
+/* Follows a job, even if the connection breaks for a while; resolves to its
+   last status. */
 export async function follow(job) {
   for (let failures = 0; ; await sleep(POLL)) {
     try {
-      const seen = await get(`job/${job}`);
+      const status = await get(`job/${job}`);
       if (failures) byId('trouble').textContent = '';
       failures = 0;
-      if (!['waiting', 'running'].includes(seen.state)) return seen;
-      show(seen);
+      if (!['waiting', 'running'].includes(status.state)) return status;
+      show(status);
     } catch (error) {
-      const forGood = !(error instanceof Unreachable);
-      if (forGood || ++failures > MOST_FAILURES) throw error;
+      const isFinal = !(error instanceof Unreachable);
+      if (isFinal || ++failures > MOST_FAILURES) throw error;
       byId('trouble').textContent = error.message;
       await sleep(1000);
     }
   }
 }
 
-/* Before the server knows of it. */
-export function showAsking() {
+/* Until the server has accepted the request. */
+export function showSending() {
   byId('bar').removeAttribute('value');
-  byId('far').textContent = 'Asking.';
+  byId('far').textContent = 'Sending the request.';
   byId('stop').disabled = false;
 }
 
-/* From the moment in which somebody cancels. */
+/* After Cancel, until the job has ended. */
 export function showStopping() {
   byId('far').textContent = 'Stopping after this step.';
   byId('stop').disabled = true;
 }
 
-function show(seen) {
+function show(status) {
   const bar = byId('bar');
-  if (seen.total) [bar.max, bar.value] = [seen.total, seen.done];
+  if (status.total) [bar.max, bar.value] = [status.total, status.done];
   else bar.removeAttribute('value');
-  if (!byId('stop').disabled) byId('far').textContent = inWords(seen);
+  if (!byId('stop').disabled) byId('far').textContent = describe(status);
 }
 
-function inWords(seen) {
-  if (seen.state === 'waiting') {
-    return seen.ahead ? `Waiting: ${seen.ahead} before you.` : 'Waiting.';
+function describe({ state, ahead, done, total, left }) {
+  if (state === 'waiting') {
+    return ahead ? `Waiting: ${ahead} before you.` : 'Waiting.';
   }
-  if (!seen.total) return 'Getting ready; the first time takes longer.';
-  const steps = `${seen.done} of ${seen.total} steps`;
-  return seen.left === null ? steps : `${steps}, ${duration(seen.left)} left`;
+  if (!total) return 'Preparing; the first time takes longer.';
+  const steps = `${done} of ${total} steps`;
+  return left === null ? steps : `${steps}, ${duration(left)} left`;
 }
 
 function duration(seconds) {

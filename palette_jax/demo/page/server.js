@@ -1,16 +1,16 @@
-/* What the server is asked. */
+/* Requests to the server. */
 
 export class Refused extends Error {}
 export class Unreachable extends Refused {}
 
-/* JSON or a file; what goes wrong is a Refused with a sentence. */
+/* Returns the JSON of a response; throws Refused with a sentence. */
 async function ask(path, request = {}) {
   let response;
   try {
     response = await fetch(path, { cache: 'no-store', ...request });
   } catch {
     throw new Unreachable(
-      'The server cannot be reached. Does `palette demo` run?',
+      'The server cannot be reached. Is `palette demo` running?',
     );
   }
   const content = await response.json().catch(() => ({}));
@@ -36,7 +36,7 @@ export const send = (path, file) =>
     body: file,
   });
 
-/* Does not wait; the page may be gone before the answer comes. */
+/* Does not wait: the page may be closed before the answer comes. */
 export function abandon(job) {
   fetch(`job/${job}/stop`, {
     method: 'POST',

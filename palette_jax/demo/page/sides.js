@@ -1,13 +1,13 @@
-/* Handles on the sides of the photo: dragged outwards, they say how much is
-   added there. The numbers beside are the truth; both can be changed by keys. */
+/* Handles on the sides of the photo, which are dragged outwards to add pixels.
+   The number fields hold the values; the keyboard works in both places.      */
 
 export const NAMES = ['left', 'right', 'top', 'bottom'];
 const ACROSS = { left: true, right: true };
 const BACKWARDS = { left: true, top: true };
 
 export class Sides {
-  /* frame: in which the handles are put; inputs: side -> number field.
-     changed(dragging) is called after each change. */
+  /* frame: the parent of the handles; inputs: side -> number field;
+     changed(dragging): called after each change. */
   constructor(frame, inputs, changed) {
     Object.assign(this, { frame, inputs, changed, scale: 1 });
     this.handles = {};
@@ -20,7 +20,7 @@ export class Sides {
     }
   }
 
-  /* For another photo: half of it more on the right, to begin with. */
+  /* Starts with another photo: adds half of its width on the right. */
   start(photo) {
     this.photo = photo;
     for (const side of NAMES) {
@@ -37,7 +37,7 @@ export class Sides {
     return Object.fromEntries(NAMES.map((side) => [side, value(side)]));
   }
 
-  /* Puts the handles on the borders of what is there with what is added. */
+  /* Puts the handles on the borders of the enlarged photo. */
   place(scale) {
     this.scale = scale;
     const { offsetLeft, offsetTop, offsetWidth, offsetHeight } =

@@ -1,18 +1,18 @@
-/* Where the photo lies on the page: as large as fits, with what is added. */
+/* The place of the photo on the page: as large as fits, with added sides. */
 
 const byId = (id) => document.getElementById(id);
-const LARGEST = 3; // times its own size; tiny photos would be all pixels
+const LARGEST = 3; // times its own size, or tiny photos would be mere blocks
 
 /* Lays out the frame.
 
    photo   {width, height}
-   sides   {left, right, top, bottom}, pixels that are added
-   room    share of the photo's sides that is left free around, for dragging
-   before  what this function returned, while somebody drags: nothing moves
-           then but what is added
+   sides   {left, right, top, bottom}, pixels to add
+   room    free space around the photo for dragging, as a share of its sides
+   before  the layout at the start of a drag: only the added sides change
+           during one
 
-   Returns {scale, left, top}: CSS pixels per pixel of the photo, and where in
-   the frame it lies.                                                        */
+   Returns {scale, left, top}: CSS pixels per pixel of the photo, and its place
+   in the frame.                                                             */
 export function layOut(photo, sides, room, before) {
   const wide = photo.width + sides.left + sides.right;
   const high = photo.height + sides.top + sides.bottom;

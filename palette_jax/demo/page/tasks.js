@@ -1,27 +1,27 @@
-/* What can be done to a photo, in words. */
+/* The texts of each task. */
 
 export const TASKS = {
   colorization: {
     tab: 'Colorize',
-    hint: 'Colours are made up; brightness stays as it is.',
+    hint: 'The colours are invented; the brightness stays as it is.',
     before: 'the photo in grey',
     after: 'the photo in colour',
   },
   inpainting: {
     tab: 'Inpaint',
-    hint: 'Paint over what shall be made anew. All else stays, bit for bit.',
+    hint: 'Paint over what should be replaced. Every other pixel stays exactly as it is.',
     before: 'the photo',
-    after: 'the photo with the painted part made anew',
+    after: 'the photo with the painted part replaced',
   },
   uncropping: {
     tab: 'Uncrop',
-    hint: 'Drag a side outwards. What is there stays, bit for bit.',
+    hint: 'Drag a side outwards. The photo itself stays exactly as it is.',
     before: 'the photo alone',
     after: 'the photo, continued',
   },
   jpeg: {
     tab: 'Restore JPEG',
-    hint: 'Blocks and smears of a strongly compressed JPEG are removed.',
+    hint: 'Removes the blocks and smears of a strongly compressed JPEG.',
     before: 'the JPEG',
     after: 'the photo, restored',
   },

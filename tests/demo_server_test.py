@@ -1,5 +1,6 @@
-"""What the demo keeps, does in turn, answers and refuses; without a browser."""
+"""What the demo serves and refuses, tested without a browser."""
 
+import hashlib
 import http.client
 import io
 import json
@@ -7,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import zlib
 
 import fake_model
@@ -15,260 +15,23 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
+from waiting import Clock, until
 from werkzeug import test
 
 import palette_jax
 from palette_jax import images, web
-from palette_jax.demo import command, previews, queue, requests, server, shelf
+from palette_jax.demo import command, previews, requests, server, shelf
 from palette_jax.diffusion import choice
 from palette_jax.photo import arguments, reader, recipe
 from palette_jax.photo import photo as photos
 
-# The shelf.
-
-
-class Clock:
-  now = 0.0
-
-  def __call__(self):
-    return self.now
-
-
-def test_a_shelf_keeps_what_was_used_last():
-  gone = []
-  kept = shelf.Shelf(3, 100.0, gone.append)
-  names = {thing: kept.put(thing) for thing in 'abc'}
-  kept.get(names['a'])
-  names['d'] = kept.put('d')
-  assert gone == ['b']
-  with pytest.raises(shelf.Gone):
-    kept.get(names['b'])
-  assert [kept.get(names[thing]) for thing in 'acd'] == ['a', 'c', 'd']
-  kept.clear()
-  assert gone == ['b', 'a', 'c', 'd']
-  with pytest.raises(shelf.Gone):
-    kept.get(names['a'])
-
-
-def test_a_shelf_forgets():
-  clock, gone = Clock(), []
-  kept = shelf.Shelf(9, 100.0, gone.append, clock=clock)
-  old = kept.put('old')
-  clock.now = 60.0
-  young = kept.put('young')
-  clock.now = 110.0
-  assert kept.get(young) == 'young' and gone == ['old']
-  with pytest.raises(shelf.Gone):
-    kept.get(old)
-  clock.now = 200.0  # it was used at 110
-  assert kept.get(young) == 'young'
-  clock.now = 310.0  # also the only one, and if nobody asks
-  kept.sweep()
-  assert gone == ['old', 'young']
-  with pytest.raises(shelf.Gone):
-    kept.get(young)
-
-
-def test_a_shelf_holds_so_many_bytes_and_always_the_newest():
-  gone = []
-  kept = shelf.Shelf(9, 100.0, gone.append, most_bytes=100)
-  kept.put('a', 40)
-  kept.put('b', 40)
-  kept.put('c', 40)
-  assert gone == ['a']
-  name = kept.put('huge', 1000)
-  assert gone == ['a', 'b', 'c'] and kept.get(name) == 'huge'
-
-
-def test_names_cannot_be_guessed():
-  kept = shelf.Shelf(1000, 100.0)
-  names = {kept.put(i) for i in range(500)}
-  assert len(names) == 500
-  assert all(re.fullmatch(r'[\w-]{24}', name) for name in names)
-
-
-# The queue.
-
-
-class Steps:
-  """A sampling that takes a step when it is let."""
-
-  def __init__(self, total=5):
-    self.total, self.taken = total, 0
-    self.started = threading.Event()
-    self._let = threading.Semaphore(0)
-
-  def let(self, steps=1):
-    for _ in range(steps):
-      self._let.release()
-
-  def __call__(self, progress):
-    self.started.set()
-    for done in range(1, self.total + 1):
-      assert self._let.acquire(timeout=60)
-      self.taken = done
-      progress(done, self.total)
-    return self
-
-
-@pytest.fixture
-def in_turn():
-  made = []
-
-  def make(**options):
-    made.append(queue.Queue(**options))
-    return made[-1]
-
-  yield make
-  for each in made:
-    each.close()
-
-
-def until(condition):
-  end = time.monotonic() + 60
-  while not condition():
-    assert time.monotonic() < end
-    time.sleep(0.002)
-
-
-def test_one_at_a_time_in_order(in_turn):
-  waiting = in_turn()
-  several = [Steps(2) for _ in range(3)]
-  jobs = [waiting.put(steps) for steps in several]
-  assert several[0].started.wait(60)
-  assert [waiting.look(job).ahead for job in jobs] == [0, 1, 2]
-  assert [waiting.look(job).state for job in jobs] == [
-    'running',
-    'waiting',
-    'waiting',
-  ]
-  for i, steps in enumerate(several):
-    assert steps.started.wait(60)
-    assert not any(later.started.is_set() for later in several[i + 1 :])
-    steps.let(2)
-    until(lambda i=i: waiting.look(jobs[i]).state == 'done')
-    assert waiting.look(jobs[i]).made is steps
-
-
-def test_how_far_and_how_long(in_turn):
-  clock = Clock()
-  waiting, steps = in_turn(clock=clock), Steps(10)
-  job = waiting.put(steps)
-  until(steps.started.is_set)
-  assert waiting.look(job)[2:5] == (0, 0, None)
-  clock.now = 50.0  # compiled
-  steps.let()
-  until(lambda: waiting.look(job).done == 1)
-  assert waiting.look(job).left is None
-  clock.now = 58.0
-  steps.let(4)
-  until(lambda: waiting.look(job).done == 5)
-  seen = waiting.look(job)
-  assert (seen.done, seen.total, seen.left) == (5, 10, 10.0)
-  steps.let(5)
-
-
-def test_a_cancel_works_within_one_step(in_turn):
-  waiting, first, second = in_turn(), Steps(), Steps(1)
-  jobs = waiting.put(first), waiting.put(second)
-  first.let(2)
-  until(lambda: first.taken == 2)
-  waiting.stop(jobs[0])
-  first.let(3)
-  until(lambda: waiting.look(jobs[0]).state == 'stopped')
-  assert first.taken <= 3 and waiting.look(jobs[0]).error == ''
-  second.let()
-  until(lambda: waiting.look(jobs[1]).state == 'done')
-  waiting.stop(jobs[1])  # too late
-  assert waiting.look(jobs[1]).state == 'done'
-
-
-def test_a_cancel_of_who_waits_is_at_once(in_turn):
-  waiting, steps = in_turn(), [Steps(1) for _ in range(3)]
-  jobs = [waiting.put(each) for each in steps]
-  until(steps[0].started.is_set)
-  waiting.stop(jobs[1])
-  assert waiting.look(jobs[1]).state == 'stopped'
-  assert waiting.look(jobs[2]).ahead == 1
-  steps[0].let(), steps[2].let()
-  until(lambda: waiting.look(jobs[2]).state == 'done')
-  assert not steps[1].started.is_set()
-
-
-def test_what_fails_holds_up_nobody(in_turn, caplog):
-  def fail(progress):
-    raise RuntimeError('/secret/path')
-
-  waiting, steps = in_turn(), Steps(1)
-  broken, whole = waiting.put(fail), waiting.put(steps)
-  steps.let()
-  until(lambda: waiting.look(whole).state == 'done')
-  seen = waiting.look(broken)
-  assert seen.state == 'failed' and 'secret' not in seen.error
-  assert '/secret/path' in caplog.text  # for whoever runs it
-
-
-def test_who_has_gone_gives_way_to_others_only(in_turn):
-  clock = Clock()
-  waiting = in_turn(clock=clock, patience=60.0)
-  first, second, third = Steps(9), Steps(1), Steps(1)
-  gone = waiting.put(first)
-  until(first.started.is_set)
-  clock.now = 1000.0
-  first.let(3)
-  until(lambda: first.taken == 3)
-  assert gone.state == 'running'  # nobody waits
-  also_gone = waiting.put(second)
-  clock.now = 2000.0
-  there = waiting.put(third)
-  first.let()
-  third.let()
-  until(lambda: waiting.look(there).state == 'done')
-  assert (gone.state, first.taken) == ('stopped', 4)
-  assert also_gone.state == 'stopped' and not second.started.is_set()
-  assert 'away' in waiting.look(gone).error
-
-
-def test_a_full_queue_refuses(in_turn):
-  clock = Clock()
-  waiting = in_turn(most_waiting=2, patience=60.0, clock=clock)
-  running, *others = [Steps(1) for _ in range(3)]
-  waiting.put(running)
-  until(running.started.is_set)
-  jobs = [waiting.put(each) for each in others]
-  with pytest.raises(queue.Full):
-    waiting.put(Steps())
-  clock.now = 100.0  # all have gone: the last of them stays, so that one may go
-  waiting.look(jobs[1])
-  late = Steps(1)
-  job = waiting.put(late)
-  for steps in (running, others[1], late):
-    steps.let()
-  until(lambda: waiting.look(job).state == 'done')
-  assert jobs[0].state == 'stopped' and jobs[1].state == 'done'
-
-
-def test_closing_ends_what_runs():
-  waiting, steps = queue.Queue(), Steps(100)
-  job = waiting.put(steps)
-  steps.let(3)
-  until(lambda: steps.taken == 3)
-  closing = threading.Thread(target=waiting.close)
-  closing.start()
-  steps.let(2)
-  closing.join(60)
-  assert not closing.is_alive() and waiting.look(job).state == 'stopped'
-
-
-# The server.
-
 
 class Page:
-  """What the page asks, kept."""
+  """Sends the requests of the page, and keeps all responses."""
 
   def __init__(self, application):
     self.client = test.Client(application)
-    self.said = []
+    self.responses = []
 
   def get(self, path, **more):
     return self._keep(self.client.get(path, **more))
@@ -284,21 +47,21 @@ class Page:
   def _keep(self, response):
     response.get_data()  # keeps it
     response.close()
-    self.said.append(response)
+    self.responses.append(response)
     return response
 
   def upload(self, file, name='photo.png'):
     return self.send(f'/photo?name={name}', file).json
 
-  def order(self, task, photo, mask='', sides=(0, 0, 0, 0), **drawing):
-    drawing = {'seed': 3, 'samples': 1, 'sampler': '', 'steps': 0, **drawing}
+  def begin(self, task, photo, mask='', sides=(0, 0, 0, 0), **sampling):
+    sampling = dict(seed=3, samples=1, sampler='', steps=0) | sampling
     names = ('left', 'right', 'top', 'bottom')
     sides = dict(zip(names, sides)) if isinstance(sides, tuple) else sides
-    fields = dict(task=task, photo=photo, mask=mask, sides=sides, **drawing)
+    fields = dict(task=task, photo=photo, mask=mask, sides=sides, **sampling)
     return self.post('/job', fields)
 
-  def make(self, *args, **more):
-    name = self.order(*args, **more).json['id']
+  def sample(self, *args, **more):
+    name = self.begin(*args, **more).json['id']
     until(lambda: self.state(name) not in ('waiting', 'running'))
     return name, self.get(f'/job/{name}').json
 
@@ -313,10 +76,10 @@ def model():
 
 @pytest.fixture
 def application(model):
-  made = server.Application(model)
-  yield made
+  application = server.Application(model)
+  yield application
   model.gate.set()
-  made.close()
+  application.close()
 
 
 @pytest.fixture
@@ -324,7 +87,7 @@ def page(application):
   return Page(application)
 
 
-def picture(height=40, width=60, channels=3, seed=0):
+def noise(height=40, width=60, channels=3, seed=0):
   draw = np.random.default_rng(seed)
   image = draw.integers(0, 256, [height, width, channels], np.uint8)
   return image[..., 0] if channels == 1 else image
@@ -348,68 +111,75 @@ def half_mask(height=40, width=60):
   return mask
 
 
-def told(response, tmp_path):
+def recipe_in(response, tmp_path):
   path = tmp_path / 'out.png'
   path.write_bytes(response.data)
   return recipe.read(path)
 
 
 def test_inpainting_from_upload_to_file(page, tmp_path):
-  image = picture()
+  image = noise()
   photo = page.upload(png(image), 'holiday%20photo.png')
   assert (photo['width'], photo['height']) == (60, 40)
   assert np.array_equal(pixels(page.get(f'/photo/{photo["id"]}/view')), image)
   mask = page.send(f'/photo/{photo["id"]}/mask?name=m.png', png(half_mask()))
-  assert '50.0% of the photo' in mask.json['said']
+  assert '50.0% of the photo' in mask.json['description']
   mask = mask.json['id']
   assert np.array_equal(pixels(page.get(f'/mask/{mask}/view')), half_mask())
-  name, seen = page.make('inpainting', photo['id'], mask, samples=3, seed=8)
-  assert (seen['state'], seen['made']) == ('done', 3)
+  saved_mask = page.get(f'/mask/{mask}/file').data
+  name, status = page.sample('inpainting', photo['id'], mask, samples=3, seed=8)
+  assert (status['state'], status['results']) == ('done', 3)
   assert np.array_equal(pixels(page.get(f'/job/{name}/before')), image)
   results = []
   for i in range(3):
     file = page.get(f'/job/{name}/{i}/file')
-    made = pixels(file)
-    assert np.array_equal(made[:, 30:], image[:, 30:])
-    assert np.array_equal(pixels(page.get(f'/job/{name}/{i}/view')), made)
-    results.append(made)
+    result = pixels(file)
+    assert np.array_equal(result[:, 30:], image[:, 30:])
+    view = pixels(page.get(f'/job/{name}/{i}/view'))
+    assert np.array_equal(view, result)
+    results.append(result)
     saved_as = file.headers['Content-Disposition']
     assert saved_as.startswith('attachment')
     assert f'holiday photo-inpainted-8-{i + 1}.png' in saved_as
-    found = told(file, tmp_path)
-    assert (found.task, found.seed) == ('inpainting', 8)
-    assert found.input_name == 'holiday photo.png'
-    shown = reader.decode(file.data, 'again')
-    assert recipe.pixels_sha256(shown) == found.pixels
+    its = recipe_in(file, tmp_path)
+    assert (its.task, its.seed) == ('inpainting', 8)
+    assert its.input_name == 'holiday photo.png'
+    decoded = reader.decode(file.data, 'again')
+    assert recipe.pixels_sha256(decoded) == its.pixels
+    assert its.inputs == {'mask': hashlib.sha256(saved_mask).hexdigest()}
   assert not np.array_equal(results[0], results[1])
   assert page.get(f'/job/{name}/3/file').status_code == 404
   assert page.get(f'/job/{name}/-1/view').status_code == 404
 
 
 def test_colorization_is_shown_beside_grey(page, tmp_path):
-  image = picture()
+  image = noise()
   photo = page.upload(png(image))
-  name, _ = page.make('colorization', photo['id'])
+  name, _ = page.sample('colorization', photo['id'])
   before = pixels(page.get(f'/job/{name}/before'))
   luma = photos.luma(reader.decode(png(image), 'photo'))
   expected = images.to_u8(2 * np.repeat(luma, 3, -1) - 1)
   assert np.array_equal(before, expected)
-  assert told(page.get(f'/job/{name}/0/file'), tmp_path).task == 'colorization'
+  assert (
+    recipe_in(page.get(f'/job/{name}/0/file'), tmp_path).task == 'colorization'
+  )
 
 
 def test_uncropping_widens(page):
-  image = picture()
+  image = noise()
   photo = page.upload(png(image))
-  name, _ = page.make('uncropping', photo['id'], sides=(5, 7, 0, 11))
-  made = pixels(page.get(f'/job/{name}/0/file'))
-  assert made.shape == (51, 72, 3)
-  assert np.array_equal(made[:40, 5:65], image)
+  name, _ = page.sample('uncropping', photo['id'], sides=(5, 7, 0, 11))
+  result = pixels(page.get(f'/job/{name}/0/file'))
+  assert result.shape == (51, 72, 3)
+  assert np.array_equal(result[:40, 5:65], image)
   before = pixels(page.get(f'/job/{name}/before'))
-  assert np.array_equal(before[:40, 5:65], image) and before.shape == made.shape
+  assert (
+    np.array_equal(before[:40, 5:65], image) and before.shape == result.shape
+  )
 
 
-def test_a_bad_jpeg_is_made_of_a_good_photo(page, tmp_path):
-  image = np.asarray(Image.fromarray(picture(5, 6)).resize((60, 40)))
+def test_a_good_photo_becomes_a_bad_jpeg(page, tmp_path):
+  image = np.asarray(Image.fromarray(noise(5, 6)).resize((60, 40)))
   photo = page.upload(png(image), 'tree.png')
   worse = page.post(f'/photo/{photo["id"]}/jpeg', {'quality': 9}).json
   assert worse['name'] == 'tree-q9.jpg'
@@ -423,30 +193,30 @@ def test_a_bad_jpeg_is_made_of_a_good_photo(page, tmp_path):
   shown = pixels(page.get(f'/photo/{worse["id"]}/view'))
   assert np.array_equal(shown, decoded)
   assert not np.array_equal(decoded, image)
-  name, _ = page.make('jpeg', worse['id'])
+  name, _ = page.sample('jpeg', worse['id'])
   assert np.array_equal(pixels(page.get(f'/job/{name}/before')), decoded)
-  # What the recipe speaks of is the JPEG, which can be saved.
-  found = told(page.get(f'/job/{name}/0/file'), tmp_path)
-  assert found.input_sha256 == reader.decode(file.data, '').sha256
+  # The input of the recipe is the JPEG, which can be saved.
+  its = recipe_in(page.get(f'/job/{name}/0/file'), tmp_path)
+  assert its.input_sha256 == reader.decode(file.data, '').sha256
   for quality in (0, 96):
     wrong = page.post(f'/photo/{photo["id"]}/jpeg', {'quality': quality})
     assert wrong.status_code == 400
 
 
-def test_examples_are_credited_and_taken(page):
+def test_gallery_photos_are_credited_and_usable(page):
   about = page.get('/about').json
-  assert len(about['examples']) == 15
-  for example in about['examples']:
-    assert example['author'] and example['licence']
-    small = pixels(page.get(f'/example/{example["id"]}'))
+  assert len(about['gallery']) == 15
+  for entry in about['gallery']:
+    assert entry['author'] and entry['licence']
+    small = pixels(page.get(f'/gallery/{entry["id"]}'))
     assert max(small.shape) <= 160
-  photo = page.post('/example/chelsea.jpg').json
+  photo = page.post('/gallery/chelsea.jpg').json
   assert (photo['width'], photo['height']) == (451, 300)
-  assert page.post('/example/ATTRIBUTION.tsv').status_code == 404
+  assert page.post('/gallery/ATTRIBUTION.tsv').status_code == 404
 
 
 def test_masks_of_all_kinds(page):
-  photo = page.upload(png(picture()))['id']
+  photo = page.upload(png(noise()))['id']
   ask = lambda file, query='': page.send(f'/photo/{photo}/mask{query}', file)  # noqa: E731
   inverted = ask(png(half_mask()), '?invert=1').json['id']
   assert np.array_equal(
@@ -457,7 +227,7 @@ def test_masks_of_all_kinds(page):
   assert 'tick "Inverted"' in nothing.json['error']
   assert '--' not in nothing.json['error']
   larger = ask(png(half_mask(80, 120))).json
-  assert 'resized' in larger['said']
+  assert 'resized' in larger['description']
   other = ask(png(half_mask(40, 40)))
   assert other.status_code == 400 and '40 x 40' in other.json['error']
   opaque = ask(b'')
@@ -466,26 +236,26 @@ def test_masks_of_all_kinds(page):
 
 
 def test_a_transparent_part_is_a_mask(page):
-  image = picture(channels=4)
+  image = noise(channels=4)
   image[..., 3] = 255 - half_mask()
   photo = page.upload(png(image))
   assert photo['erased']
   mask = page.send(f'/photo/{photo["id"]}/mask', b'').json['id']
   assert np.array_equal(pixels(page.get(f'/mask/{mask}/view')), half_mask())
-  assert not page.upload(png(picture()))['erased']
+  assert not page.upload(png(noise()))['erased']
 
 
-def test_what_is_shown_holds_pixels_only(page):
+def test_previews_hold_pixels_only(page):
   exif = Image.Exif()
   exif[0x010F] = 'Secret Maker'
   exif.get_ifd(0x8825)[1] = 'N'  # GPS
   file = io.BytesIO()
-  Image.fromarray(picture()).save(
+  Image.fromarray(noise()).save(
     file, 'JPEG', exif=exif, dpi=(300, 300), comment=b'Secret words'
   )
   photo = page.upload(file.getvalue(), 'a.jpg')
   assert 'Secret' not in json.dumps(photo)
-  name, _ = page.make('colorization', photo['id'])
+  name, _ = page.sample('colorization', photo['id'])
   for path in (
     f'/photo/{photo["id"]}/view',
     f'/job/{name}/before',
@@ -495,23 +265,23 @@ def test_what_is_shown_holds_pixels_only(page):
     chunks = re.findall(rb'IHDR|IDAT|IEND|[a-z][A-Z]{2}[A-Za-z]', data[:60])
     assert set(chunks) <= {b'IHDR', b'IDAT', b'IEND'}
     assert b'Secret' not in data and b'eXIf' not in data
-  # The owner's own file keeps what `output.write` keeps.
+  # The file itself keeps the owner's metadata.
   assert b'Secret Maker' in page.get(f'/job/{name}/0/file').data
 
 
 def test_a_large_photo_is_shown_small_and_saved_large(page, monkeypatch):
   monkeypatch.setattr(previews, 'LONGEST_SIDE', 30)
-  image = picture()
+  image = noise()
   photo = page.upload(png(image))
   assert pixels(page.get(f'/photo/{photo["id"]}/view')).shape == (20, 30, 3)
   mask = page.send(f'/photo/{photo["id"]}/mask', png(half_mask())).json['id']
-  name, _ = page.make('inpainting', photo['id'], mask)
+  name, _ = page.sample('inpainting', photo['id'], mask)
   assert pixels(page.get(f'/job/{name}/0/view')).shape == (20, 30, 3)
   assert pixels(page.get(f'/job/{name}/0/file')).shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', 'RGB', 'RGBA', 'I;16'])
-def test_what_is_shown_small_looks_like_the_photo(page, monkeypatch, mode):
+def test_reduced_previews_look_like_the_photo(page, monkeypatch, mode):
   slope = np.linspace(20, 230, 60)[None, :, None] * np.ones([40, 1, 3])
   image = Image.fromarray(slope[..., :3].astype(np.uint8))
   image = image.convert('L') if mode[0] in 'LI' else image
@@ -532,24 +302,24 @@ def test_sixteen_bits_stay(page):
   deep = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27
   photo = page.upload(png(deep))
   mask = page.send(f'/photo/{photo["id"]}/mask', png(half_mask())).json['id']
-  name, _ = page.make('inpainting', photo['id'], mask)
-  made = reader.decode(page.get(f'/job/{name}/0/file').data, 'made')
-  assert made.levels.dtype == np.uint16
-  assert np.array_equal(made.levels[:, 30:, 0], deep[:, 30:])
+  name, _ = page.sample('inpainting', photo['id'], mask)
+  result = reader.decode(page.get(f'/job/{name}/0/file').data, 'result')
+  assert result.levels.dtype == np.uint16
+  assert np.array_equal(result.levels[:, 30:, 0], deep[:, 30:])
 
 
 def test_the_page_answers_while_it_samples_and_one_thread_samples(page, model):
-  photo = page.upload(png(picture()))['id']
+  photo = page.upload(png(noise()))['id']
   threads = set()
   model.on_pass = lambda _: threads.add(threading.current_thread())
   model.gate.clear()
-  first = page.order('colorization', photo).json['id']
+  first = page.begin('colorization', photo).json['id']
   until(lambda: page.get(f'/job/{first}').json['done'] == 1)
-  second = page.order('jpeg', photo, samples=2).json['id']
+  second = page.begin('jpeg', photo, samples=2).json['id']
   assert page.get('/').status_code == 200
-  assert page.upload(png(picture(seed=1)))['width'] == 60
-  waits = page.get(f'/job/{second}').json
-  assert (waits['state'], waits['ahead']) == ('waiting', 1)
+  assert page.upload(png(noise(seed=1)))['width'] == 60
+  status = page.get(f'/job/{second}').json
+  assert (status['state'], status['ahead']) == ('waiting', 1)
   assert page.get(f'/job/{first}/0/view').status_code == 404  # not yet
   assert page.post(f'/job/{first}/stop').status_code == 200
   model.gate.set()
@@ -560,24 +330,24 @@ def test_the_page_answers_while_it_samples_and_one_thread_samples(page, model):
 
 
 def test_failures_are_sentences_without_paths(page, model):
-  photo = page.upload(png(picture()))['id']
+  photo = page.upload(png(noise()))['id']
   # A message of the package itself, for the user.
-  model.on_pass = lambda _: photos.widen(reader.decode(png(picture()), 'a'))
-  _, seen = page.make('colorization', photo)
-  assert seen['state'] == 'failed' and 'Nothing to add' in seen['error']
+  model.on_pass = lambda _: photos.widen(reader.decode(png(noise()), 'a'))
+  _, status = page.sample('colorization', photo)
+  assert status['state'] == 'failed' and 'Nothing to add' in status['error']
 
   def fail(passes):
     raise RuntimeError('secret/path is broken')
 
   model.on_pass = fail
-  _, seen = page.make('colorization', photo)
-  assert seen['state'] == 'failed' and 'terminal' in seen['error']
-  broken = png(picture())[:200]
+  _, status = page.sample('colorization', photo)
+  assert status['state'] == 'failed' and 'terminal' in status['error']
+  broken = png(noise())[:200]
   for file in (b'', b'words', broken, b'\0\0\0\x18ftypheic' + bytes(100)):
     response = page.send('/photo?name=/home/me/a.png', file)
     assert response.status_code == 400
     assert response.json['error'].startswith('a.png cannot be read')
-  for response in page.said:
+  for response in page.responses:
     if response.is_json:
       assert not re.search(r'/home|/tmp|secret|palette-demo-', response.text)
 
@@ -591,11 +361,11 @@ def test_failures_are_sentences_without_paths(page, model):
     (dict(samples=0), 'samples'),
     (dict(samples=5), 'samples'),
     (dict(steps=5000), 'steps'),
-    (dict(sampler='imputation'), 'Samplers'),
-    (dict(seed=1.5), 'another type'),
-    (dict(samples=True), 'another type'),
-    (dict(photo='x'), 'forgotten'),
-    (dict(task='inpainting'), 'forgotten'),
+    (dict(sampler='imputation'), 'sampler'),
+    (dict(seed=1.5), 'wrong type'),
+    (dict(samples=True), 'wrong type'),
+    (dict(photo='x'), 'no longer'),
+    (dict(task='inpainting'), 'no longer'),
     (dict(task='uncropping'), 'Drag'),
     (dict(task='uncropping', sides=(-1, 0, 0, 0)), 'Sides'),
     (dict(task='uncropping', sides=(1.0, 0, 0, 0)), 'Sides'),
@@ -603,16 +373,16 @@ def test_failures_are_sentences_without_paths(page, model):
     (dict(task='uncropping', sides=(10**6, 0, 0, 0)), 'million'),
   ],
 )
-def test_orders_that_cannot_be_are_refused_at_once(page, model, wrong, word):
+def test_impossible_requests_are_refused_at_once(page, model, wrong, word):
   fields = {'task': 'colorization', 'photo': None, **wrong}
   if fields['photo'] is None:
-    fields['photo'] = page.upload(png(picture()))['id']
-  response = page.order(**fields)
+    fields['photo'] = page.upload(png(noise()))['id']
+  response = page.begin(**fields)
   assert response.status_code in (400, 404, 413)
   assert word in response.json['error'] and not model.calls
 
 
-def test_only_what_was_learnt_is_offered():
+def test_only_learnt_tasks_are_offered():
   model = fake_model.FakeModel()
   model.tasks, model.experimental = ('jpeg', 'superresolution'), ('jpeg',)
   application = server.Application(model)
@@ -620,8 +390,8 @@ def test_only_what_was_learnt_is_offered():
   assert page.get('/about').json['tasks'] == [
     {'name': 'jpeg', 'experimental': True}
   ]
-  photo = page.upload(png(picture()))['id']
-  assert page.order('colorization', photo).status_code == 400
+  photo = page.upload(png(noise()))['id']
+  assert page.begin('colorization', photo).status_code == 400
   application.close()
 
 
@@ -637,7 +407,7 @@ def test_the_choices_of_the_page_are_those_of_the_server():
   samples = re.findall(r'name="samples" value="(\d)"', html)
   assert [int(n) for n in samples] == list(range(1, requests.MOST_SAMPLES + 1))
   words = (server._PAGE / 'tasks.js').read_text()
-  assert re.findall(r'^  (\w+): {', words, re.M) == list(requests._DONE)
+  assert re.findall(r'^  (\w+): {', words, re.M) == list(requests._TASKS)
 
 
 # Limits.
@@ -645,7 +415,7 @@ def test_the_choices_of_the_page_are_those_of_the_server():
 
 def test_too_many_pixels_and_bytes(page, monkeypatch):
   monkeypatch.setattr(server, 'MOST_PIXELS', 2399)
-  response = page.send('/photo?name=a.png', png(picture()))
+  response = page.send('/photo?name=a.png', png(noise()))
   assert response.status_code == 413 and 'pixels' in response.json['error']
   monkeypatch.setattr(server, 'MOST_BYTES', 1000)
   response = page.send('/photo', bytes(1001))
@@ -666,7 +436,7 @@ def test_a_bomb_is_refused_unread(page):
 
 def test_a_browser_hears_that_a_file_is_too_large(application, monkeypatch):
   monkeypatch.setattr(server, 'MOST_BYTES', 2**20)
-  listening = web.listen(application, web.take('127.0.0.1', 0))
+  listening = web.serve(application, web.bind('127.0.0.1', 0))
   thread = threading.Thread(target=listening.serve_forever)
   thread.start()
   try:
@@ -702,18 +472,18 @@ def test_small_requests_stay_small(page):
   assert page.post('/job', {'task': 'x' * 9000}).status_code == 413
 
 
-def test_photos_and_orders_do_not_pile_up(model, monkeypatch):
+def test_photos_and_requests_do_not_pile_up(model, monkeypatch):
   monkeypatch.setattr(server, '_PHOTOS', 3)
-  monkeypatch.setattr(requests, '_ORDERS', 2)
+  monkeypatch.setattr(requests, '_MOST_REQUESTS', 2)
   application = server.Application(model)
   page = Page(application)
-  uploads = [page.upload(png(picture(seed=i)))['id'] for i in range(5)]
+  uploads = [page.upload(png(noise(seed=i)))['id'] for i in range(5)]
   there = [page.get(f'/photo/{p}/view').status_code == 200 for p in uploads]
   assert there == [False, False, True, True, True]
-  jobs = [page.make('colorization', uploads[-1])[0] for _ in range(4)]
+  jobs = [page.sample('colorization', uploads[-1])[0] for _ in range(4)]
   there = [page.get(f'/job/{job}').status_code == 200 for job in jobs]
   assert there == [False, False, True, True]
-  folder = application._orders._folder
+  folder = application._requests._folder
   assert len(list(folder.iterdir())) == 2
   assert folder.stat().st_mode & 0o077 == 0
   application.close()
@@ -721,7 +491,7 @@ def test_photos_and_orders_do_not_pile_up(model, monkeypatch):
 
 
 def test_masks_too_have_so_many_pixels(page, monkeypatch):
-  photo = page.upload(png(picture()))['id']
+  photo = page.upload(png(noise()))['id']
   monkeypatch.setattr(server, 'MOST_PIXELS', 2399)
   response = page.send(f'/photo/{photo}/mask', png(half_mask()))
   assert response.status_code == 413 and 'pixels' in response.json['error']
@@ -731,22 +501,22 @@ def test_photos_share_so_much_memory(model, monkeypatch):
   monkeypatch.setattr(server, '_MEMORY', 1)
   application = server.Application(model)
   page = Page(application)
-  old, new = (page.upload(png(picture(seed=i)))['id'] for i in range(2))
+  old, new = (page.upload(png(noise(seed=i)))['id'] for i in range(2))
   assert page.get(f'/photo/{old}/view').status_code == 404
   assert page.get(f'/photo/{new}/view').status_code == 200
   application.close()
 
 
-def test_an_order_that_makes_room_is_stopped(model, monkeypatch):
-  monkeypatch.setattr(requests, '_ORDERS', 1)
+def test_a_request_that_makes_room_is_stopped(model, monkeypatch):
+  monkeypatch.setattr(requests, '_MOST_REQUESTS', 1)
   application = server.Application(model)
   page = Page(application)
-  photo = page.upload(png(picture()))['id']
+  photo = page.upload(png(noise()))['id']
   model.gate.clear()
-  first = page.order('colorization', photo).json['id']
+  first = page.begin('colorization', photo).json['id']
   until(lambda: page.get(f'/job/{first}').json['done'] == 1)
-  job = application._orders._orders.get(first).job
-  second = page.order('jpeg', photo).json['id']
+  job = application._requests._requests.get(first).job
+  second = page.begin('jpeg', photo).json['id']
   assert page.get(f'/job/{first}').status_code == 404
   model.gate.set()
   until(lambda: page.state(second) == 'done')
@@ -754,20 +524,21 @@ def test_an_order_that_makes_room_is_stopped(model, monkeypatch):
   application.close()
 
 
-def test_what_is_old_goes_also_if_nobody_asks(model, monkeypatch):
+def test_unused_items_are_deleted_without_a_request(model, monkeypatch):
   monkeypatch.setattr(server, '_SWEEP', 0.01)
-  application = server.Application(model)
+  clock = Clock()
+  application = server.Application(model, clock=clock)
   page = Page(application)
-  photo = page.upload(png(picture()))['id']
+  photo = page.upload(png(noise()))['id']
   page.send(f'/photo/{photo}/mask', png(half_mask()))
-  page.make('colorization', photo)
-  kept = application._photos, application._masks, application._orders._orders
-  folder = application._orders._folder
-  assert all(each._things for each in kept) and list(folder.iterdir())
-  for each in kept:
-    monkeypatch.setattr(each, '_seconds', 0.0)
-  until(lambda: not any(each._things for each in kept))
+  page.sample('colorization', photo)
+  its_requests = application._requests
+  shelves = application._photos, application._masks, its_requests._requests
+  folder = its_requests._folder
+  assert all(map(len, shelves)) and list(folder.iterdir())
+  clock.now = shelf.SECONDS
   until(lambda: not list(folder.iterdir()))
+  assert not any(map(len, shelves))
   application.close()
 
 
@@ -792,8 +563,8 @@ def test_what_is_old_goes_also_if_nobody_asks(model, monkeypatch):
     '/photo/..%5c..%5csecret/view',
     '/photo/%2fetc%2fpasswd/view',
     '/mask/..%2f..%2f..%2fetc%2fpasswd/file',
-    '/example/..%2fphotos%2fATTRIBUTION.tsv',
-    '/example/%2e%2e%2f..%2f__init__.py',
+    '/gallery/..%2fphotos%2fATTRIBUTION.tsv',
+    '/gallery/%2e%2e%2f..%2f__init__.py',
     '/job/..%2f..%2fetc/0/file',
     '/job/x/..%2f0/file',
     '/job/x/0/file',
@@ -818,13 +589,13 @@ def test_names_of_uploads_are_names(page):
     'ü"b.png': 'ü"b.png',
     'x' * 300: 'x' * 100,
   }.items():
-    photo = page.upload(png(picture()), name)
+    photo = page.upload(png(noise()), name)
     assert photo['name'] == expected
     saved_as = page.get(f'/photo/{photo["id"]}/file').headers
     assert 'Set-Cookie' not in saved_as
     disposition = saved_as['Content-Disposition']
     assert disposition.startswith('attachment') and '\n' not in disposition
-    name, _ = page.make('colorization', photo['id'])
+    name, _ = page.sample('colorization', photo['id'])
     assert page.get(f'/job/{name}/0/file').status_code == 200
 
 
@@ -873,13 +644,13 @@ def test_names_of_other_sites_are_not_answered_to(model, host, status):
   ],
 )
 def test_other_pages_may_not_post(page, headers, allowed):
-  for path in ('/example/coffee.jpg', '/job', '/job/x/stop', '/photo'):
+  for path in ('/gallery/coffee.jpg', '/job', '/job/x/stop', '/photo'):
     response = page.post(path, headers=headers)
     assert (response.status_code != 403) == allowed, path
 
 
 def test_forms_of_other_sites_are_not_understood(page):
-  file = {'file': (io.BytesIO(png(picture())), 'a.png')}
+  file = {'file': (io.BytesIO(png(noise())), 'a.png')}
   assert page.client.post('/photo', data=file).status_code == 415
   text = page.client.post('/photo', data=b'x', content_type='text/plain')
   assert text.status_code == 415
@@ -897,7 +668,7 @@ def test_every_answer_says_what_a_browser_may_do(page):
 
 
 def test_the_page_asks_for_nothing_from_elsewhere():
-  for path in [web._STYLE, *server._PAGE.iterdir()]:
+  for path in [web.STYLE, *server._PAGE.iterdir()]:
     text = path.read_text()
     assert not re.search(r'https?:|//[a-z]|@import|@font-face', text), path
     assert len(text.splitlines()) <= 350 or path.suffix == '.css', path
@@ -907,23 +678,23 @@ def test_the_page_asks_for_nothing_from_elsewhere():
 # The command.
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_loaded(monkeypatch):
+def test_a_port_in_use_is_reported_before_weights_are_loaded(monkeypatch):
   def load(source):
-    raise AssertionError('It was loaded.')
+    raise AssertionError('The weights were loaded.')
 
   monkeypatch.setattr(palette_jax, 'load', load, raising=False)
-  with web.take('127.0.0.1', 0) as taken:
-    port = taken.getsockname()[1]
-    with pytest.raises(ValueError, match=f'port {port}, cannot be served'):
+  with web.bind('127.0.0.1', 0) as listener:
+    port = listener.getsockname()[1]
+    with pytest.raises(ValueError, match=f'port {port}'):
       command.run('', '127.0.0.1', port)
 
 
 def test_a_server_knows_its_names():
-  assert command.names('127.0.0.1') == ['127.0.0.1']
-  assert len(command.names('0.0.0.0')) == 3
+  assert command.host_names('127.0.0.1') == ['127.0.0.1']
+  assert len(command.host_names('0.0.0.0')) == 3
 
 
-def test_the_demo_needs_tensorflow_never_and_jax_for_the_model_only():
+def test_the_demo_imports_jax_for_the_model_only_and_no_tensorflow():
   code = """
 import sys
 from palette_jax.demo import command
