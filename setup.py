@@ -35,6 +35,7 @@ setuptools.setup(
   python_requires='>=3.11,<3.14',  # TensorFlow's wheels
   install_requires=[
     'absl-py>=2.1',
+    'cachetools>=8',
     'clu>=0.0.12',
     'einops>=0.8',
     'etils[epath,epy]>=1.9',
