@@ -13,8 +13,7 @@ import pytest
 from conftest import PATIENCE, ROOT
 from PIL import Image
 
-from palette_jax.study import answers as store
-from palette_jax.study import findings
+from palette_jax.study import answers, findings, summary
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +68,7 @@ class Served:
     return self._process.returncode
 
   def rows(self):
-    return store.load(str(self.answers))[2]
+    return answers.load(str(self.answers))[2]
 
 
 @pytest.fixture
@@ -223,7 +222,7 @@ def test_from_the_first_trial_to_the_report(visit, served):
   page.reload()
   await_state(page, 'done')
 
-  made = findings.make(*store.load(str(served.answers)))
+  made = findings.compute(*answers.load(str(served.answers)))
   assert made['raters'] == {
     'began': 1,
     'answered': 1,
@@ -236,7 +235,7 @@ def test_from_the_first_trial_to_the_report(visit, served):
   assert made['times']['after_a_reload'] == 1
   assert made['times']['after'] >= 1 and made['times']['never'] == 0
   assert served.rows()[0].milliseconds >= 3000
-  assert 'green | 100.0%' in findings.text(made)
+  assert 'green | 100.0%' in summary.text(made)
 
   # Somebody else on the same device.
   page.click('#next')
@@ -298,7 +297,7 @@ def test_the_page_outlives_its_server(visit, served):
   page = visit()
   page.dblclick('#go')  # and yet one rater
   await_pair(page, 1)
-  assert store.load(str(served.answers))[1] == 1
+  assert answers.load(str(served.answers))[1] == 1
   served.stop(signal.SIGKILL)
   page.keyboard.press('ArrowLeft')
   page.wait_for_selector('#trouble', state='visible')

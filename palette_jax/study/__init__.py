@@ -1,1 +1,1 @@
-"""Which image was taken by a camera? A study with people, and its report."""
+"""A study with people, "Which image was taken by a camera?", and its report."""

@@ -7,19 +7,25 @@ from absl import logging
 from etils import epath
 from werkzeug import serving
 
-from palette_jax import web
+from palette_jax import files, web
 from palette_jax.evaluation import matching
-from palette_jax.study import answers as store
-from palette_jax.study import findings, server, stimuli
-from palette_jax.study import trials as plan
+from palette_jax.study import (
+  answers,
+  database,
+  findings,
+  server,
+  stimuli,
+  summary,
+  trials,
+)
 
 
 def run(args: argparse.Namespace) -> None:
-  """Serves until it is stopped, or reports.
+  """Serves until Ctrl-C, or writes the report.
 
   Raises:
     FileNotFoundError: if there are no answers to report on.
-    ValueError: for whatever else does not fit, before anything is served.
+    ValueError: if the arguments or files do not fit, before anything is served.
   """
   if args.seed < 0:
     raise ValueError(f'--seed must be 0 or more; got {args.seed}.')
@@ -27,66 +33,84 @@ def run(args: argparse.Namespace) -> None:
     write_report(args.answers, args.seed)
     return
   logging.set_verbosity(logging.INFO)
-  listening = prepare(args)
+  application, http_server = prepare(args)
   try:
     print(
-      f'The study is at {web.address(listening)}\n'
-      f'Answers go to {args.answers}. Ctrl-C stops; the same command goes on.\n'
-      f'What they say:\n  palette study --report --answers {args.answers}',
+      f'The study is at {web.address(http_server)}\n'
+      f'Answers go to {args.answers}. Ctrl-C stops; the same command continues.'
+      '\nTo report on the answers:\n'
+      f'  palette study --report --answers {args.answers}',
       flush=True,
     )
-    listening.serve_forever()
+    http_server.serve_forever()
   except KeyboardInterrupt:
-    pass  # how it is meant to end
+    pass  # the normal end
   finally:
-    listening.app.close()
+    application.close()
 
 
-def prepare(args: argparse.Namespace) -> serving.BaseWSGIServer:
-  """Checks everything and takes the port.
+def prepare(
+  args: argparse.Namespace,
+) -> tuple[server.Application, serving.BaseWSGIServer]:
+  """Checks everything and binds the port.
 
   Raises:
-    ValueError: for what does not fit.
+    ValueError: if the arguments or files do not fit.
   """
   if not args.outputs or not args.originals:
     raise ValueError(
       'A study shows outputs beside originals: give --outputs MODEL DIR and '
-      '--originals DIR, or --report for one that has answers.'
+      '--originals DIR, or --report to report on answers.'
     )
   models = [model for model, _ in args.outputs]
-  files, originals = {}, {}
-  for model, folder in args.outputs:
-    pair = {'original': args.originals, 'output': folder}
-    matching.match(dict(reversed(pair.items())))  # every output has an original
-    matched = matching.match(pair)
-    for name, original, output in zip(matched.names, *matched.files.values()):
-      files[name, model] = epath.Path(output)
-      originals[name] = epath.Path(original)
+  paths, originals = _match(args.outputs, args.originals)
   images = sorted(originals)
-  trials = plan.check(models, images, args.trials)
+  per_rater = trials.per_rater(models, images, args.trials)
   logging.info('Reading %d images.', len(images) * (1 + len(models)))
-  digest = stimuli.check(
+  digest = stimuli.digest(
     {name: originals[name] for name in images},
-    {name: [files[name, model] for model in models] for name in images},
+    {name: [paths[name, model] for model in models] for name in images},
   )
-  files.update({(name, None): path for name, path in originals.items()})
-  study = plan.Study(
-    tuple(models), tuple(images), trials, args.seconds, args.seed, digest
+  study = trials.Study(
+    tuple(models), tuple(images), per_rater, args.seconds, args.seed, digest
   )
-  answers = store.Store(args.answers, study)
-  application = server.Application(study, answers, files)
+  application = server.Application(
+    study,
+    database.Database(args.answers, study),
+    paths | {(name, None): path for name, path in originals.items()},
+  )
   try:
-    return web.serve(application, web.bind(args.host, args.port))
+    return application, web.serve(application, web.bind(args.host, args.port))
   except ValueError:
     application.close()
     raise
 
 
-def write_report(answers: str, seed: int = 0) -> str:
+def _match(
+  outputs: list[list[str]], originals: str
+) -> tuple[dict[tuple[str, str | None], epath.Path], dict[str, epath.Path]]:
+  """Returns (image, model) -> output, and image -> original.
+
+  Raises:
+    ValueError: if an image is missing somewhere.
+  """
+  output_paths: dict[tuple[str, str | None], epath.Path] = {}
+  original_paths: dict[str, epath.Path] = {}
+  for model, folder in outputs:
+    folders = {'original': originals, 'output': folder}
+    matching.match(dict(reversed(folders.items())))  # each output has one, too
+    matched = matching.match(folders)
+    for name, original, output in zip(matched.names, *matched.files.values()):
+      output_paths[name, model] = epath.Path(output)
+      original_paths[name] = epath.Path(original)
+  return output_paths, original_paths
+
+
+def write_report(path: str, seed: int = 0) -> str:
   """Prints the report and writes it beside the answers, as .md and .json.
 
   Args:
-    answers: the file.
+    path: of the answers.
     seed: of the bootstraps.
 
   Returns:
@@ -94,12 +118,14 @@ def write_report(answers: str, seed: int = 0) -> str:
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if it is another file.
+    ValueError: if it is not an answers file.
   """
-  made = findings.make(*store.load(answers), seed)
-  text = findings.text(made)
-  path = epath.Path(answers)
-  path.with_suffix('.report.md').write_text(f'{text}\n')
-  path.with_suffix('.report.json').write_text(json.dumps(made, indent=2) + '\n')
-  print(f'{text}\n\nThis is in {path.with_suffix(".report.md")}, and in .json.')
+  report = findings.compute(*answers.load(path), seed)
+  text = summary.text(report)
+  target = epath.Path(path).with_suffix('.report.md')
+  files.write(target, f'{text}\n'.encode())
+  files.write(
+    target.with_suffix('.json'), f'{json.dumps(report, indent=2)}\n'.encode()
+  )
+  print(f'{text}\n\nThe report is in {target}, and its figures in .json.')
   return text

@@ -1,110 +1,111 @@
-"""What the answers of a study say: fool rates, and how far to trust them.
+"""The findings of a study: fool rates, and how far to trust them.
 
-The fool rate is the share of trials in which the model's output was said to be
-the camera's (Palette, section 4); 50% is what nobody can tell from photos.
+The fool rate is the share of trials in which a rater took the model's output
+for the camera's (Palette, section 4); at 50%, outputs cannot be told from
+photos.
 
-Who counts is decided by catch trials, by a rule that was fixed before any
-answer was seen: a rater counts if guessing would get as many right, or more, in
-less than 5% of cases. With 8 catch trials that is 7 right; with 5 to 7, as when
-somebody stopped early, all; below 5, nobody counts.
+Catch trials decide which raters count, by a rule that was fixed before any
+answer was seen: a rater counts if guessing would get as many of them right, or
+more, in less than 5% of cases. With 8 catch trials that is 7 right; with 5 to
+7, as when somebody stopped early, all; with fewer, nobody counts.
 """
 
 import collections
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from palette_jax.evaluation.paper import reported
-from palette_jax.study import answers as stores
-from palette_jax.study import rates
-from palette_jax.study import trials as plan
+from palette_jax.study import answers, rates, trials
 
 LEVEL = 0.05
 PRECISIONS = (0.10, 0.05, 0.03, 0.02)
+Report = dict[str, Any]  # as JSON
 
 
-def counts(right: int, total: int) -> bool:
-  """Whether a rater with so many right catch trials counts.
+def is_counted(right: int, total: int) -> bool:
+  """Returns whether a rater counts.
 
   Args:
-    right: catch trials with the original chosen.
-    total: catch trials answered.
+    right: catch trials in which the rater chose the original.
+    total: catch trials that the rater answered.
   """
-  luck = sum(math.comb(total, k) for k in range(right, total + 1)) / 2**total
-  return luck < LEVEL
+  return bool(stats.binom.sf(right - 1, total, 0.5) < LEVEL)
 
 
-def make(
-  study: plan.Study, raters: int, rows: Sequence[stores.Row], seed: int = 0
-) -> dict[str, Any]:
-  """Everything that the report says, as JSON has it.
+def compute(
+  study: trials.Study,
+  raters: int,
+  shown: Sequence[answers.Answer],
+  seed: int = 0,
+) -> Report:
+  """Returns all figures of the report, as JSON.
 
   Args:
-    study: of the answers.
-    raters: how many began.
-    rows: every trial that was shown.
+    study: to which the answers belong.
+    raters: the number of raters who began.
+    shown: every trial that was shown.
     seed: of the bootstraps.
   """
-  answered = [row for row in rows if row.chose_left is not None]
-  caught = collections.defaultdict(lambda: [0, 0])
-  given, everything = collections.Counter(), collections.Counter()
-  for row in answered:
-    everything[row.rater] += 1
-    given[row.rater] += row.model is not None
-    if row.model is None:
-      caught[row.rater][0] += row.chose_left != row.fake_left
-      caught[row.rater][1] += 1
-  counted = {rater for rater in everything if counts(*caught[rater])}
-  trials = [row for row in answered if row.model is not None]
-  kept = [row for row in trials if row.rater in counted]
+  answered = [answer for answer in shown if answer.chose_left is not None]
+  caught = [answer for answer in answered if answer.model is None]
+  total = collections.Counter(answer.rater for answer in caught)
+  right = collections.Counter(
+    answer.rater for answer in caught if not _is_fooled(answer)
+  )
+  everybody = collections.Counter(answer.rater for answer in answered)
+  counted = {
+    rater for rater in everybody if is_counted(right[rater], total[rater])
+  }
+  judged = [answer for answer in answered if answer.model is not None]
+  kept = [answer for answer in judged if answer.rater in counted]
+  given = collections.Counter(answer.rater for answer in judged)
   return {
     'study': {
       'models': list(study.models),
       'originals': len(study.images),
       'trials': study.trials,
-      'catch_trials': plan.CATCHES,
+      'catch_trials': trials.CATCHES,
       'seconds': study.seconds,
       'seed': study.seed,
       'digest': study.digest,
     },
     'raters': {
       'began': raters,
-      'answered': len(everything),
+      'answered': len(everybody),
       'finished': sum(
-        n == study.trials + plan.CATCHES for n in everything.values()
+        n == study.trials + trials.CATCHES for n in everybody.values()
       ),
       'counted': len(counted),
       'excluded': [
         {
           'rater': rater,
-          'catch_right': caught[rater][0],
-          'catch_answered': caught[rater][1],
-          'stopped_early': not counts(*caught[rater][1:] * 2),
+          'catch_right': right[rater],
+          'catch_answered': total[rater],
+          'stopped_early': not is_counted(total[rater], total[rater]),
           'answers': given[rater],
         }
-        for rater in sorted(set(everything) - counted)
+        for rater in sorted(set(everybody) - counted)
       ],
     },
     'fool_rates': [
-      _fool_rate(study, model, kept, trials, len(counted), seed)
+      _fool_rate(study, model, kept, judged, seed)
       for model in study.models
-      if any(row.model == model for row in kept)
+      if any(answer.model == model for answer in kept)
     ],
     'differences': _differences(study, kept, seed),
-    'left': _share(kept, [row.chose_left for row in kept], seed)._asdict()
-    if kept
-    else None,
-    'times': _times(study, [row for row in rows if row.rater in counted]),
+    'left': _left(kept, seed),
+    'times': _times(study, [a for a in shown if a.rater in counted]),
     'paper': _paper(),
   }
 
 
-def _paper():
-  """Tables 1 and 3. Raters, images and intervals are not in the text that we
-  have, nor whether the pairs were shown for 3 s or 5 s."""
+def _paper() -> list[Report]:
+  """Tables 1 and 3. The text that we have gives no raters, images or intervals,
+  and does not say whether the pairs were shown for 3 s or 5 s."""
   return [
     {
       'task': row.case.partition(':')[0],
@@ -116,219 +117,89 @@ def _paper():
   ]
 
 
-def _fooled(rows):
-  return [row.chose_left == row.fake_left for row in rows]
+def _is_fooled(answer: answers.Answer) -> bool:
+  return answer.chose_left == answer.fake_left
 
 
-def _share(rows, hits, seed):
-  return rates.share(*_arrays(rows, hits), seed)
-
-
-def _arrays(rows, hits):
-  names = {name: i for i, name in enumerate({row.image for row in rows})}
-  return (
-    np.array(hits, bool),
-    np.array([row.rater for row in rows], int),
-    np.array([names[row.image] for row in rows], int),
+def _ratings(
+  kept: Sequence[answers.Answer],
+  is_hit: Callable[[answers.Answer], bool | None] = _is_fooled,
+) -> rates.Ratings:
+  _, images = np.unique([answer.image for answer in kept], return_inverse=True)
+  return rates.Ratings(
+    np.array([is_hit(answer) for answer in kept], bool),
+    np.array([answer.rater for answer in kept], int),
+    images,
   )
 
 
-def _fool_rate(study, model, kept, trials, raters, seed):
-  kept = [row for row in kept if row.model == model]
-  everybody = _fooled(row for row in trials if row.model == model)
-  rate = {
+def _left(kept: Sequence[answers.Answer], seed: int) -> Report | None:
+  if not kept:
+    return None
+  ratings = _ratings(kept, lambda answer: answer.chose_left)
+  return rates.share(ratings, seed)._asdict()
+
+
+def _fool_rate(
+  study: trials.Study,
+  model: str,
+  kept: Sequence[answers.Answer],
+  judged: Sequence[answers.Answer],
+  seed: int,
+) -> Report:
+  ratings = _ratings([answer for answer in kept if answer.model == model])
+  everybody = [_is_fooled(answer) for answer in judged if answer.model == model]
+  parts = rates.components(ratings)
+  trials_each = study.trials / len(study.models)
+  return {
     'model': model,
-    **_share(kept, _fooled(kept), seed)._asdict(),
+    **rates.share(ratings, seed)._asdict(),
     'of_all_raters': float(np.mean(everybody)),
+    'components': parts and parts._asdict(),
+    'needed': parts
+    and [
+      {
+        'precision': precision,
+        'raters': rates.raters_needed(
+          parts, precision, trials_each, len(study.images)
+        ),
+        'originals': rates.images_needed(parts, precision),
+      }
+      for precision in PRECISIONS
+    ],
   }
-  parts = rates.components(*_arrays(kept, _fooled(kept)))
-  rate['components'] = parts and parts._asdict()
-  each = study.trials / len(study.models)
-  rate['needed'] = parts and [
-    {
-      'precision': precision,
-      'raters': rates.raters_needed(parts, precision, each, len(study.images)),
-      'originals': rates.images_needed(parts, precision),
-    }
-    for precision in PRECISIONS
-  ]
-  return rate
 
 
-def _differences(study, kept, seed):
-  found = []
+def _differences(
+  study: trials.Study, kept: Sequence[answers.Answer], seed: int
+) -> list[Report]:
+  differences = []
   for first, second in itertools.combinations(study.models, 2):
-    rows = [row for row in kept if row.model in (first, second)]
-    if len({row.model for row in rows}) == 2:
-      share = rates.difference(
-        *_arrays(rows, _fooled(rows)),
-        np.array([row.model == second for row in rows]),
-        seed,
-      )
-      found.append({'first': first, 'second': second, **share._asdict()})
-  return found
+    both = [answer for answer in kept if answer.model in (first, second)]
+    if len({answer.model for answer in both}) == 2:
+      is_second = np.array([answer.model == second for answer in both])
+      share = rates.difference(_ratings(both), is_second, seed)
+      differences.append({'first': first, 'second': second, **share._asdict()})
+  return differences
 
 
-def _times(study, rows):
-  """How long answers took, in seconds, and those of which nobody knows."""
-  answered = [row for row in rows if row.chose_left is not None]
-  timed = [row for row in answered if row.milliseconds is not None]
-  seconds = np.array([row.milliseconds for row in timed]) / 1000
-  quantiles = np.quantile(seconds, [0.1, 0.5, 0.9]) if timed else [None] * 3
+def _times(study: trials.Study, shown: Sequence[answers.Answer]) -> Report:
+  """Returns how long answers took, in seconds."""
+  answered = [answer for answer in shown if answer.chose_left is not None]
+  milliseconds = [
+    answer.milliseconds
+    for answer in answered
+    if answer.milliseconds is not None
+  ]
+  seconds = np.array(milliseconds) / 1000
+  quantiles = [None] * 3
+  if milliseconds:
+    quantiles = np.quantile(seconds, [0.1, 0.5, 0.9]).tolist()
   return {
     'answers': len(answered),
     'during': int((seconds < study.seconds).sum()),
     'after': int((seconds >= study.seconds).sum()),
-    'after_a_reload': len(answered) - len(timed),
-    'never': len(rows) - len(answered),
-    **{
-      name: value if value is None else float(value)
-      for name, value in zip(
-        ('fastest_tenth', 'median', 'slowest_tenth'), quantiles
-      )
-    },
+    'after_a_reload': len(answered) - len(milliseconds),
+    'never': len(shown) - len(answered),
+    **dict(zip(('fastest_tenth', 'median', 'slowest_tenth'), quantiles)),
   }
-
-
-def text(report: dict[str, Any]) -> str:
-  """The report in Markdown."""
-  return '\n\n'.join(
-    part
-    for part in (
-      _about(report),
-      _rates_table(report),
-      _needed_table(report),
-      _sides_and_times(report),
-      _paper_table(report),
-    )
-    if part
-  )
-
-
-def _about(report):
-  study, raters = report['study'], report['raters']
-  lines = [
-    '# Which image was taken by a camera?',
-    '',
-    f'{raters["began"]} raters began, {raters["answered"]} answered, '
-    f'{raters["finished"]} finished. Each: {study["trials"]} trials of '
-    f'{len(study["models"])} models and {study["catch_trials"]} catch trials, '
-    f'from {study["originals"]} originals, shown for {study["seconds"]} s '
-    f'(seed {study["seed"]}).',
-    '',
-    'Rule, fixed in advance: a rater counts if guessing would get as many '
-    f'catch trials right in less than {LEVEL:.0%} of cases (7 of 8; all of 5, '
-    f'6 or 7). {raters["counted"]} count, {len(raters["excluded"])} are '
-    'excluded.',
-  ]
-  for one in raters['excluded']:
-    why = ': stopped early' if one['stopped_early'] else ''
-    lines.append(
-      f'- rater {one["rater"]}: {one["catch_right"]} of '
-      f'{one["catch_answered"]} catch trials right{why}; {one["answers"]} '
-      'answers not counted'
-    )
-  return '\n'.join(lines)
-
-
-def _rates_table(report):
-  if not report['fool_rates']:
-    return 'No answers count, so there is no fool rate.'
-  rows = [
-    [
-      one['model'],
-      f'{one["value"]:.1%}',
-      f'{one["low"]:.1%} to {one["high"]:.1%}',
-      one['answers'],
-      one['raters'],
-      one['images'],
-      f'{one["of_all_raters"]:.1%}',
-    ]
-    for one in report['fool_rates']
-  ]
-  head = 'model', 'fool rate', '95%', 'answers', 'raters', 'originals'
-  table = _table([*head, 'with excluded raters'], rows)
-  for one in report['differences']:
-    table += (
-      f'\n\n{one["first"]} less {one["second"]}: {100 * one["value"]:+.1f} '
-      f'points ({100 * one["low"]:+.1f} to {100 * one["high"]:+.1f}).'
-    )
-  if report['raters']['counted'] < 10:
-    table += '\n\nWith fewer than 10 raters, the intervals are rough.'
-  return (
-    'Fool rate: the share of trials in which the output was taken for the '
-    "camera's; 50% cannot be told from photos. Intervals: two-way bootstrap "
-    f'over raters and originals, {rates.RESAMPLES:,} draws.\n\n{table}'
-  )
-
-
-def _needed_table(report):
-  known = [one for one in report['fool_rates'] if one['needed']]
-  if not known:
-    return report['fool_rates'] and (
-      'How many raters a precision needs cannot be said: too few originals '
-      'were seen by more than one.'
-    )
-  rows = [
-    [
-      one['model'],
-      *(f'{max(0, x) ** 0.5:.2f}' for x in one['components'].values()),
-      *map(_needed, one['needed']),
-    ]
-    for one in known
-  ]
-  head = ['model', 'sd of raters', 'of originals', 'of an answer']
-  head += [f'±{100 * precision:.0f} points' for precision in PRECISIONS]
-  return (
-    'Raters that count, needed for an interval of so many points, with as many '
-    'trials and originals as here; and where no number is enough, the '
-    'originals that are:\n\n' + _table(head, rows)
-  )
-
-
-def _needed(one):
-  if one['raters'] is None:
-    return f'{one["originals"]:,} originals'
-  return f'{one["raters"]:,}'
-
-
-def _sides_and_times(report):
-  if report['left'] is None:
-    return ''
-  left, times = report['left'], report['times']
-  words = (
-    f'Left was chosen in {left["value"]:.1%} of the trials '
-    f'({left["low"]:.1%} to {left["high"]:.1%}); outputs are on either side '
-    'equally often.\n\n'
-  )
-  if times['median'] is not None:
-    words += (
-      f'An answer took {times["median"]:.1f} s (median; a tenth took less than '
-      f'{times["fastest_tenth"]:.1f} s, a tenth more than '
-      f'{times["slowest_tenth"]:.1f} s). '
-    )
-  return words + (
-    f'Of {times["answers"]} answers, catch trials included, {times["during"]} '
-    f'came while the pair was shown, {times["after"]} after, and '
-    f'{times["after_a_reload"]} after the page was loaded anew, without a '
-    f'second look; they count. {times["never"]} pairs were shown and never '
-    'answered.'
-  )
-
-
-def _paper_table(report):
-  rows = [
-    [one['task'], one['model'], f'{100 * one["fool_rate"]:.4g}%']
-    for one in report['paper']
-  ]
-  return (
-    "The paper's fool rates (Tables 1 and 3; its images, its raters, and no "
-    'intervals; whether for 3 s or 5 s is not known here):\n\n'
-    + _table(['task', "the paper's", 'fool rate'], rows)
-  )
-
-
-def _table(head, rows):
-  lines = [head, ['---', *['---:'] * (len(head) - 1)], *rows]
-  cells = ([str(x).replace('|', '\\|') for x in line] for line in lines)
-  return '\n'.join(f'| {" | ".join(line)} |' for line in cells)

@@ -1,4 +1,4 @@
-"""The images that raters see: checked, cut alike, and catch trials."""
+"""The images that raters see: checks of the files, fakes of catch trials."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,30 @@ from palette_jax.evaluation import matching
 # Of a catch trial's fake: tiles on the longer side, and how much brighter or
 # darker than its neighbours each is, so that even a clear sky shows them.
 _TILES, _CONTRAST = 12, 36
+_MOST_LISTED = 20  # files in a message
 
 
-def spoil(
+def mosaic(
   image_u8: UInt8[np.ndarray, 'h w 3'],
 ) -> UInt8[np.ndarray, 'h w 3']:
-  """What nobody takes for a photo: tiles, light and dark by turns."""
+  """Returns an obvious fake: tiles that are lighter and darker by turns."""
   height, width = image_u8.shape[:2]
   tile = max(1, max(height, width) // _TILES)
   rows, columns = -(-height // tile), -(-width // tile)
   small = Image.fromarray(image_u8).resize(
     (columns, rows), Image.Resampling.BOX
   )
-  turns = np.indices((rows, columns)).sum(0) % 2 * 2 - 1
-  tiles = np.array(small) + _CONTRAST * turns[..., None]
+  signs = np.indices((rows, columns)).sum(0) % 2 * 2 - 1
+  tiles = np.array(small) + _CONTRAST * signs[..., None]
   tiles = tiles.clip(0, 255).astype(np.uint8)
   return tiles.repeat(tile, 0).repeat(tile, 1)[:height, :width]
 
 
-def check(
+def digest(
   originals: Mapping[str, epath.PathLike],
   outputs: Mapping[str, Sequence[epath.PathLike]],
 ) -> str:
-  """Reads everything once, so that nothing fails before a rater's eyes.
+  """Reads all images once, so that no rater meets a file that fails.
 
   Args:
     originals: name -> file.
@@ -45,29 +46,30 @@ def check(
     SHA-256 over names and pixels.
 
   Raises:
-    ValueError: for files that cannot be read, and for outputs of other sizes
-      than their originals.
+    ValueError: if a file cannot be read, or an output differs in size from its
+      original.
   """
-  digest = hashlib.sha256()
-  other = []
+  sha256 = hashlib.sha256()
+  misfits = []
   for name, path in originals.items():
     original = matching.read(str(path))
     for file in outputs[name]:
       output = matching.read(str(file))
       if output.shape != original.shape:
-        other.append(f'{file}: {_size(output)}, {path}: {_size(original)}')
-      digest.update(output)
-    digest.update(repr((name, original.shape)).encode())
-    digest.update(original)
-  if other:
+        misfits.append(f'{file}: {_size(output)}, {path}: {_size(original)}')
+      sha256.update(output.data)
+    sha256.update(repr((name, original.shape)).encode())
+    sha256.update(original.data)
+  if misfits:
+    more = len(misfits) - _MOST_LISTED
     raise ValueError(
-      'Outputs must be as large as their originals, or size would tell which '
-      f'is which; {len(other)} are not:\n  '
-      + '\n  '.join(other[:20])
-      + (f'\n  and {len(other) - 20} more' if len(other) > 20 else '')
+      'Outputs must have the size of their originals, or the size would give '
+      f'them away; {len(misfits)} differ:\n  '
+      + '\n  '.join(misfits[:_MOST_LISTED])
+      + (f'\n  and {more} more' if more > 0 else '')
     )
-  return digest.hexdigest()
+  return sha256.hexdigest()
 
 
-def _size(image):
-  return f'{image.shape[1]}x{image.shape[0]}'
+def _size(image_u8: UInt8[np.ndarray, 'h w 3']) -> str:
+  return f'{image_u8.shape[1]}x{image_u8.shape[0]}'

@@ -1,12 +1,12 @@
-"""Who is shown what, and on which side.
+"""Deals trials to raters: which pairs they see, on which sides.
 
-A trial of the paper's human study (Palette, section 4): a model's output beside
-its original, and the question which one was taken by a camera. Between them are
-catch trials, whose fake nobody takes for a photo who looks.
+A trial of the paper's human study (Palette, section 4) shows a model's output
+beside its original, and asks which one was taken by a camera. Between these
+trials are catch trials, whose fake is obvious to everybody who looks.
 
 Raters come in groups of twice as many as there are models, and a group is dealt
-the same originals. Within it, everyone sees each original once; each model's
-output of it is shown twice, once on either side.
+the same originals. Within it, each rater sees each original once, and each
+model's output of it is shown twice, once on either side.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Seven of eight right are luck in 3.5% of cases: the fewest catch trials that
-# forgive a slip and still tell a rater from chance (report.py has the rule).
+# Guessing gets seven of eight right in 3.5% of cases: the fewest catch trials
+# that forgive a slip and still tell a rater from chance (findings.py).
 CATCHES = 8
 # As in SR3, by the same group: 50 subjects saw 50 of 100 images each.
 TRIALS = 50
@@ -27,10 +27,10 @@ class Study(NamedTuple):
   Attributes:
     models: names.
     images: names of the originals.
-    trials: of a rater, catch trials not counted.
+    trials: of a rater, without catch trials.
     seconds: for which a pair is shown.
-    seed: of what is dealt to whom.
-    digest: SHA-256 over the pixels of everything.
+    seed: of the random choices in dealing.
+    digest: SHA-256 over the pixels of all images.
   """
 
   models: tuple[str, ...]
@@ -42,7 +42,7 @@ class Study(NamedTuple):
 
 
 class Trial(NamedTuple):
-  """One pair: an original, and what stands beside it.
+  """An original and the image beside it.
 
   Attributes:
     image: name of the original.
@@ -55,18 +55,18 @@ class Trial(NamedTuple):
   fake_left: bool
 
 
-def check(
-  models: Sequence[str], images: Sequence[str], trials: int | None
+def per_rater(
+  models: Sequence[str], images: Sequence[str], requested: int | None
 ) -> int:
-  """How many trials a rater gets, catch trials not counted.
+  """Returns the number of trials of a rater, without catch trials.
 
   Args:
     models: names.
     images: names of the originals.
-    trials: as asked for, or None for TRIALS or as many as there are.
+    requested: the number, or None for TRIALS or as many as the originals allow.
 
   Raises:
-    ValueError: if there are too few originals, or a model is named twice.
+    ValueError: if there are too few originals, or two models share a name.
   """
   if len(set(models)) < len(models):
     raise ValueError(
@@ -78,27 +78,27 @@ def check(
       f'A study needs {CATCHES + 1} originals or more: {CATCHES} for catch '
       f'trials, the others for the models; there are {len(images)}.'
     )
-  if trials is None:
+  if requested is None:
     return min(TRIALS, most)
-  if not 1 <= trials <= most:
+  if not 1 <= requested <= most:
     raise ValueError(
       f'--trials must be between 1 and {most} with {len(images)} originals, '
-      f'of which {CATCHES} are left for catch trials; got {trials}.'
+      f'since {CATCHES} are kept for catch trials; got {requested}.'
     )
-  return trials
+  return requested
 
 
 def session(study: Study, rater: int) -> list[Trial]:
-  """All trials of one rater, in order.
+  """Returns all trials of a rater, in order.
 
-  Whatever the number of trials, models differ by one at most in how often the
-  rater sees them, and so do sides, over all and for each model. Over whole
+  For any number of trials, models differ by at most one in how often the rater
+  sees them, and so do the sides, over all trials and for each model. Over whole
   groups of raters both are equal, for each original, too. Originals differ by
-  one at most in how often they were dealt. Catch trials are spread evenly.
+  at most one in how often they were dealt. Catch trials are spread evenly.
 
   Args:
-    study: for all raters.
-    rater: from 0, in the order in which they come.
+    study: of all raters.
+    rater: from 0, in order of arrival.
   """
   models = len(study.models)
   group, place = divmod(rater, 2 * models)
@@ -107,33 +107,34 @@ def session(study: Study, rater: int) -> list[Trial]:
     Trial(
       study.images[image],
       study.models[(j + place) % models],
-      # Alternates from one to the next of the same model, and from one model to
-      # the next; the second half of a group sees the opposite.
+      # Alternates between trials of the same model, and between models; the
+      # second half of a group sees the opposite.
       bool((j // models + j % models + place // models) % 2),
     )
     for j, image in enumerate(hand)
   ]
-  draw = np.random.default_rng([study.seed, 1, rater])
-  trials = [trials[i] for i in draw.permutation(len(trials))]
+  generator = np.random.default_rng([study.seed, 1, rater])
+  trials = [trials[i] for i in generator.permutation(len(trials))]
 
   others = sorted(set(range(len(study.images))) - set(hand))
-  sides = draw.permutation(np.arange(CATCHES) % 2 == 0)
-  catches = draw.permutation(others)[:CATCHES]
+  sides = generator.permutation(np.arange(CATCHES) % 2 == 0)
+  catches = generator.permutation(others)[:CATCHES]
   ends = np.linspace(0, len(trials) + CATCHES, CATCHES + 1).astype(int)
   for start, end, image, left in zip(ends, ends[1:], catches, sides):
     trial = Trial(study.images[image], None, bool(left))
-    trials.insert(int(draw.integers(start, end)), trial)
+    trials.insert(int(generator.integers(start, end)), trial)
   return trials
 
 
-def _hand(study, group):
-  """Originals of a group: all are dealt once before any is dealt again."""
-  draw = np.random.default_rng([study.seed, 0])
-  hand, deck = [], []
+def _hand(study: Study, group: int) -> list[int]:
+  """Deals a group's originals; each is dealt once before any is dealt again."""
+  generator = np.random.default_rng([study.seed, 0])
+  hand: list[int] = []
+  deck: list[int] = []
   for _ in range(group + 1):
     hand, deck = deck[: study.trials], deck[study.trials :]
     if len(hand) < study.trials:
-      fresh = draw.permutation(len(study.images)).tolist()
+      fresh = generator.permutation(len(study.images)).tolist()
       held = set(hand)
       more = [image for image in fresh if image not in held]
       more = more[: study.trials - len(hand)]

@@ -1,13 +1,13 @@
 'use strict';
 
-/* One trial after another: fetch both pictures, say that they are about to be
-   on the screen, show them, hide them, send the answer. The server knows at
-   which trial this rater is; this page keeps nothing.
+/* One trial after another: fetch both images, tell the server that they are
+   about to be on the screen, show them, hide them, send the answer. The server
+   knows which trial is due; this page stores nothing.
 
    document.body.dataset.state is one of
      start   nothing is known yet      intro   instructions
-     wait    pictures are on their way shown   they are on the screen
-     hidden  their time is over        sent    the answer is on its way
+     wait    images are being fetched  shown   they are on the screen
+     hidden  their time is over        sent    the answer is being sent
      done    thanks                                                          */
 
 const PAUSE = 500; // ms between an answer and the next pair
@@ -15,7 +15,7 @@ const byId = (id) => document.getElementById(id);
 const sides = ['left', 'right'];
 const images = sides.map((side) => byId(side).querySelector('img'));
 
-// Of this page load: a pair that another one has shown is not shown again.
+// Identifies this page load: a pair that another one has shown stays hidden.
 const page = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) =>
   byte.toString(16).padStart(2, '0'),
 ).join('');
@@ -33,8 +33,8 @@ function open(name) {
   }
 }
 
-/* Asks until there is an answer that is not the server's or the line's failure.
-   What is asked twice does no harm: the second is refused. */
+/* Repeats a request until it neither fails in the server nor on the way. A
+   repetition does no harm: the server refuses it. */
 async function ask(path, body) {
   const request =
     body === undefined
@@ -55,7 +55,7 @@ async function ask(path, body) {
         return { ok: response.ok, content };
       }
     } catch {
-      // No connection, or it broke off: asked again below.
+      // There is no connection, or it broke: tried again below.
     }
     byId('trouble').hidden = false;
     await sleep(wait);
@@ -74,7 +74,7 @@ function visible() {
   });
 }
 
-/* Both pictures, decoded, in place and not yet visible; false if refused. */
+/* Puts both images in place, decoded and not yet visible; false if refused. */
 async function load(due) {
   const answers = await Promise.all(sides.map((side) => ask(due[side])));
   if (!answers.every((answer) => answer.ok)) return false;
@@ -98,7 +98,7 @@ function unload() {
   }
 }
 
-/* The rater's choice, by key, click or touch. */
+/* Waits for the rater's choice, by key, click or touch. */
 function choice() {
   return new Promise((resolve) => {
     const listening = new AbortController();
@@ -126,7 +126,7 @@ function choice() {
   });
 }
 
-/* Hides the pair when its time is over, also where timers sleep. */
+/* Hides the pair when its time is over, even where timers sleep. */
 function hideAfter(began, seconds) {
   const done = new AbortController();
   const look = () => {
@@ -147,10 +147,10 @@ function hideAfter(began, seconds) {
 function over() {
   enter('hidden');
   unload();
-  byId('status').textContent = 'Time is over: which one was it?';
+  byId('status').textContent = 'Time is over: which one was taken by a camera?';
 }
 
-/* Shows a pair unless it has been shown; returns when, or null. */
+/* Shows a pair unless it was shown before; returns the time, or null. */
 async function show(due) {
   if (due.shown) return null;
   const [loaded] = await Promise.all([load(due), sleep(PAUSE)]);
@@ -158,7 +158,7 @@ async function show(due) {
   await visible();
   const { ok } = await ask('shown', { trial: due.trial, page });
   if (!ok) return null;
-  await frame(); // does not come while the page is in the background
+  await frame(); // never comes while the page is in the background
   enter('shown');
   return performance.now();
 }
@@ -188,8 +188,8 @@ async function trial(due) {
     left: side === 'left',
     milliseconds,
   });
-  // Refused: it had been written, and only the word of it was lost; or another
-  // window has gone on.
+  // If refused, the answer was stored before and only the response was lost, or
+  // another window has moved on.
   return ok ? content : (await ask('trial')).content;
 }
 
@@ -219,7 +219,7 @@ function intro(due) {
 }
 
 async function begin() {
-  byId('go').disabled = true; // a second click would be a second rater
+  byId('go').disabled = true; // a second click would add a second rater
   await ask('begin', {});
   const { content } = await ask('trial');
   byId('cookies').hidden = content.state !== 'new';
