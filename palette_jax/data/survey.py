@@ -9,15 +9,14 @@ import functools
 import hashlib
 import math
 import os
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import ml_collections
 import numpy as np
-from absl import logging
 from etils import epy
 
+from palette_jax import console
 from palette_jax.data import decoder, pipeline, sources
 
 with epy.lazy_imports():
@@ -45,7 +44,6 @@ SHAPES = {  # width:height
 }
 MOST_REFUSED, MOST_GROUPS, MOST_NAMES = 20, 10, 4  # that are named
 BAR = 40  # characters
-TICK = 10.0  # seconds between two lines of progress
 
 
 class Survey(NamedTuple):
@@ -110,18 +108,15 @@ def look(
   pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
   reader = _reader(source, max_pixels)
   chunks = [chosen[i : i + pipeline.CHUNK] for i in starts]
-  said = time.monotonic()
   try:
-    for start, rows in zip(starts, pool.map(reader, chunks)):
-      for place, (images, reason) in enumerate(rows, start):
-        for name, image in images.items():
-          found[name][place] = image
-        if reason:
-          refused.append((source.names[chosen[place]], reason))
-      if time.monotonic() > said + TICK:
-        said = time.monotonic()
-        done = start + len(rows)
-        logging.info(f'{split}: looked at {done:,} of {count:,}.')
+    with console.Progress(split, count) as progress:
+      for start, rows in zip(starts, pool.map(reader, chunks)):
+        for place, (images, reason) in enumerate(rows, start):
+          for name, image in images.items():
+            found[name][place] = image
+          if reason:
+            refused.append((source.names[chosen[place]], reason))
+        progress.advance(len(rows))
   finally:  # Ctrl-C does not wait for the rest
     pool.shutdown(cancel_futures=True)
   return Survey(source, chosen, found, refused)

@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 from jax.experimental import multihost_utils
 from jaxtyping import Array
 
-from palette_jax import sharding
+from palette_jax import console, sharding
 
 # Images of a batch, uint8 [b h w 3] by kind -> values [b ...] by name.
 Measure = Callable[[Any, Mapping[str, Array]], dict[str, Array]]
@@ -50,9 +49,10 @@ class Pass:
       count: how many images there are.
       title: of the progress bar.
     """
-    quiet = None if jax.process_index() == 0 else True
     left = count
-    with tqdm.tqdm(total=count, desc=title, unit='image', disable=quiet) as bar:
+    with console.Progress(
+      title, count, shown=jax.process_index() == 0
+    ) as progress:
       for images in batches:
         placed = jax.device_put(images, sharding.by_batch(self._mesh))
         found = jax.device_get(self._measure(self._params, placed))
@@ -62,7 +62,7 @@ class Pass:
           for one in (images, found)
         )
         left -= rows
-        bar.update(rows)
+        progress.advance(rows)
 
 
 def rows_of_host(count: int) -> np.ndarray:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import tqdm
 from absl import logging
 from jax.experimental import multihost_utils
 
+from palette_jax import console
 from palette_jax.data import pipeline, sources, tfds_builds
 from palette_jax.evaluation import cases, features
 from palette_jax.evaluation import networks as nets
@@ -203,16 +203,16 @@ def _digest(source):
     pipeline.CHUNK,
   )
   digest = hashlib.sha256()
-  bar = tqdm.tqdm(
-    chunks.as_numpy_iterator(),
-    desc='reference: which images',
-    total=-(-len(source) // pipeline.CHUNK),
-    disable=None if jax.process_index() == 0 else True,
+  with console.Progress(
+    'reference: which images',
+    len(source),
+    shown=jax.process_index() == 0,
     leave=False,
-  )
-  for chunk in bar:
-    for one in chunk:
-      digest.update(hashlib.sha256(one).digest())
+  ) as progress:
+    for chunk in chunks.as_numpy_iterator():
+      for one in chunk:
+        digest.update(hashlib.sha256(one).digest())
+      progress.advance(len(chunk))
   return digest.hexdigest()
 
 

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import numpy as np
-import tqdm
 from etils import epath, epy
 from jax.experimental import multihost_utils
 
-from palette_jax import arrays, givens, images, sharding
+from palette_jax import arrays, console, givens, images, sharding
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import process
 from palette_jax.evaluation import cases, observations, selection
@@ -116,14 +115,13 @@ def draw(request: Request, run: runs.Run, params: arrays.Params) -> None:
   count, size = len(request.pinned.names), request.batch
   pending = np.flatnonzero(~_done(request))
   make = _sampler(run)
-  bar = tqdm.tqdm(
-    total=count,
-    initial=count - sum(len(_rows(request, k)) for k in pending),
-    desc=request.case.name,
-    unit='image',
-    disable=None if jax.process_index() == 0 else True,
+  progress = console.Progress(
+    request.case.name,
+    count,
+    done=count - sum(len(_rows(request, k)) for k in pending),
+    shown=jax.process_index() == 0,
   )
-  with bar, concurrent.futures.ThreadPoolExecutor(4) as pool:
+  with progress, concurrent.futures.ThreadPoolExecutor(4) as pool:
     for k, names, examples in _batches(request, pending):
       _write(pool, request.folder, names, _given(examples))
       placed = sharding.put_batch(run.mesh, examples)
@@ -131,7 +129,7 @@ def draw(request: Request, run: runs.Run, params: arrays.Params) -> None:
         made = make(params, placed, _key(request.seed, k, sample))
         folder = outputs(request.folder, sample)
         _write(pool, folder.parent, names, {folder.name: _local(made)})
-      bar.update(len(_rows(request, k)))
+      progress.advance(len(_rows(request, k)))
   multihost_utils.sync_global_devices(f'drawn {request.case.name} {size}')
 
 

@@ -1,75 +1,62 @@
-"""How far it is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress over several photos."""
 
-import sys
-import time
 from collections.abc import Callable
 
-import tqdm
+from palette_jax import console
 
 _NAME = 30  # characters of a photo's name before the bar
-EVERY = 30.0  # seconds between two lines where there is no terminal
 
 
 class Progress:
-  """Of several photos, each of which takes many passes of the network.
-
-  Attributes:
-    done: photos that were made, or could not be.
-  """
+  """Progress over several photos, each of which takes many network passes."""
 
   def __init__(self, title: str, photos: int):
-    """Shows nothing before the first pass.
+    """Shows an empty bar.
 
     Args:
-      title: before the bar.
-      photos: how many there are.
+      title: shown before the bar.
+      photos: the number of photos.
     """
-    self.done, self._title = 0, title
-    self._bar = tqdm.tqdm(
-      total=photos,
-      desc=title,
-      disable=None,  # where there is no terminal
+    self._title = title
+    self._progress = console.Progress(
+      title,
+      photos,
+      unit='photo',
       leave=False,
       bar_format='{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}',
     )
-    self._said = time.monotonic()
+    self._finished = 0
 
   def __enter__(self) -> 'Progress':
     return self
 
-  def __exit__(self, *_) -> None:
-    self._bar.close()
+  def __exit__(self, *error: object) -> None:
+    self._progress.__exit__(*error)
 
   def of(self, name: str) -> Callable[[int, int], None]:
-    """What is called after each pass: passes done, and all of them."""
+    """Returns the function to call with passes done, and all passes."""
     short = name if len(name) <= _NAME else f'...{name[3 - _NAME :]}'
-    self._bar.set_description_str(f'{self._title} {short}')
+    self._progress.describe(f'{self._title} {short}')
 
     def passed(done: int, total: int) -> None:
-      self._to(self.done + done / total)
-      now = time.monotonic()
-      if self._bar.disable and now - self._said > EVERY:
-        print(f'{name}: {done} of {total} passes', file=sys.stderr, flush=True)
-        self._said = now
+      self._move_to(
+        self._finished + done / total, f'{name}: {done} of {total} passes'
+      )
 
     return passed
 
   def finish(self) -> None:
-    """One photo is done."""
-    self.done += 1
-    self._to(self.done)
+    """Counts a photo as done."""
+    self._finished += 1
+    self._move_to(self._finished)
 
   def skip(self) -> None:
-    """One was there: it tells nothing of how long the others take."""
-    self._bar.total -= 1
-    self._bar.refresh()
+    """Skips a photo and leaves it out of the ETA."""
+    self._progress.skip()
 
   def say(self, line: str) -> None:
-    """A line that stays, on standard output."""
-    self._bar.write(line, file=sys.stdout)
-    sys.stdout.flush()
-    self._said = time.monotonic()
+    """Prints a line above the bar, to standard output."""
+    self._progress.write(line)
 
-  def _to(self, photos):
-    if not self._bar.disable:
-      self._bar.update(photos - self._bar.n)
+  def _move_to(self, photos: float | int, line: str = '') -> None:
+    self._progress.advance(photos - self._progress.done, line)
