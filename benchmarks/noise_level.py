@@ -63,21 +63,22 @@ def measure(name: str, seed: int) -> dict:
   trained = loop.train(config, f'{WORKDIR.value}/{name}-{seed}')
   config.seed = 0
   run = runs.build(config)
+  denoise_fn, objective = run.learner.denoise_fn, run.learner.objective
   examples = run.held_out_data.held_out(EXAMPLES.value).examples
   key = jax.random.key(0)
 
   @jax.jit
   def errors(params, examples):
-    levels = run.objective.spread(EXAMPLES.value)
-    chance = run.objective.draw(key, examples, levels)
-    return run.objective.errors(run.denoise_fn, params, examples, chance)
+    levels = objective.spread(EXAMPLES.value)
+    chance = objective.draw(key, examples, levels)
+    return objective.errors(denoise_fn, params, examples, chance)
 
   @jax.jit
   def below(params, cond):
     """Mean square of eps_hat - y_t, where y_t is nothing but noise."""
     noise = jax.random.normal(key, cond.shape)
     levels = jnp.logspace(-20, -5, len(cond))
-    return jnp.mean((run.denoise_fn(params, noise, cond, levels) - noise) ** 2)
+    return jnp.mean((denoise_fn(params, noise, cond, levels) - noise) ** 2)
 
   found = errors(trained.ema_params, examples)
   classes = step.by_gamma(found)

@@ -129,7 +129,7 @@ def child():
   import tensorflow  # noqa: F401
 
   watch.mark('import: TensorFlow')
-  from palette_jax.training import checkpoint, held_out, loop, monitor
+  from palette_jax.training import checkpoint, held_out, learner, loop, monitor
   from palette_jax.training import run as runs
 
   watch.mark('import: the rest, Flax, Orbax, clu')
@@ -137,7 +137,7 @@ def child():
   watch.around(checkpoint, 'Checkpoints', 'open the checkpoints')
   watch.around(loop, 'resume_or_create', 'read the checkpoint, check its bits')
   watch.around(held_out, 'HeldOut', 'read the held-out photos')
-  watch.around(loop, 'compile_step', 'the rest')
+  watch.around(learner.Learner, 'jit_step', 'the rest')
   watch.around(loop.sharding, 'put_batch', 'the rest', 'the first batch')
   add = monitor.Monitor.add
 

@@ -20,7 +20,7 @@ from etils import epath
 
 from palette_jax import settings
 from palette_jax.evaluation import intervals, protocol, samples, selection
-from palette_jax.training import loop
+from palette_jax.training import trained_run
 
 STEPS = 5, 10, 20, 50, 100, 250
 SAMPLERS = {  # by the names of rows: the sampler, and its noise's variance
@@ -36,7 +36,7 @@ def draw(config, workdir, name, steps, every):
   """Draws by one sampler: what is to be judged, and seconds an image drawn."""
   sampler, variance = SAMPLERS[name]
   config.objective.sampler.update(name=sampler, steps=steps, variance=variance)
-  run, step, params = loop.restore_ema(config, workdir)
+  run, step, params = trained_run.load(config, workdir)
   folder = epath.Path(workdir, 'steps', f'{name}-{steps or "all"}')
   [request] = samples.requests(config, run, step, str(folder))[:1]
   records, names, labels = request.pinned

@@ -80,8 +80,8 @@ _OTHER_NAMES = {'TPU v5e': 'TPU v5 lite', 'TPU v5p': 'TPU v5'}
 _OTHER_NAMES |= {'TPU v6e': 'TPU v6 lite', 'TPU v7x': 'TPU7x'}
 
 
-def of(device: jax.Device) -> Chip | None:
-  """The table's row for a device; None where the table has none."""
+def of_device(device: jax.Device) -> Chip | None:
+  """Returns the chip of a device; None if the table does not have it."""
   kind = device.device_kind
   return _CHIPS.get(_OTHER_NAMES.get(kind, kind))
 

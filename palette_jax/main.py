@@ -117,7 +117,7 @@ def run(config: ml_collections.ConfigDict) -> None:
   import tensorflow as tf
 
   from palette_jax import hosts
-  from palette_jax.training import loop, preemption, step
+  from palette_jax.training import loop, preemption, step, trained_run
 
   gc.freeze()
   gc.enable()
@@ -137,7 +137,7 @@ def run(config: ml_collections.ConfigDict) -> None:
   train = functools.partial(
     loop.train, until=_UNTIL.value, profile=_PROFILE.value
   )
-  modes = dict(train=train, sample=loop.sample, evaluate=_evaluate)
+  modes = dict(train=train, sample=trained_run.sample, evaluate=_evaluate)
   try:
     modes[_MODE.value](config, workdir)
   except preemption.Preempted as notice:

@@ -12,6 +12,7 @@ from runs import micro
 from configs import common
 from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective, sampler, schedule, solver
+from palette_jax.training import compatibility
 from palette_jax.training import run as runs
 
 TRAIN = schedule.linear(1e-6, 0.01, 2000)
@@ -174,20 +175,20 @@ def metas(learnt, **sampler_fields):
 def test_any_sampler_draws_from_any_checkpoint_and_goes_on_training():
   for name in 'ancestral', 'ddim', 'dpm_solver':
     saved, now = metas('inpainting', name=name, steps=20)
-    runs.check_model(saved, now)
-    runs.check_resume(saved, now | {'cached': False}, [], [])
+    compatibility.check_model(saved, now)
+    compatibility.check_resume(saved, now | {'cached': False}, [], [])
     del saved['config']['objective']['sampler']  # older than it
-    runs.check_model(saved, now)
-    runs.check_resume(saved, now | {'cached': False}, [], [])
+    compatibility.check_model(saved, now)
+    compatibility.check_resume(saved, now | {'cached': False}, [], [])
 
 
 @pytest.mark.parametrize('name', choices.UNCONDITIONAL)
 def test_imputation_is_for_models_that_were_given_nothing(name):
-  runs.check_model(*metas('unconditional', name=name))
-  with pytest.raises(ValueError, match='learnt unconditional, .* inpainting'):
-    runs.check_model(*metas('unconditional'))
-  with pytest.raises(ValueError, match=f'{name} is for a model .* nothing'):
-    runs.check_model(*metas('inpainting', name=name))
+  compatibility.check_model(*metas('unconditional', name=name))
+  with pytest.raises(ValueError, match='learned unconditional, .* inpainting'):
+    compatibility.check_model(*metas('unconditional'))
+  with pytest.raises(ValueError, match=f'{name} needs an unconditional'):
+    compatibility.check_model(*metas('inpainting', name=name))
 
 
 def lowered(choice, batch, sample=PAPER):

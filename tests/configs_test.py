@@ -11,7 +11,7 @@ from runs import load, micro
 from configs import common
 from palette_jax import tasks
 from palette_jax.data import sources
-from palette_jax.training import run, state
+from palette_jax.training import run
 
 FILES = sorted(
   p.stem
@@ -59,7 +59,7 @@ def test_every_config_builds_at_the_paper_s_size(name):
   config = load(name)
   config.data.source = 'photos'
   built = run.build(config)
-  abstract = state.abstract_state(built.mesh, *built.recipe)
+  abstract = built.learner.abstract_state()
   sizes = jax.tree.map(lambda x: x.size, abstract.params)
   assert jax.tree.reduce(int.__add__, sizes) == 552_814_083
 
@@ -79,7 +79,7 @@ def test_every_config_has_a_small_variant_that_can_be_built(name):
   assert config.data.source.startswith(('folder:data/', '0.5*folder:data/'))
   config.data.source = 'photos'
   built = run.build(config)
-  abstract = state.abstract_state(built.mesh, *built.recipe)
+  abstract = built.learner.abstract_state()
   sizes = jax.tree.map(lambda x: x.size, abstract.params)
   assert 1e6 < jax.tree.reduce(int.__add__, sizes) < 3e6
 

@@ -26,7 +26,7 @@ from palette_jax.evaluation import (
   report,
   samples,
 )
-from palette_jax.training import checkpoint, run, state
+from palette_jax.training import checkpoint, run
 
 CONFIG = 'inpaint.py:tiny,steps=6'
 
@@ -266,7 +266,7 @@ made = run.build(config)
 host, count = jax.process_index(), jax.process_count()
 for k, batch in zip(range(3), made.train_data.train(16, 2, host, count)):
   assert len(batch.record) == 16 // count
-  placed = sharding.put_batch(made.mesh, batch.examples)
+  placed = sharding.put_batch(made.learner.mesh, batch.examples)
   whole = multihost_utils.process_allgather(placed, tiled=True)
   if host == 0:
     np.savez(f'{sys.argv[1]}/{k}.npz', **whole._asdict())
@@ -301,7 +301,7 @@ def restored(workdir, step):
   config.data.size = (16, 16)
   config.model.update(channel_mult=(1, 1), attention_levels=())
   made = run.build(config)
-  abstract = state.abstract_state(made.mesh, *made.recipe)
+  abstract = made.learner.abstract_state()
   with contextlib.closing(checkpoint.Checkpoints(str(workdir))) as saved:
     return saved.restore(step, abstract)
 
@@ -375,7 +375,7 @@ def evaluate(folder, kept='references'):
     batch=16,
   )
   made = run.build(config)
-  params = state.create_sharded(made.mesh, *made.recipe).params
+  params = made.learner.create_state().params
   (request,) = samples.requests(config, made, 0, folder)
   samples.draw(request, made, params)
   return protocol.judge(

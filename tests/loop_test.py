@@ -13,7 +13,15 @@ from runs import same_bits, tiny
 
 from palette_jax.data import pipeline
 from palette_jax.diffusion import process
-from palette_jax.training import checkpoint, held_out, loop, monitor, run, state
+from palette_jax.training import (
+  checkpoint,
+  held_out,
+  loop,
+  monitor,
+  records,
+  run,
+  trained_run,
+)
 
 pytestmark = pytest.mark.usefixtures('one_device')
 
@@ -88,9 +96,9 @@ def test_sample_and_evaluate_use_the_average_of_the_checkpoint(
   picture = tmp_path / 'samples/4.png'
   before = picture.read_bytes()
   picture.unlink()
-  loop.sample(tiny(), str(tmp_path))
+  trained_run.sample(tiny(), str(tmp_path))
   assert picture.read_bytes() == before
-  loop.evaluate(tiny(), str(tmp_path))
+  trained_run.evaluate(tiny(), str(tmp_path))
   assert 'may have seen' not in caplog.text  # the same list
   again = capsys.readouterr().out
   losses = [line for line in end.splitlines() if 'this model' in line]
@@ -120,20 +128,20 @@ def test_a_checkpoint_is_sampled_wherever_it_makes_sense(
   one.seed = 7
   one.model.dtype = 'bfloat16'
   one.objective.sample_schedule.num_steps = 2
-  loop.sample(one, workdir)
+  trained_run.sample(one, workdir)
   assert (tmp_path / 'samples/1.png').exists()
   assert 'may have seen photos that are held out here' in caplog.text
-  with pytest.raises(ValueError, match='learnt multitask, .* for uncropping'):
-    loop.sample(tiny(name='uncrop'), workdir)
+  with pytest.raises(ValueError, match='learned multitask, .* for uncropping'):
+    trained_run.sample(tiny(name='uncrop'), workdir)
   with pytest.raises(ValueError, match='objective.name = diffusion'):
-    loop.sample(tiny(name='regression'), workdir)
+    trained_run.sample(tiny(name='regression'), workdir)
   several.model.head_channels = 16  # no weight shows it
   with pytest.raises(ValueError, match='model.head_channels = 32, .* has 16'):
-    loop.sample(several, workdir)
+    trained_run.sample(several, workdir)
 
 
 def test_without_a_checkpoint_nothing_is_sampled(tmp_path):
-  for mode in (loop.sample, loop.evaluate):
+  for mode in (trained_run.sample, trained_run.evaluate):
     with pytest.raises(FileNotFoundError, match='Train first'):
       mode(tiny(), str(tmp_path))
 
@@ -190,7 +198,7 @@ def test_other_images_are_named_on_resume_and_may_be_accepted(
   source, workdir = f'folder:{photo_folder}', str(tmp_path)
   loop.train(tiny(source, steps=1), workdir)
   names = pipeline.sources.open_source(source, 'train').names
-  assert loop.read_names(workdir) == names
+  assert records.read(workdir) == names
   (photo_folder / names[2]).unlink()
   other = tiny(source, steps=2)
   changed = (
@@ -203,7 +211,7 @@ def test_other_images_are_named_on_resume_and_may_be_accepted(
   with caplog.at_level(logging.WARNING):
     assert int(loop.train(other, workdir).step) == 2
   assert 'Going on with these' in caplog.text
-  assert loop.read_names(workdir) == names[:2] + names[3:]
+  assert records.read(workdir) == names[:2] + names[3:]
   again = tiny(source, steps=2)
   loop.train(again, workdir)  # the new list is the run's own
 
@@ -217,7 +225,7 @@ def test_with_a_cache_a_run_goes_on_as_without_stopping(tmp_path):
   config.train.steps = 4
   resumed = loop.train(config, str(tmp_path / 'parts'))
   assert same_bits(whole, resumed)
-  with pytest.raises(ValueError, match='data.cache.* the checkpoint had one'):
+  with pytest.raises(ValueError, match='data.cache.* the checkpoint had a'):
     loop.train(tiny(steps=6), str(tmp_path / 'parts'))
 
 
@@ -258,8 +266,8 @@ def test_after_200_steps_the_average_beats_the_initial_network(tmp_path):
   config = tiny(name='colorize', steps=200, checkpoint_every=1000)
   trained = loop.train(config, str(tmp_path))
   built = run.build(config)
-  photos = held_out.HeldOut(config.held_out, built)
-  fresh = state.create_sharded(built.mesh, *built.recipe)
+  photos = held_out.HeldOut(built)
+  fresh = built.learner.create_state()
   assert photos.loss(trained.ema_params) < 0.8 * photos.loss(fresh.params)
 
 
@@ -285,7 +293,7 @@ def test_an_unreadable_held_out_photo_is_refused(photo_folder):
   (photo_folder / name).write_bytes(b'')
   config = tiny(source)
   with pytest.raises(ValueError, match=f'{name} cannot be read'):
-    held_out.HeldOut(config.held_out, run.build(config))
+    held_out.HeldOut(run.build(config))
 
 
 @pytest.mark.eight_devices
@@ -293,8 +301,8 @@ def test_any_number_of_images_is_restored_on_all_devices():
   """Three on eight devices: padded, and cut again."""
   config = tiny()
   built = run.build(config)
-  photos = held_out.HeldOut(config.held_out, built)
-  params = state.create_sharded(built.mesh, *built.recipe).params
+  photos = held_out.HeldOut(built)
+  params = built.learner.create_state().params
   cond = np.zeros([3, 16, 16, 3], np.float32)
   cond[:, :8] = 0.25
   mask = np.ones([3, 16, 16, 1], np.float32)

@@ -63,9 +63,9 @@ def test_the_share_of_an_unknown_chip_s_peak_is_not_made_up(tmp_path, caplog):
   with caplog.at_level(logging.INFO):
     ((_, scalars),) = watched(tmp_path, batches())
   assert 'share_of_peak' not in scalars and 'peak' not in caplog.text
-  assert monitor.fastest_step(run.build(micro(load('jpeg'), 'photos')), 8) is (
-    None
-  )
+  assert monitor.fastest_step(
+    run.build(micro(load('jpeg'), 'photos')).learner, 8
+  ) is (None)
 
 
 def test_waiting_for_data_is_told_from_computing(tmp_path):
@@ -83,9 +83,9 @@ def test_waiting_for_data_is_told_from_computing(tmp_path):
 
 def test_the_share_of_peak_is_of_the_model_s_flops(monkeypatch):
   """As many images on as many more devices: the same seconds."""
-  built = run.build(micro(load('jpeg'), 'photos'))
-  monkeypatch.setattr(chips, 'of', lambda device: CHIP)
-  one = flops.training_step(built.recipe[0], 16, 16, 1)
+  built = run.build(micro(load('jpeg'), 'photos')).learner
+  monkeypatch.setattr(chips, 'of_device', lambda device: CHIP)
+  one = flops.training_step(built.network, 16, 16, 1)
   assert one > 1e6
   devices = jax.device_count()
   found = monitor.fastest_step(built, 2 * devices)
@@ -93,7 +93,7 @@ def test_the_share_of_peak_is_of_the_model_s_flops(monkeypatch):
 
 
 def test_memory_is_the_fullest_device_s_or_the_process_s(monkeypatch):
-  here = monitor.most_memory()
+  here = monitor.peak_memory()
   assert 1e8 < here < 1e12  # Python with TensorFlow, in bytes
 
   def device(most):
@@ -102,9 +102,9 @@ def test_memory_is_the_fullest_device_s_or_the_process_s(monkeypatch):
 
   devices = [device(5), device(7)]
   monkeypatch.setattr(jax, 'local_devices', lambda: devices)
-  assert monitor.most_memory() == 7
+  assert monitor.peak_memory() == 7
   devices.append(device(None))
-  assert monitor.most_memory() >= here
+  assert monitor.peak_memory() >= here
 
 
 def steps_of(folder):

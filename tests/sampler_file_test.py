@@ -585,7 +585,7 @@ def test_a_run_is_exported_by_the_command(tmp_path, photo_folder):
   from runs import micro
 
   from configs import common
-  from palette_jax.training import loop
+  from palette_jax.training import loop, trained_run
 
   config = micro(
     common.get_config(common.parse_arg(None), 'colorization'),
@@ -605,7 +605,7 @@ def test_a_run_is_exported_by_the_command(tmp_path, photo_folder):
   recipe = sampler_file.read_recipe(f'{tmp_path}/run.palette')
   assert recipe['tasks'] == ['colorization']
   assert recipe['sampler']['passes'] == 2
-  _, _, ema = loop.restore_ema(config, f'{tmp_path}/run')
+  _, _, ema = trained_run.load(config, f'{tmp_path}/run')
   tensors = sampler_file.read_weights(f'{tmp_path}/run.palette')
   for name, array in arrays.leaves_by_path(ema).items():
     assert np.array_equal(array, tensors[name])

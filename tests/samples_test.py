@@ -15,7 +15,6 @@ from palette_jax import givens, images, sharding
 from palette_jax.data import sources
 from palette_jax.evaluation import cases, samples, selection
 from palette_jax.training import run as runs
-from palette_jax.training import state
 
 
 def source_of(names, labels=None):
@@ -133,7 +132,7 @@ def asked(photo_folder, monkeypatch):
       source=f'folder:{photo_folder}', batch=8, **evaluation
     )
     run = runs.build(config)
-    params = state.create_sharded(run.mesh, *run.recipe).params
+    params = run.learner.create_state().params
     return config, run, params
 
   return ask

@@ -13,7 +13,7 @@ from runs import micro
 from configs import common
 from palette_jax import arrays, images, sharding
 from palette_jax.diffusion import process
-from palette_jax.training import loop, optimizer, run, state, step
+from palette_jax.training import learner, optimizer, run, state, step
 
 
 @pytest.fixture(scope='module')
@@ -39,9 +39,9 @@ def train(parts, mesh, count=3, accumulation=1):
   """States and metrics of `count` steps on a mesh."""
   config = copy.deepcopy(parts[0])
   config.train.accumulation = accumulation
-  built = run.assemble(config, mesh)
-  current = state.create_sharded(mesh, *built.recipe)
-  train_step = loop.compile_step(config, built)
+  built = learner.build(config, mesh)
+  current = built.create_state()
+  train_step = built.jit_step()
   metrics = []
   for batch in batches(parts, count):
     current, seen = train_step(current, sharding.put_batch(mesh, batch))
@@ -77,13 +77,15 @@ def test_ema_is_the_stated_average():
 def test_one_step_is_adam_on_the_mean_loss(parts):
   """The same step written out, without jit, mesh or donation."""
   config, built = parts
-  current = jax.jit(lambda: state.create(*built.recipe))()
+  current = built.learner.create_state()
   key_holes, key = jax.random.split(jax.random.fold_in(current.key, 0))
   batch = process.complete(batches(parts, 1)[0], key_holes)
 
   def loss_fn(params):
-    chance = built.objective.draw(key, batch)
-    errors = built.objective.errors(built.denoise_fn, params, batch, chance)
+    chance = built.learner.objective.draw(key, batch)
+    errors = built.learner.objective.errors(
+      built.learner.denoise_fn, params, batch, chance
+    )
     return errors.mean()
 
   loss, grads = jax.jit(jax.value_and_grad(loss_fn))(current.params)
@@ -126,8 +128,8 @@ def test_images_are_the_same_on_any_mesh(parts, monkeypatch):
   config, cond = parts[0], images.from_u8(batches(parts, 1)[0].cond)
   drawn = []
   for mesh in mesh_of(1, 1), mesh_of(2, 4):
-    built = run.assemble(config, mesh)
-    params = state.create_sharded(mesh, *built.recipe).ema_params
+    built = learner.build(config, mesh)
+    params = built.create_state().ema_params
     # Fresh weights predict nothing; a shift shows whether all of them are used.
     params = jax.tree.map(lambda x: x + 0.01, params)
     placed = sharding.put_same(mesh, (cond, np.ones_like(cond[..., :1])))
@@ -158,10 +160,12 @@ def test_unreadable_records_change_nothing_but_their_own_share(parts):
   """Loss and gradient of a batch equal those of its readable rows."""
   _, built = parts
   batch = process.complete(batches(parts, 1)[0], jax.random.key(0))
-  gamma = built.objective.spread(8)
-  params = jax.jit(lambda: state.create(*built.recipe))().params
-  chance = built.objective.draw(jax.random.key(0), batch, gamma)
-  errors = functools.partial(built.objective.errors, built.denoise_fn, params)
+  gamma = built.learner.objective.spread(8)
+  params = built.learner.create_state().params
+  chance = built.learner.objective.draw(jax.random.key(0), batch, gamma)
+  errors = functools.partial(
+    built.learner.objective.errors, built.learner.denoise_fn, params
+  )
   empty = batch.mask.at[5].set(0.0)
   weighed = errors(batch._replace(mask=empty), chance)
   whole = errors(batch, chance)

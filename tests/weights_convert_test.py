@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from configs import common
 from palette_jax import cli
 from palette_jax.models import unet
-from palette_jax.training import checkpoint, loop
+from palette_jax.training import checkpoint, loop, trained_run
 from palette_jax.training import run as runs
 from palette_jax.weights import exporter, importer, names, torch_file
 
@@ -260,9 +260,9 @@ def test_an_import_can_be_sampled_and_evaluated(imported, photo_folder):
   for task in ('inpainting', 'colorization'):  # it has learnt neither
     config = config_for(imported, photo_folder, task)
     assert config.model.noise_level == 'time_step'
-    loop.sample(config, str(imported))
+    trained_run.sample(config, str(imported))
     assert (imported / 'samples/0.png').exists()
-    loop.evaluate(config, str(imported))
+    trained_run.evaluate(config, str(imported))
 
 
 def test_an_import_is_trained_on_and_kept(imported, photo_folder, tmp_path):
@@ -273,7 +273,7 @@ def test_an_import_is_trained_on_and_kept(imported, photo_folder, tmp_path):
     other.model.noise_level = 'gamma_root'
     loop.train(other, str(imported))
 
-  run, _, before = loop.restore_ema(config, str(imported))
+  run, _, before = trained_run.load(config, str(imported))
   config.seed = 5
   config.train.update(steps=6)
   after = loop.train(config, str(imported))
@@ -289,7 +289,7 @@ def test_an_import_is_trained_on_and_kept(imported, photo_folder, tmp_path):
   assert checkpoint.KEEP == 2
   assert steps == ['0', '4', '6']  # what was imported stays
   assert json.loads((imported / 'config.json').read_text())['seed'] == 5
-  assert run.recipe[0].noise_level == 'time_step'
+  assert run.learner.network.noise_level == 'time_step'
 
 
 def test_a_port_s_checkpoint_samples_as_the_port(
@@ -306,8 +306,8 @@ def test_a_port_s_checkpoint_samples_as_the_port(
   assert (model.noise_level, model.head_channels) == ('gamma', 16)
   config = config_for(tmp_path / 'out', photo_folder)
   assert config.objective.sampler.variance == 'posterior'
-  assert runs.build(config).objective.choice.variance == 'posterior'
-  _, _, ema = loop.restore_ema(config, f'{tmp_path}/out')
+  assert runs.build(config).learner.objective.choice.variance == 'posterior'
+  _, _, ema = trained_run.load(config, f'{tmp_path}/out')
   for tensor in names.tensors(model, **importer.SPELLING['janspiry']):
     module, *inside = tensor.ours.split('/')
     leaf = ema[module]
@@ -428,7 +428,7 @@ def test_export_and_import_return_every_bit(tmp_path, photo_folder):
   cli.main(['import', '--from=palette', file, f'{tmp_path}/back'])
   adopted = config_for(tmp_path / 'back', photo_folder)
   assert adopted.model == config.model
-  _, _, ema = loop.restore_ema(adopted, f'{tmp_path}/back')
+  _, _, ema = trained_run.load(adopted, f'{tmp_path}/back')
   jax.tree.map(np.testing.assert_array_equal, ema, trained.ema_params)
 
 
@@ -488,7 +488,7 @@ def test_an_exported_network_runs_in_pytorch(tmp_path, photo_folder):
   twin.load_state_dict(saved['model'])
   y_t, cond = cases.images('export', (16, 16), 2)[:, None]
   gamma = np.float32([0.3])
-  _, _, ema = loop.restore_ema(config, f'{tmp_path}/run')
+  _, _, ema = trained_run.load(config, f'{tmp_path}/run')
   ours = jax.jit(model.apply)({'params': ema}, y_t, cond, gamma)
   x = np.concatenate([cond, y_t], axis=-1).transpose(0, 3, 1, 2)
   with torch.no_grad():

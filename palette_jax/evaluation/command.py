@@ -21,7 +21,7 @@ from palette_jax.evaluation import (
   scores,
 )
 from palette_jax.evaluation.networks import probe as probes
-from palette_jax.training import loop
+from palette_jax.training import trained_run
 
 
 def of_run(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -35,7 +35,7 @@ def of_run(config: ml_collections.ConfigDict, workdir: str) -> None:
     ValueError: for what does not fit.
   """
   probe = _probe(config.evaluation.probe)
-  run, step, params = loop.evaluate(config, workdir)
+  run, step, params = trained_run.evaluate(config, workdir)
   name = posixpath.basename(workdir.rstrip('/'))
   for request in samples.requests(config, run, step, workdir):
     samples.draw(request, run, params)

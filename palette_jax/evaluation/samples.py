@@ -68,7 +68,7 @@ def requests(
       drawn.
   """
   asked = config.evaluation
-  sharding.check_batch(run.mesh, asked.batch, 'evaluation.batch')
+  sharding.check_batch(run.learner.mesh, asked.batch, 'evaluation.batch')
   if asked.source:
     source = sources.open_source(asked.source, 'all')
   else:
@@ -124,7 +124,7 @@ def draw(request: Request, run: runs.Run, params: arrays.Params) -> None:
   with progress, concurrent.futures.ThreadPoolExecutor(4) as pool:
     for k, names, examples in _batches(request, pending):
       _write(pool, request.folder, names, _given(examples))
-      placed = sharding.put_batch(run.mesh, examples)
+      placed = sharding.put_batch(run.learner.mesh, examples)
       for sample in range(request.samples):
         made = make(params, placed, _key(request.seed, k, sample))
         folder = outputs(request.folder, sample)
@@ -278,11 +278,11 @@ def _sampler(run):
   def make(params, examples, key):
     key_holes, key_steps = jax.random.split(key)
     batch = process.complete(examples, key_holes)
-    return run.restore(params, batch.cond, batch.mask, key_steps)
+    return run.learner.restore(params, batch.cond, batch.mask, key_steps)
 
   return jax.jit(
     make,
-    out_shardings=sharding.by_batch(run.mesh),
+    out_shardings=sharding.by_batch(run.learner.mesh),
     compiler_options=sharding.compiler_options(),
   )
 

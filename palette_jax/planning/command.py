@@ -1,6 +1,7 @@
-"""`palette plan`: plans for one or more slices, and what to do if none fits."""
+"""`palette plan`: plans for slices, and what to change if one does not fit."""
 
 import copy
+import importlib.util
 from collections.abc import Sequence
 
 import ml_collections
@@ -8,7 +9,7 @@ from absl import logging
 from etils import epath
 
 from palette_jax.planning import forecast
-from palette_jax.planning import plan as plans
+from palette_jax.planning import plan as planning
 from palette_jax.planning import topology as topologies
 
 
@@ -20,42 +21,52 @@ def run(
   per_chip: int | None = None,
   picture: epath.Path | None = None,
 ) -> None:
-  """Plans for every slice, prints each, then a table; draws weak scaling.
+  """Plans for every slice and prints the plans, then a table of them.
 
   Args:
     config: of configs/.
     names: of the slices.
-    mode: one of plan.MODES.
-    batch: images on all chips, in place of the config's.
-    per_chip: images on each chip, in place of that.
-    picture: where weak scaling is drawn, if it shall be.
+    mode: one of planning.MODES.
+    batch: images on all chips, instead of the config's.
+    per_chip: images on each chip, instead of `batch`.
+    picture: path of a chart of weak scaling; None for none.
 
   Raises:
-    ValueError: for slices, batches or settings that do not go together, before
-      anything is compiled.
+    ValueError: before anything compiles, if slices, batches and settings do not
+      fit each other, or a chart cannot be drawn.
   """
+  if picture is not None and importlib.util.find_spec('matplotlib') is None:
+    raise ValueError(
+      '--scaling draws with matplotlib, which is not installed: '
+      "pip install 'palette_jax[evaluation]'."
+    )
   configs = {
-    name: _sized(config, topologies.describe(name), batch, per_chip)
+    name: _resize(config, topologies.describe(name), batch, per_chip)
     for name in names
   }
-  for name, sized in configs.items():
-    plans.check(sized, name, mode)
-  made = []
-  for name, sized in configs.items():
-    plan = _make(sized, name, mode)
+  for name, resized in configs.items():
+    planning.check(resized, name, mode)
+  plans = []
+  for name, resized in configs.items():
+    plan = _plan(resized, name, mode)
     if plan is not None:
       print(f'\n{forecast.text(plan, config)}', flush=True)
-      made.append(plan)
-  if mode == 'train' and len(names) > 1 and made:
-    print(f'\n{forecast.table(made, config)}')
-  if picture is not None and made:
+      plans.append(plan)
+  if mode == 'train' and len(names) > 1 and plans:
+    print(f'\n{forecast.table(plans, config)}')
+  if picture is not None and plans:
     with picture.open('wb') as file:
-      forecast.scaling(made).save(file, 'PNG')
-    print(f'\nWeak scaling is drawn in {picture}.')
+      forecast.scaling(plans).savefig(file, format='png', dpi=100)
+    print(f'\nThe chart of weak scaling is {picture}.')
 
 
-def _sized(config, topology, batch, per_chip):
-  """The config, for as many images as are asked for."""
+def _resize(
+  config: ml_collections.ConfigDict,
+  topology: topologies.Topology,
+  batch: int | None,
+  per_chip: int | None,
+) -> ml_collections.ConfigDict:
+  """Returns a config with the requested batch."""
   config = copy.deepcopy(config)
   if per_chip is not None:
     batch = per_chip * topology.chips
@@ -64,23 +75,29 @@ def _sized(config, topology, batch, per_chip):
   return config
 
 
-def _make(config, name, mode):
-  """A plan; if it does not fit, the first remedy that does. None if none."""
+def _plan(
+  config: ml_collections.ConfigDict, name: str, mode: str
+) -> planning.Plan | None:
+  """Compiles a plan, with the first remedy that makes it fit if need be.
+
+  Returns:
+    None if no remedy makes it fit.
+  """
   try:
-    return plans.make(config, name, mode)
-  except plans.DoesNotFit as error:
+    return planning.compile_for(config, name, mode)
+  except planning.DoesNotFit as error:
     print(f'\n{error}', flush=True)
-  for changes in plans.remedies(config, name, mode):
-    words = ' '.join(f'--config.{k}={v}' for k, v in changes.items())
-    logging.info('Trying %s.', words)
-    tried = copy.deepcopy(config)
-    tried.update_from_flattened_dict(changes)
+  for changes in planning.remedies(config, name, mode):
+    options = ' '.join(f'--config.{k}={v}' for k, v in changes.items())
+    logging.info('Trying %s.', options)
+    changed = copy.deepcopy(config)
+    changed.update_from_flattened_dict(changes)
     try:
-      plan = plans.make(tried, name, mode)
-    except plans.DoesNotFit as error:
+      plan = planning.compile_for(changed, name, mode)
+    except planning.DoesNotFit as error:
       print(error, flush=True)
       continue
-    print(f'This fits: {words}')
+    print(f'This fits: {options}')
     return plan
-  print('Nothing that was tried fits: take more chips, or a smaller --batch.')
+  print('No remedy makes it fit: use more chips, or a smaller --batch.')
   return None

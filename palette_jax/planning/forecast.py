@@ -1,15 +1,19 @@
-"""A plan in words, several in a table, and weak scaling as a picture."""
+"""Plans as text, as a table, and as a chart of weak scaling."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import ml_collections
-from PIL import Image, ImageDraw, ImageFont
+from etils import epy
 
-from palette_jax.planning import plan as plans
+from palette_jax import markdown
+from palette_jax.planning import plan as planning
+
+with epy.lazy_imports():
+  from matplotlib import figure
 
 GIB, TERA, GIGA = 2**30, 1e12, 1e9
-# Palette, section 5.5: 1000 steps, "TPUv4"; how many chips is not said.
+# Palette, section 5.5: 1000 steps on "TPUv4", chips not stated.
 PAPER_SECONDS = 0.8
 _COLUMNS = (
   'slice',
@@ -25,14 +29,12 @@ _COLUMNS = (
 )
 
 
-def text(plan: plans.Plan, config: ml_collections.ConfigDict) -> str:
-  """Everything that is known of one plan, in lines."""
+def text(plan: planning.Plan, config: ml_collections.ConfigDict) -> str:
+  """Describes one plan in full."""
   topology = plan.topology
   chip = topology.chip
   unit = 'step' if plan.mode == 'train' else 'batch'
-  overlapped = max(plan.computing, plan.sending)
   settings = ', '.join(f'{k} {v}' for k, v in plan.settings.items())
-  loops = collections.Counter(plan.program.loops)
   lines = [
     f'{topology.name}: {topology.chips} chips, {plan.batch} images, {settings}',
     '',
@@ -44,12 +46,12 @@ def text(plan: plans.Plan, config: ml_collections.ConfigDict) -> str:
     f'memory traffic      {plan.accessed / GIGA:.1f} GB a device and {unit}'
     + (' (loops counted once)' if plan.program.loops else ''),
     *_collectives(plan),
-    f'loops               {_loops(loops)}',
+    f'loops               {_loops(plan.program.loops)}',
     f'computing           {1e3 * plan.computing:.1f} ms '
     f'({plan.program.cycles / 1e6:.1f}M cycles at {chip.clock / 1e9:.2f} GHz)',
     f'sending             {1e3 * plan.sending:.1f} ms',
     f'{unit:<20}{1e3 * plan.seconds:.1f} ms with nothing overlapped, '
-    f'{1e3 * overlapped:.1f} ms with everything',
+    f'{1e3 * plan.overlapped:.1f} ms with everything',
     f'share of peak       {plan.share:.1%} (not overlapped, of '
     f'{chip.peak_flops / TERA:g} TFLOP/s)',
   ]
@@ -57,7 +59,7 @@ def text(plan: plans.Plan, config: ml_collections.ConfigDict) -> str:
     days, hours = _cost(plan, config.train.steps)
     lines += [
       f'speed               {plan.batch / plan.seconds:.0f} images/s, '
-      f'{plan.batch / overlapped:.0f} with everything overlapped',
+      f'{plan.batch / plan.overlapped:.0f} with everything overlapped',
       f'{config.train.steps:,} steps'.ljust(20)
       + f'{days:.1f} days, {hours:,.0f} chip-hours',
     ]
@@ -71,45 +73,46 @@ def text(plan: plans.Plan, config: ml_collections.ConfigDict) -> str:
   return '\n'.join(lines)
 
 
-def _collectives(plan):
-  found = collections.Counter()
-  for one in plan.program.collectives:
-    if len(one.group) > 1:
-      key = one.kind, one.dtype, len(one.group)
-      found[key] += one.times
-      found[key, 'size'] += one.times * one.size
-      found[key, 'sent'] += one.times * one.sent
-  for key in sorted(key for key in found if len(key) == 3):
-    kind, dtype, among = key
+def _collectives(plan: planning.Plan) -> Iterator[str]:
+  """Yields a line for each kind of collective."""
+  groups = collections.defaultdict(list)
+  for collective in plan.program.collectives:
+    if len(collective.group) > 1:
+      kind = collective.kind, collective.dtype, len(collective.group)
+      groups[kind].append(collective)
+  for (kind, dtype, among), collectives in sorted(groups.items()):
+    times = sum(c.times for c in collectives)
+    size = sum(c.times * c.size for c in collectives) / GIGA
+    sent = sum(c.times * c.sent for c in collectives) / GIGA
     yield (
-      f'{kind:<20}{found[key]} of {dtype} among {among} devices: '
-      f'{found[key, "size"] / GIGA:.3f} GB, '
-      f'{found[key, "sent"] / GIGA:.3f} GB sent by each'
+      f'{kind:<20}{times} of {dtype} among {among} devices: {size:.3f} GB, '
+      f'{sent:.3f} GB sent by each'
     )
 
 
-def _loops(loops):
-  if not loops:
+def _loops(trips: Sequence[int | None]) -> str:
+  counts = collections.Counter(trips)
+  if not counts:
     return 'none'
-  unknown = loops.pop(None, 0)
-  words = [
-    f'{count} of {trips} turns' for trips, count in sorted(loops.items())
-  ]
+  unknown = counts.pop(None, 0)
+  texts = [f'{count} of {n} iterations' for n, count in sorted(counts.items())]
   if unknown:
-    words.append(f'{unknown} of an unknown number of turns, counted as one')
-  return ', '.join(words)
+    texts.append(f'{unknown} of an unknown number of iterations, counted once')
+  return ', '.join(texts)
 
 
-def _cost(plan, steps):
-  """Days, and hours of chips, with nothing overlapped."""
+def _cost(plan: planning.Plan, steps: int) -> tuple[float, float]:
+  """Returns days and chip-hours, with nothing overlapped."""
   hours = steps * plan.seconds / 3600
   return hours / 24, hours * plan.topology.chips
 
 
-def table(made: Sequence[plans.Plan], config: ml_collections.ConfigDict) -> str:
-  """Plans of training, one a row, in Markdown."""
-  rows = [_COLUMNS, ['---', *['---:'] * (len(_COLUMNS) - 1)]]
-  for plan in made:
+def table(
+  plans: Sequence[planning.Plan], config: ml_collections.ConfigDict
+) -> str:
+  """Returns plans of training as a Markdown table, one a row."""
+  rows = []
+  for plan in plans:
     days, hours = _cost(plan, config.train.steps)
     settings = plan.settings
     rows.append(
@@ -121,61 +124,45 @@ def table(made: Sequence[plans.Plan], config: ml_collections.ConfigDict) -> str:
         + ', remat' * settings['remat'],
         f'{plan.peak / GIB:.1f} of {plan.topology.chip.hbm_bytes / GIB:.0f}',
         f'{1e3 * plan.seconds:.0f}',
-        f'{1e3 * max(plan.computing, plan.sending):.0f}',
+        f'{1e3 * plan.overlapped:.0f}',
         f'{plan.share:.1%}',
         f'{plan.batch / plan.seconds:,.0f}',
         f'{days:.1f}',
         f'{hours:,.0f}',
       ]
     )
-  return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+  return markdown.table(_COLUMNS, rows)
 
 
-def scaling(made: Sequence[plans.Plan]) -> Image.Image:
-  """Weak scaling: speed of a chip over the number of chips.
+def scaling(plans: Sequence[planning.Plan]) -> 'figure.Figure':
+  """Draws weak scaling: the speed of a chip over the number of chips.
 
-  Two curves, everything overlapped and nothing, in percent of the first of
-  them on the smallest slice.
+  Two curves, with everything and with nothing overlapped, in percent of the
+  first of them on the smallest slice.
   """
-  made = sorted(made, key=lambda plan: plan.topology.chips)
-  chips = [plan.topology.chips for plan in made]
-
-  def per_chip(seconds):
-    return [p.batch / p.topology.chips / s for p, s in zip(made, seconds)]
-
-  nothing = per_chip([plan.seconds for plan in made])
-  everything = per_chip([max(p.computing, p.sending) for p in made])
-  curves = {
-    ('all sending overlapped', '#1f77b4'): everything,
-    ('nothing overlapped', '#d62728'): nothing,
-  }
-  width, height, left, top = 720, 440, 70, 60
-  picture = Image.new('RGB', (width, height), 'white')
-  draw, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
-
-  def x(i):
-    return left + 20 + i * (width - left - 80) / max(1, len(chips) - 1)
-
-  def y(percent):
-    return height - 60 - percent / 110 * (height - 60 - top)
-
-  for percent in range(0, 101, 20):
-    draw.line([left, y(percent), width - 30, y(percent)], fill='#dddddd')
-    draw.text((left - 8, y(percent)), f'{percent}%', '#333333', font, 'rm')
-  for i, count in enumerate(chips):
-    draw.text((x(i), height - 50), str(count), '#333333', font, 'ma')
-  draw.text((width / 2, height - 26), 'chips', '#333333', font, 'ma')
-  title = (
-    f'{made[0].topology.chip.name}, {made[0].batch / chips[0]:g} images a '
-    f'chip: speed of a chip (100% = {everything[0]:.3g} images/s)'
+  plans = sorted(plans, key=lambda plan: plan.topology.chips)
+  chips = [plan.topology.chips for plan in plans]
+  images = plans[0].batch / chips[0]
+  everything, nothing = (
+    [plan.batch / plan.topology.chips / getattr(plan, time) for plan in plans]
+    for time in ('overlapped', 'seconds')
   )
-  draw.text((left, 14), title, 'black', font)
-  for row, ((label, color), speeds) in enumerate(curves.items()):
-    points = [(x(i), y(100 * s / everything[0])) for i, s in enumerate(speeds)]
-    draw.line(points, fill=color, width=3)
-    for px, py in points:
-      draw.ellipse([px - 4, py - 4, px + 4, py + 4], fill=color)
-    label_y = y(40) + 24 * row
-    draw.line([left + 30, label_y, left + 54, label_y], fill=color, width=3)
-    draw.text((left + 64, label_y), label, color, font, 'lm')
+  picture = figure.Figure(figsize=(7.2, 4.4), layout='constrained')
+  axes = picture.subplots()
+  for label, speeds in (
+    ('all sending overlapped', everything),
+    ('nothing overlapped', nothing),
+  ):
+    percent = [100 * speed / everything[0] for speed in speeds]
+    axes.plot(range(len(chips)), percent, 'o-', label=label)
+  axes.set_xticks(range(len(chips)), [str(count) for count in chips])
+  axes.set_xlabel('chips')
+  axes.set_ylabel('speed of a chip, %')
+  axes.set_ylim(0, 110)
+  axes.grid(axis='y', alpha=0.3)
+  axes.legend(loc='lower left')
+  axes.set_title(
+    f'{plans[0].topology.chip.name}, {images:g} images a chip '
+    f'(100% = {everything[0]:.3g} images/s)'
+  )
   return picture

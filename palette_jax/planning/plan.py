@@ -1,16 +1,16 @@
-"""A run compiled before its machine is rented: does it fit, how fast is it.
+"""A run compiled for a slice that is not rented yet: memory, speed, cost.
 
-What is compiled is what would run there: the step of `training/loop.py`, or
-the sampler, for all devices of the slice. Times are estimates: cycles of XLA's
-schedule over the clock, and collectives by what a chip has to send over its
-links, either all at the same time as computing or all after it.
+It compiles the very program that would run there, a training step or the
+sampler, for all devices of the slice. Times are estimates: cycles of XLA's
+schedule over the clock, and collectives by the bytes that a chip sends over its
+links, either fully overlapped with computing or all after it.
 """
 
 import itertools
 import math
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,28 +21,28 @@ from palette_jax import arrays, sharding
 from palette_jax.models import flops
 from palette_jax.planning import program as programs
 from palette_jax.planning import topology as topologies
-from palette_jax.training import loop, state
-from palette_jax.training import run as runs
+from palette_jax.training import learner as learners
 
 MODES = ('train', 'sample')
-# A sixteenth of the state is little, and its arrays still fill the TPU's tiles.
+# A sixteenth of the state is small, and its arrays still fill the TPU's tiles.
 SHARES = 16
+GIB = 2**30
 _SIZE = re.compile(r'\b([\d.]+)([KMGT])\b')
 
 
 class Plan(NamedTuple):
-  """What is known of one program on one slice; memory and work of one device.
+  """Memory and work of one device, for one program on one slice.
 
   Attributes:
     mode: 'train', one step on a batch; 'sample', all steps for a batch.
     topology: the slice.
-    settings: of the config, those that make it fit: fsdp, accumulation, remat.
-    batch: images, on all devices.
+    settings: the settings that make it fit: fsdp, accumulation, remat.
+    batch: number of images on all devices.
     arguments: bytes of state and batch.
-    temporaries: bytes beside them.
+    temporaries: further bytes of arrays.
     code: bytes of the program itself.
     accessed: bytes to and from memory, by XLA's sum, which counts loops once.
-    flops: the model's, for this device's images; see models/flops.py.
+    flops: model FLOPs for this device's images; see models/flops.py.
     computing: seconds without collectives.
     sending: seconds of collectives.
     program: the compiled program.
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
   mode: str
   topology: topologies.Topology
-  settings: dict
+  settings: dict[str, Any]
   batch: int
   arguments: int
   temporaries: int
@@ -63,75 +63,72 @@ class Plan(NamedTuple):
 
   @property
   def peak(self) -> int:
-    """Bytes of memory that it takes."""
+    """Bytes of memory in use at the peak."""
     return self.arguments + self.temporaries + self.code
 
   @property
   def free(self) -> float:
-    """Bytes of memory that are left."""
+    """Bytes of memory that stay free."""
     return float(self.topology.chip.hbm_bytes - self.peak)
 
   @property
   def seconds(self) -> float:
-    """Of one call, with nothing overlapped: what all shares are shares of."""
+    """Seconds of one call with nothing overlapped."""
     return self.computing + self.sending
 
   @property
+  def overlapped(self) -> float:
+    """Seconds of one call with everything overlapped."""
+    return max(self.computing, self.sending)
+
+  @property
   def share(self) -> float:
-    """Of the chip's peak: model FLOPs over not-overlapped time."""
+    """Share of the chip's peak, with nothing overlapped."""
     return self.flops / self.seconds / self.topology.chip.peak_flops
 
 
 class DoesNotFit(ValueError):
-  """The program needs more memory than the device has.
-
-  Attributes:
-    needs: bytes, 0 if the compiler does not say.
-  """
-
-  def __init__(self, message: str, needs: int):
-    super().__init__(message)
-    self.needs = needs
+  """The program needs more memory than the device has."""
 
 
 def check(config: ml_collections.ConfigDict, name: str, mode: str) -> None:
-  """Refuses in a second what `make` would refuse.
+  """Checks in a second what `compile_for` would refuse.
 
   Raises:
-    ValueError: if slice, batch and mesh do not go together.
+    ValueError: if slice, batch and mesh do not fit each other.
   """
   devices = topologies.describe(name).devices
   try:
-    runs.assemble(config, sharding.make_mesh(config.mesh.fsdp, devices))
+    learners.build(config, sharding.make_mesh(config.mesh.fsdp, devices))
   except ValueError as error:
     raise ValueError(f'{name}, {mode}: {error}') from error
 
 
-def make(
+def compile_for(
   config: ml_collections.ConfigDict, name: str, mode: str = 'train'
 ) -> Plan:
   """Compiles a config for a slice.
 
   Args:
-    config: of configs/; `train.batch` is what is sampled, too.
+    config: of configs/; `train.batch` images are sampled, too.
     name: of the slice, as in v5e:16x16.
     mode: one of MODES.
 
   Raises:
-    ValueError: if slice, batch and mesh do not go together.
+    ValueError: if slice, batch and mesh do not fit each other.
     DoesNotFit: if the memory does not suffice.
   """
   topology = topologies.describe(name)
   mesh = sharding.make_mesh(config.mesh.fsdp, topology.devices)
-  run = runs.assemble(config, mesh)
+  learner, batch = learners.build(config, mesh), config.train.batch
   logging.info(
     'Compiling %s for %s: %d images on %d chips.',
     mode,
     name,
-    config.train.batch,
+    batch,
     topology.chips,
   )
-  lowered = _lower(config, run, mode)
+  lowered = _lower(learner, batch, mode)
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
@@ -140,9 +137,8 @@ def make(
     raise _does_not_fit(config, topology, str(error)) from error
   memory = compiled.memory_analysis()
   program = programs.read(compiled.as_text(), mesh.size)
-  model, _, size, _ = run.recipe
-  images = config.train.batch / mesh.size
-  passes = 3 if mode == 'train' else run.objective.passes()
+  images = batch / mesh.size
+  passes = 3 if mode == 'train' else learner.objective.passes()
   return Plan(
     mode=mode,
     topology=topology,
@@ -151,51 +147,54 @@ def make(
       accumulation=config.train.accumulation,
       remat=config.model.remat,
     ),
-    batch=config.train.batch,
+    batch=batch,
     arguments=memory.argument_size_in_bytes,
     temporaries=memory.temp_size_in_bytes
     + memory.output_size_in_bytes
     - memory.alias_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
     accessed=compiled.cost_analysis()['bytes accessed'],
-    flops=passes * images * flops.forward(model, *size),
+    flops=passes * images * flops.forward(learner.network, *learner.size),
     computing=program.cycles / topology.chip.clock,
-    sending=sum(map(_seconds(topology, mesh), program.collectives)),
+    sending=sum(map(_seconds(topology, mesh), program.collectives), 0.0),
     program=program,
   )
 
 
-def _lower(config, run, mode):
-  """The program with shapes in place of arrays."""
-  size, batch = run.recipe[2], config.train.batch
-  rows = sharding.by_batch(run.mesh)
+def _lower(
+  learner: learners.Learner, batch: int, mode: str
+) -> jax.stages.Lowered:
+  """Traces the program with shapes in place of arrays."""
+  rows = sharding.by_batch(learner.mesh)
 
-  def image(channels, dtype):
-    shape = [batch, *size, channels]
+  def image(channels: int, dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
+    shape = [batch, *learner.size, channels]
     return jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
 
-  abstract = state.abstract_state(run.mesh, *run.recipe)
+  abstract = learner.abstract_state()
   if mode == 'train':
     examples = arrays.Examples(
       *(image(channels, jnp.uint8) for channels in (3, 3, 1))
     )
-    return loop.compile_step(config, run).lower(abstract, examples)
+    return learner.jit_step().lower(abstract, examples)
 
   def restore(params, cond, mask, seed):
-    return run.restore(params, cond, mask, jax.random.key(seed))
+    return learner.restore(params, cond, mask, jax.random.key(seed))
 
   seed = jax.ShapeDtypeStruct([], jnp.uint32)
   function = jax.jit(restore, out_shardings=rows)
-  given = image(3, jnp.float32), image(1, jnp.float32)
-  return function.lower(abstract.ema_params, *given, seed)
+  cond, mask = image(3, jnp.float32), image(1, jnp.float32)
+  return function.lower(abstract.ema_params, cond, mask, seed)
 
 
-def _seconds(topology, mesh):
-  """How long a collective takes, all times that it runs."""
+def _seconds(
+  topology: topologies.Topology, mesh: jax.sharding.Mesh
+) -> Callable[[programs.Collective], float]:
+  """Returns a function: seconds of all executions of a collective."""
   place = {device: i for i, device in enumerate(topology.devices)}
   order = [place[device] for device in mesh.devices.flat]
 
-  def seconds(collective):
+  def seconds(collective: programs.Collective) -> float:
     group = [order[i] for i in collective.group]
     links = topologies.links(topology, group)
     chip = topology.chip
@@ -205,31 +204,35 @@ def _seconds(topology, mesh):
   return seconds
 
 
-def _does_not_fit(config, topology, message):
-  # First what it needs, then what there is: 'Used 16.01G of 15.75G hbm'.
+def _does_not_fit(
+  config: ml_collections.ConfigDict,
+  topology: topologies.Topology,
+  message: str,
+) -> DoesNotFit:
+  # First the need, then the capacity: 'Used 16.01G of 15.75G hbm'.
   sizes = [
     float(number) * 2.0 ** dict(K=10, M=20, G=30, T=40)[unit]
     for number, unit in _SIZE.findall(message)
   ]
   needs, has = (sizes + [0.0, 0.0])[:2]
   per_device = config.train.batch / len(topology.devices)
-  known = f'{needs / 2**30:.1f} GiB' if needs else 'more'
+  known = f'{needs / GIB:.1f} GiB' if needs else 'more'
   return DoesNotFit(
     f'{topology.name}: {per_device:g} images a device need {known} of '
-    f'{(has or topology.chip.hbm_bytes) / 2**30:.2f} GiB, with '
+    f'{(has or topology.chip.hbm_bytes) / GIB:.2f} GiB, with '
     f'mesh.fsdp={config.mesh.fsdp}, model.remat={config.model.remat}, '
-    f'train.accumulation={config.train.accumulation}.',
-    int(needs),
+    f'train.accumulation={config.train.accumulation}.'
   )
 
 
 def remedies(
   config: ml_collections.ConfigDict, name: str, mode: str
 ) -> Iterator[dict[str, int | bool]]:
-  """What to change, so that it may fit: each includes those before.
+  """Yields changes of the config that may make it fit.
 
-  First what costs least: the state over SHARES devices, then remat, then ever
-  smaller micro-batches; of sampling, ever smaller batches.
+  The cheapest comes first, and each includes those before it: the state over
+  SHARES devices, then remat, then ever smaller micro-batches. For sampling:
+  ever smaller batches.
   """
   topology = topologies.describe(name)
   devices, changes = len(topology.devices), {}
@@ -240,7 +243,7 @@ def remedies(
       yield {'train.batch': batch}
     return
   shares = math.gcd(SHARES, devices)
-  # In a plane half of the chips have as many links, in a cube they have fewer.
+  # In a plane, half of the chips have as many links; in a cube, fewer.
   if topology.chip.axes == 2 and not topologies.scatters(topology, shares):
     shares //= 2
   if config.mesh.fsdp < shares:

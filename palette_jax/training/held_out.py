@@ -1,4 +1,4 @@
-"""Photos never trained on: their loss, and what the model makes of them.
+"""Photos that are never trained on: their loss, and samples for them.
 
 The examples are fixed: the same photos, holes, noise and noise levels in every
 evaluation of every run with the same seed.
@@ -8,9 +8,9 @@ import functools
 
 import einops
 import jax
-import ml_collections
 import numpy as np
 from etils import epath
+from jaxtyping import Array, Float
 
 from palette_jax import arrays, images, sharding
 from palette_jax.diffusion import process
@@ -18,33 +18,37 @@ from palette_jax.training import run as runs
 
 
 class HeldOut:
-  """The held-out examples of one run, and what to ask of weights."""
+  """The held-out examples of a run, by which weights are judged."""
 
-  def __init__(self, config: ml_collections.ConfigDict, run: runs.Run):
+  def __init__(self, run: runs.Run):
     """Reads the examples.
-
-    Args:
-      config: `config.held_out`.
-      run: the parts of the run.
 
     Raises:
       ValueError: if one of the photos cannot be read.
     """
-    self._config, self._run = config, run
-    data, objective = run.held_out_data, run.objective
-    held_out = data.held_out(config.examples)
-    data.check_readable(held_out)
+    self._config, self._run = run.config.held_out, run
+    data = run.held_out_data
     self._seeds = np.random.SeedSequence(data.seed).generate_state(3)
-    shown = min(config.images, config.examples, len(data.source))
-    shown = jax.tree.map(lambda x: x[:shown], held_out.examples)
+    batch = data.held_out(self._config.examples)
+    data.check_readable(batch)
+    count = min(self._config.images, self._config.examples, len(data.source))
+    on_sheet = jax.tree.map(lambda x: x[:count], batch.examples)
     complete = jax.jit(process.complete)
     key = jax.random.key(self._seeds[2])
-    self._shown = jax.tree.map(np.asarray, complete(shown, key))
-    self._batch = complete(sharding.put_same(run.mesh, held_out.examples), key)
+    self._on_sheet = jax.tree.map(np.asarray, complete(on_sheet, key))
+    placed = sharding.put_same(run.learner.mesh, batch.examples)
+    self._batch = complete(placed, key)
+    self._compile()
 
-    def loss(denoise_fn, params, batch):
+  def _compile(self) -> None:
+    learner = self._run.learner
+    objective = learner.objective
+
+    def loss(
+      denoise_fn: arrays.DenoiseFn, params: arrays.Params, batch: arrays.Batch
+    ) -> Float[Array, '']:
       key = jax.random.key(self._seeds[0])
-      levels = objective.spread(config.examples)
+      levels = objective.spread(self._config.examples)
       chance = objective.draw(key, batch, levels)
       return objective.errors(denoise_fn, params, batch, chance).mean()
 
@@ -52,26 +56,27 @@ class HeldOut:
       return loss(objective.blind(batch), None, batch)
 
     def restore(params, cond, mask, seed):
-      return run.restore(params, cond, mask, jax.random.key(seed))
+      return learner.restore(params, cond, mask, jax.random.key(seed))
 
     jit = functools.partial(
       jax.jit, compiler_options=sharding.compiler_options()
     )
-    self._loss = jit(functools.partial(loss, run.denoise_fn))
+    self._loss = jit(functools.partial(loss, learner.denoise_fn))
     self._blind_loss = jit(blind_loss)
-    everywhere = sharding.replicated(run.mesh)
+    everywhere = sharding.replicated(learner.mesh)
     self._restore = jit(restore, out_shardings=everywhere)
 
   def loss(self, params: arrays.Params) -> float:
-    """The mean error of a masked value, at evenly spread noise levels."""
+    """Returns the mean error of a masked value over even noise levels."""
     return float(self._loss(params, self._batch))
 
-  def judge(self, params: arrays.Params, untrained: arrays.Params) -> None:
-    """Prints the loss beside what it must beat."""
-    data, objective = self._run.held_out_data, self._run.objective
-    rows = {
+  def print_losses(self, params: arrays.Params) -> None:
+    """Prints the loss beside those that it must beat."""
+    data, learner = self._run.held_out_data, self._run.learner
+    objective = learner.objective
+    losses = {
       'this model': self.loss(params),
-      'the untrained network': self.loss(untrained),
+      'the untrained network': self.loss(learner.create_state().params),
       objective.blind_name: float(self._blind_loss(self._batch)),
     }
     if jax.process_index() == 0:
@@ -80,37 +85,44 @@ class HeldOut:
         f'{self._config.examples} examples of {len(data.source)} held-out '
         f'photos, seed {data.seed}:'
       )
-      for name, loss in rows.items():
+      for name, loss in losses.items():
         print(f'  {loss:.4f}  {name}')
 
+  def sheet(self, params: arrays.Params) -> Float[np.ndarray, 'h w 3']:
+    """Draws a row for each photo: input | samples | original, in [-1, 1]."""
+    count = self._config.samples
+    cond, mask = (
+      np.repeat(x, count, axis=0)
+      for x in (self._on_sheet.cond, self._on_sheet.mask)
+    )
+    samples = self.restore(params, cond, mask, self._seeds[1])
+    samples = einops.rearrange(samples, '(b n) ... -> b n ...', n=count)
+    first, last = self._on_sheet.cond, self._on_sheet.target
+    columns = first[:, None], samples, last[:, None]
+    return images.grid(np.concatenate(columns, axis=1))
+
+  def write_sheet(self, path: epath.Path, params: arrays.Params) -> None:
+    """Draws the sheet on all hosts; the first one writes the file."""
+    sheet = self.sheet(params)
+    if jax.process_index() == 0:
+      images.write_png(path, sheet)
+
   def caption(self, path: epath.Path) -> None:
-    """Prints where a sheet is, and what is on it."""
+    """Prints the path of a sheet, and its columns."""
     if jax.process_index() == 0:
       print(f'input | {self._config.samples} samples | original: {path}')
-
-  def sheet(self, params: arrays.Params) -> np.ndarray:
-    """A row for each photo: input | samples | original, in [-1, 1]."""
-    samples = self._config.samples
-    cond, mask = (
-      np.repeat(x, samples, axis=0)
-      for x in (self._shown.cond, self._shown.mask)
-    )
-    drawn = self.restore(params, cond, mask, self._seeds[1])
-    drawn = einops.rearrange(drawn, '(b n) ... -> b n ...', n=samples)
-    shown = (self._shown.cond[:, None], drawn, self._shown.target[:, None])
-    return images.grid(np.concatenate(shown, axis=1))
 
   def restore(
     self,
     params: arrays.Params,
-    cond: np.ndarray,
-    mask: np.ndarray,
+    cond: Float[np.ndarray, 'b h w 3'],
+    mask: Float[np.ndarray, 'b h w 1'],
     seed: int | np.integer,
-  ) -> np.ndarray:
-    """Makes one image for each of any number of conditions, on all devices."""
-    count = len(cond)
-    spare = -count % self._run.mesh.size
+  ) -> Float[np.ndarray, 'b h w 3']:
+    """Draws an image for each of any number of conditions, on all devices."""
+    mesh, count = self._run.learner.mesh, len(cond)
+    spare = -count % mesh.size
     padded = [np.concatenate([x, x[:1].repeat(spare, 0)]) for x in (cond, mask)]
-    placed = sharding.put_same(self._run.mesh, padded)
-    made = self._restore(params, *placed, np.uint32(seed))
-    return np.asarray(made.addressable_data(0))[:count]
+    placed = sharding.put_same(mesh, padded)
+    restored = self._restore(params, *placed, np.uint32(seed))
+    return np.asarray(restored.addressable_data(0))[:count]

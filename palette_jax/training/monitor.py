@@ -1,38 +1,44 @@
-"""What a person watches: progress, curves, pictures; and what stops a run."""
+"""Progress, curves and pictures of a run, and the numbers that stop it."""
 
 import contextlib
 import datetime
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
 from clu import metric_writers
+from etils import epath
 from jax.experimental import multihost_utils
+from jaxtyping import Float
 
 from palette_jax import arrays, chips, images
 from palette_jax.data import pipeline
 from palette_jax.models import flops
+from palette_jax.training import learner as learners
 from palette_jax.training import profiler
-from palette_jax.training import run as runs
 from palette_jax.training import step as steps
 
 MIN_ROWS = 100  # before the share of unreadable records is judged
 
+# The metrics of a step, on the host.
+Row = Mapping[str, Any]
 
-def picture(workdir: str, step: int) -> str:
-  """Where the picture of the held-out photos after `step` steps is."""
-  return f'{workdir}/samples/{step}.png'
+
+def sheet_path(workdir: str, step: int) -> epath.Path:
+  """Returns the path of the sheet of held-out photos after `step` steps."""
+  return epath.Path(workdir, 'samples', f'{step}.png')
 
 
 class Monitor:
-  """Takes the metrics of every step, checks them and reports their means.
+  """Checks the metrics of every step, and reports their means.
 
   Metrics are fetched one step late, so that the device never waits for the
-  host: `check` first, wherever a state is about to be kept.
+  host: call `check` before a state is kept.
   """
 
   def __init__(
@@ -59,17 +65,21 @@ class Monitor:
     self._batch, self._fastest_step = batch, fastest_step
     self._profiler = profiler.Profiler(workdir, profile)
     self._step = contextlib.ExitStack()
-    self._pending = None
-    self._rows: list[dict] = []
-    self._since: float | None = None
-    self._waited = 0.0
+    self._pending: tuple[int, arrays.Metrics] | None = None
+    self._is_compiled = False
+    self._restart()
+
+  def _restart(self) -> None:
+    """Begins a new interval."""
+    self._rows: list[Row] = []
+    self._since, self._waited = time.monotonic(), 0.0
 
   def batches(
     self, source: Iterator[pipeline.HostBatch], done: int
   ) -> Iterator[pipeline.HostBatch]:
-    """The batches of the steps after `done`; measures the time they take.
+    """Yields the batches of the steps after `done`; measures their time.
 
-    What is done from here to `add` is a step for the profile.
+    The time from here to `add` is a step in the profile.
     """
     while True:
       done += 1
@@ -83,20 +93,17 @@ class Monitor:
       yield batch
 
   def add(self, step: int, metrics: arrays.Metrics) -> None:
-    """Takes the metrics of step `step`, checks those of the one before."""
+    """Takes the metrics of a step, and checks those of the step before."""
     self.check()
     self._pending = step, metrics
-    if self._since is None:  # the first step was spent on compiling
+    if not self._is_compiled:  # the first step was spent on compiling
       self.check()
       self._restart()
+      self._is_compiled = True
     self._step.close()
     if self._profiler.ends_with(step):
       self.check()
       self._profiler.close()
-
-  def _restart(self):
-    """Begins a new interval."""
-    self._rows, self._since, self._waited = [], time.monotonic(), 0.0
 
   def check(self) -> None:
     """Waits for the last step's metrics.
@@ -115,9 +122,9 @@ class Monitor:
     self._rows.append(values)
 
   def report(self, step: int, **scalars: float) -> None:
-    """Writes the means since the last report, and scalars of the moment.
+    """Writes the means since the last report, and the given scalars.
 
-    Prints them in a line, with the time that is left.
+    Prints a line with the loss, the pace and the time left.
     """
     self.check()
     if self._rows:
@@ -132,17 +139,17 @@ class Monitor:
       self._restart()
     self._writer.write_scalars(step, scalars)
 
-  def _pace(self):
-    """How fast the steps since the last report were, and what they took."""
+  def _pace(self) -> dict[str, float]:
+    """Returns the speed of the steps since the last report, and its causes."""
     elapsed = time.monotonic() - self._since
     speed = len(self._rows) / elapsed
     pace = {
       'steps_per_second': speed,
       'images_per_second': speed * self._batch,
       'data_wait': self._waited / elapsed,
-      'memory_gb': most_memory() / 1e9,
+      'memory_gb': peak_memory() / 1e9,
     }
-    if jax.process_count() > 1:  # the host that has it worst slows all down
+    if jax.process_count() > 1:  # the slowest host slows all down
       worst = np.array([pace['data_wait'], pace['memory_gb']])
       worst = multihost_utils.process_allgather(worst).max(axis=0)
       pace['data_wait'], pace['memory_gb'] = map(float, worst)
@@ -150,17 +157,17 @@ class Monitor:
       pace['share_of_peak'] = speed * self._fastest_step
     return pace
 
-  def show(self, step: int, sheet: np.ndarray) -> None:
-    """Writes a picture of the held-out photos: TensorBoard, samples/STEP.png.
+  def show(self, step: int, sheet: Float[np.ndarray, 'h w 3']) -> None:
+    """Writes the sheet of held-out photos to TensorBoard and samples/.
 
     Args:
-      step: of the weights that made it.
-      sheet: [H, W, 3] in [-1, 1].
+      step: of the weights that it shows.
+      sheet: in [-1, 1].
     """
     self._writer.write_images(step, {'held_out': images.to_u8(sheet)[None]})
     self._writer.flush()
     if jax.process_index() == 0:
-      images.write_png(picture(self._workdir, step), sheet)
+      images.write_png(sheet_path(self._workdir, step), sheet)
     self._restart()  # sampling is not the speed of training
 
   def close(self) -> None:
@@ -169,8 +176,8 @@ class Monitor:
     self._writer.close()
 
 
-def describe_pace(pace: dict[str, float], steps_left: int) -> str:
-  """The pace in a line: what `Monitor.report` writes, for the terminal."""
+def describe_pace(pace: Mapping[str, float], steps_left: int) -> str:
+  """Formats the pace that `Monitor.report` writes as a line."""
   speed = pace['steps_per_second']
   parts = [f'{speed:.3g} steps/s', f'{pace["images_per_second"]:.3g} images/s']
   if 'share_of_peak' in pace:
@@ -181,38 +188,38 @@ def describe_pace(pace: dict[str, float], steps_left: int) -> str:
   return '  '.join([*parts, f'ETA {left}'])
 
 
-def most_memory() -> int:
-  """Bytes that one device of this host has held at most.
+def peak_memory() -> int:
+  """Returns the peak memory of the fullest local device, in bytes.
 
-  Of the whole process where devices do not count them, as CPUs do not.
+  Where devices do not count it, as CPUs do not: of the whole process.
   """
   stats = [device.memory_stats() or {} for device in jax.local_devices()]
-  if all('peak_bytes_in_use' in one for one in stats):
-    return max(one['peak_bytes_in_use'] for one in stats)
+  peaks = [device.get('peak_bytes_in_use') for device in stats]
+  if None not in peaks:
+    return max(peaks)
   most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return most if sys.platform == 'darwin' else most * 1024
 
 
-def fastest_step(run: runs.Run, batch: int) -> float | None:
-  """Seconds of a step if all devices did the model's FLOPs at their peak.
+def fastest_step(learner: learners.Learner, batch: int) -> float | None:
+  """Returns the seconds of a step in which all devices compute at their peak.
 
   Args:
-    run: the parts of the run.
+    learner: its network's FLOPs are counted.
     batch: rows of the global batch.
 
   Returns:
     None if the devices are not in palette_jax/chips.py.
   """
-  chip = chips.of(run.mesh.devices.flat[0])
+  chip = chips.of_device(learner.mesh.devices.flat[0])
   if chip is None:
     return None
-  model, _, size, _ = run.recipe
-  work = flops.training_step(model, *size, batch)
-  return work / (run.mesh.size * chip.peak_flops)
+  work = flops.training_step(learner.network, *learner.size, batch)
+  return work / (learner.mesh.size * chip.peak_flops)
 
 
-def means(rows: Sequence[dict]) -> dict[str, float]:
-  """Means over steps; by noise level, the sums' ratio where there are any."""
+def means(rows: Sequence[Row]) -> dict[str, float]:
+  """Returns means over steps; by noise level, where it occurred, of values."""
   errors = np.sum([row['errors'] for row in rows], axis=0)
   counts = np.sum([row['counts'] for row in rows], axis=0)
   edges = steps.GAMMA_EDGES
@@ -229,19 +236,21 @@ def means(rows: Sequence[dict]) -> dict[str, float]:
 
 
 class Unreadable:
-  """Counts the records that cannot be read, and names each once.
-
-  Attributes:
-    limit: the share of them, of all records seen, at which the run stops.
-  """
+  """Counts the records that cannot be read, and names each once."""
 
   def __init__(self, names: Sequence[str], limit: float):
-    self.limit = limit
-    self._names, self._named = names, set()
+    """Starts at zero.
+
+    Args:
+      names: of all records.
+      limit: the share of unreadable records at which the run stops.
+    """
+    self._names, self._limit = names, limit
+    self._named: set[str] = set()
     self._rows = self._bad = 0
 
   def add(self, batch: pipeline.HostBatch) -> None:
-    """Looks at one batch of this host.
+    """Counts those of one batch of this host.
 
     Raises:
       ValueError: if there have been too many.
@@ -253,14 +262,14 @@ class Unreadable:
       if name not in self._named:
         self._named.add(name)
         logging.warning(
-          'Cannot read %s: it weighs nothing (%d such so far).',
+          'Cannot read %s: it is ignored (%d such records so far).',
           name,
           len(self._named),
         )
-    if self._bad > self.limit * max(self._rows, MIN_ROWS):
+    if self._bad > self._limit * max(self._rows, MIN_ROWS):
       raise ValueError(
         f'{self._bad} of {self._rows} records could not be read, more than '
-        f'data.max_unreadable={self.limit}; among them '
+        f'data.max_unreadable={self._limit}; among them '
         f'{", ".join(sorted(self._named)[:5])}. Repair or remove them, or '
         'raise the limit.'
       )

@@ -1,16 +1,15 @@
-"""All that a run is, between two steps."""
+"""The state of a run between two steps, and the average of its weights."""
 
-import functools
 from typing import Any
 
-import flax
-import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
-from palette_jax import arrays, sharding
+from palette_jax import arrays
+from palette_jax.models import unet
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -18,10 +17,10 @@ class TrainState(flax.struct.PyTreeNode):
 
   Attributes:
     step: number of steps done, int32.
-    params: the weights, float32.
-    ema_params: their exponential moving average: what is sampled, evaluated
+    params: the parameters, float32.
+    ema_params: their exponential moving average, which is sampled, evaluated
       and exported.
-    opt_state: of the optimizer.
+    opt_state: the optimizer's state.
     key: never changes; step k uses fold_in(key, k).
   """
 
@@ -34,15 +33,22 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def create(
-  model: nn.Module,
+  network: unet.UNet,
   optimizer: optax.GradientTransformation,
   size: tuple[int, int],
   seed: int,
 ) -> TrainState:
-  """A fresh state; pure, so that jit can create it where it shall lie."""
+  """Creates a fresh state; pure, so that jit can place it.
+
+  Args:
+    network: gets random parameters.
+    optimizer: its state is part of the run's.
+    size: height and width of the images.
+    seed: of the parameters and of `TrainState.key`.
+  """
   key_init, key_steps = _keys(seed)
   image = jnp.zeros([1, *size, 3])
-  params = model.init(key_init, image, image, jnp.ones([1]))['params']
+  params = network.init(key_init, image, image, jnp.ones([1]))['params']
   return TrainState(
     step=jnp.zeros([], jnp.int32),
     params=params,
@@ -52,56 +58,28 @@ def create(
   )
 
 
-def _keys(seed):
-  """For the initial weights, and for all steps."""
-  return jax.random.split(jax.random.key(seed))
-
-
-def step_key(seed: int) -> Array:
-  """The state's key: of all chance in training but the initial weights."""
+def step_key(seed: int) -> Key[Array, '']:
+  """Returns the state's key, the source of all randomness in training."""
   return _keys(seed)[1]
 
 
-@functools.cache
-def _abstract(*recipe):
-  """Shapes and types of `create(*recipe)`; tracing the network takes time."""
-  return jax.eval_shape(lambda: create(*recipe))
+def _keys(seed: int) -> Key[Array, ' 2']:
+  """Returns the keys of the initial weights and of all steps."""
+  return jax.random.split(jax.random.key(seed))
 
 
-def layout(mesh: jax.sharding.Mesh, *recipe: Any) -> TrainState:
-  """How each leaf of `create(*recipe)` lies over the mesh: its sharding."""
-  return sharding.by_parameter(mesh, _abstract(*recipe))
-
-
-def abstract_state(mesh: jax.sharding.Mesh, *recipe: Any) -> TrainState:
-  """Shapes, types and shardings of `create(*recipe)`; nothing is computed."""
-  return jax.tree.map(
-    lambda leaf, where: jax.ShapeDtypeStruct(
-      leaf.shape, leaf.dtype, sharding=where
-    ),
-    _abstract(*recipe),
-    layout(mesh, *recipe),
-  )
-
-
-def create_sharded(mesh: jax.sharding.Mesh, *recipe: Any) -> TrainState:
-  """`create(*recipe)`, every leaf made on the devices where it stays."""
-  where = layout(mesh, *recipe)
-  return jax.jit(lambda: create(*recipe), out_shardings=where)()
-
-
-def ema_decay(most: float, step: Int[Array, '']) -> Float[Array, '']:
-  """min(most, (1 + t) / (10 + t)): the paper's value in the long run.
+def ema_decay(limit: float, step: Int[Array, '']) -> Float[Array, '']:
+  """Returns min(limit, (1 + t) / (10 + t)): the paper's value in the long run.
 
   0.9999 alone would leave nine tenths of the initial weights after 1,000 steps.
   """
-  return jnp.minimum(most, (1.0 + step) / (10.0 + step))
+  return jnp.minimum(limit, (1.0 + step) / (10.0 + step))
 
 
 def ema_update(
   ema_params: arrays.Params, params: arrays.Params, decay: Float[Array, '']
 ) -> arrays.Params:
-  """decay * average + (1 - decay) * new, leaf by leaf."""
+  """Returns decay * average + (1 - decay) * new, leaf by leaf."""
   return jax.tree.map(
     lambda old, new: old + (1.0 - decay) * (new - old), ema_params, params
   )

@@ -28,7 +28,7 @@ from palette_jax.evaluation import (
 )
 from palette_jax.evaluation.networks import probe as probes
 from palette_jax.evaluation.paper import claims, reported, tables
-from palette_jax.training import loop
+from palette_jax.training import loop, trained_run
 
 _RECORDS = {'first5k': 'first:5000'}  # by a rule; others by a list, as follows
 _LISTS = {
@@ -140,7 +140,7 @@ def _draw(name, asked, scale, seed):
     if scale.name != 'paper':
       with _hint(scale):
         loop.train(config, workdir)
-    run, step, params = loop.restore_ema(config, workdir)
+    run, step, params = trained_run.load(config, workdir)
     # Tables ask the same run for other images, or for more samples.
     drawings = str(epath.Path(scale.runs, name, _seeded(folder, seed)))
     for case, own in table.cases.items():
