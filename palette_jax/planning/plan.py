@@ -167,7 +167,7 @@ def _lower(
   """Traces the program with shapes in place of arrays."""
   rows = sharding.by_batch(learner.mesh)
 
-  def image(channels: int, dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
+  def image(channels: int, dtype: jax.typing.DTypeLike) -> jax.ShapeDtypeStruct:
     shape = [batch, *learner.size, channels]
     return jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
 
