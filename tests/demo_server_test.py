@@ -22,7 +22,7 @@ import palette_jax
 from palette_jax import images, web
 from palette_jax.demo import command, previews, requests, server, shelf
 from palette_jax.diffusion import choice
-from palette_jax.photo import arguments, reader, recipe
+from palette_jax.photo import limits, reader, recipe
 from palette_jax.photo import photo as photos
 
 
@@ -399,10 +399,8 @@ def test_the_choices_of_the_page_are_those_of_the_server():
   html = (server._PAGE / 'index.html').read_text()
   select = html[html.index('<select') : html.index('</select>')]
   offered = re.findall(r'value="(\w*)"', select)
-  assert sorted(offered) == sorted(['', *arguments.SAMPLERS])
-  assert set(arguments.SAMPLERS) == set(choice.NAMES) - set(
-    choice.UNCONDITIONAL
-  )
+  assert sorted(offered) == sorted(['', *limits.SAMPLERS])
+  assert set(limits.SAMPLERS) == set(choice.NAMES) - set(choice.UNCONDITIONAL)
   assert f'max="{requests.MOST_STEPS}"' in html
   samples = re.findall(r'name="samples" value="(\d)"', html)
   assert [int(n) for n in samples] == list(range(1, requests.MOST_SAMPLES + 1))

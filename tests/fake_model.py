@@ -4,7 +4,6 @@ The model is fast and deterministic. Run as a program, this file is the
 `palette` command with that model.
 """
 
-import functools
 import json
 import os
 import threading
@@ -17,7 +16,16 @@ from safetensors import numpy as safetensors
 import palette_jax
 from palette_jax import cli
 from palette_jax.models import unet
-from palette_jax.photo import hole, model, photo, recipe, replay
+from palette_jax.photo import (
+  limits,
+  model,
+  photo,
+  reader,
+  recipe,
+  replay,
+  request,
+  verbs,
+)
 from palette_jax.weights import load, names
 
 PASSES = 5  # per sample
@@ -44,52 +52,50 @@ class FakeModel:
     self.gate = threading.Event()
     self.gate.set()
 
-  def recipes(self, verb, source, mask=None, *, seed, samples, **options):
-    task = {
-      'colorize': 'colorization',
-      'inpaint': 'inpainting',
-      'restore_jpeg': 'jpeg',
-    }.get(verb, 'uncropping')
-    sampler = {'name': options.pop('sampler'), 'steps': options.pop('steps')}
+  def recipes_for(self, wanted):
     common = dict(
-      task=task,
+      task=verbs.every()[wanted.verb].task.name,
       config={},
       checkpoint=self.checkpoint,
-      sampler=sampler,
-      seed=seed,
-      inputs=recipe.inputs_sha256(mask),
+      sampler={'name': wanted.sampler, 'steps': wanted.steps},
+      seed=wanted.seed,
+      inputs=recipe.inputs_sha256(wanted.mask_source),
       machine=os.uname().nodename,
     )
     return [
-      recipe.for_photo(source, options=options | {'sample': i}, **common)
-      for i in range(samples)
+      recipe.for_photo(
+        wanted.source, options=wanted.options | {'sample': i}, **common
+      )
+      for i in range(wanted.samples)
     ]
 
-  def _make(self, verb, source, mask=None, *, progress=None, **options):
+  def paint(self, wanted, recipes, progress=None):
     self.calls += 1
     results = []
-    for this_recipe in self.recipes(verb, source, mask, **options):
+    for this_recipe in recipes:
       for i in range(PASSES):
         time.sleep(float(os.environ.get('FAKE_SECONDS_A_PASS', 0)))
         self.passes += 1
         if progress is not None:
-          done = len(results) * PASSES + i + 1
-          progress(done, options['samples'] * PASSES)
+          progress(len(results) * PASSES + i + 1, len(recipes) * PASSES)
         self.on_pass(self.passes)
         assert self.gate.wait(60)
-      painted = self._paint(verb, source, mask, this_recipe, options)
+      painted = self._paint(wanted, this_recipe)
       results.append(model.Result(painted, this_recipe))
     return results
 
-  def _paint(self, verb, source, mask, this_recipe, options):
+  def _paint(self, wanted, this_recipe):
     key = this_recipe.seed, this_recipe.options['sample']
     colour = np.random.default_rng(key).uniform(-1, 1, 3).astype(np.float32)
+    source, verb = wanted.photo, wanted.verb
     if verb in ('uncrop', 'panorama'):
       step = 1 if verb == 'uncrop' else 16
-      sides = {k: v * step for k, v in options.items() if k in SIDES}
+      sides = {
+        side: wanted.options.get(side, 0) * step for side in limits.SIDES
+      }
       source, new = photo.widen(source, **sides)
     elif verb == 'inpaint':
-      new = hole.find(source, mask, options.get('invert', False)).mask
+      new = wanted.hole.mask
     else:
       shade = photo.luma(source) + 0.1 * colour
       return photo.colour(source, 2 * shade - 1)
@@ -99,26 +105,32 @@ class FakeModel:
   def replay(self, path, source, mask=None):
     def make(this_recipe, read, mask):
       assert this_recipe.task == 'colorization'
-      options = dict(this_recipe.options)
-      sample = options.pop('sample')
-      results = self._make(
-        'colorize',
-        read,
-        seed=this_recipe.seed,
-        samples=sample + 1,
-        sampler=this_recipe.sampler['name'],
-        steps=this_recipe.sampler['steps'],
-        **options,
-      )
-      return results[sample].photo
+      return self._paint(request_of('colorize', read), this_recipe)
 
     return replay.replay(path, source, mask, make)
 
 
-SIDES = ('left', 'right', 'top', 'bottom')
-for verb in 'colorize', 'inpaint', 'uncrop', 'restore_jpeg', 'panorama':
-  method = functools.partialmethod(FakeModel._make, verb)
-  setattr(FakeModel, verb, method)
+def request_of(verb, source, mask=None, options=(), **sampling):
+  mask = None if mask is None else reader.load(mask)
+  return request.Request(
+    verb, reader.load(source), mask, dict(options), **sampling
+  )
+
+
+def _method(verb, options):
+  """Returns a method of FakeModel for a verb with options of these names."""
+
+  def method(self, source, mask=None, *, progress=None, **sampling):
+    chosen = {name: sampling.pop(name) for name in options if name in sampling}
+    wanted = request_of(verb, source, mask, chosen, **sampling)
+    return self.paint(wanted, self.recipes_for(wanted), progress)
+
+  return method
+
+
+for verb in verbs.every():
+  names_of = ('invert',) if verb == 'inpaint' else (*limits.SIDES, 'loop')
+  setattr(FakeModel, verb, _method(verb, names_of))
 
 
 TINY = dict(

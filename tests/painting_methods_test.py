@@ -39,14 +39,14 @@ class Pen:
     return np.full_like(cond, self.colour)
 
 
-def drawing_of(pen, samples=1):
+def drawing_of(pen, task='inpainting', samples=1):
   key = jax.random.key(0)
   return region.Drawing(
     painter=pen,
     objective=objectives.Regression(),
     tile=TILE,
     multiple=8,
-    prepare=task_of('unconditional').prepare,
+    prepare=task_of(task).prepare,
     keys=[jax.random.fold_in(key, i) for i in range(samples)],
     counter=region.Counter(),
   )
@@ -59,7 +59,7 @@ def photo_of(height, width, seed=0):
 def test_colour_that_a_photo_has_is_not_looked_at():
   photo, pen = photo_of(60, 80), Pen()
   assert np.ptp(photo.levels, axis=-1).max() > 50
-  methods.colour(drawing_of(pen), photo)
+  methods.colour(drawing_of(pen, 'colorization'), photo)
   assert np.ptp(pen.calls[0].cond, axis=-1).max() < 1e-5
   assert np.ptp(pen.calls[0].cond) > 0.2
 
@@ -83,7 +83,7 @@ def test_each_hole_and_each_piece_has_chance_of_its_own():
 def test_tiles_lie_as_the_blocks_of_jpeg_do(size):
   """Two blocks of 8 share their colour, unless the network's steps are less."""
   photo, pen = photo_of(*size), Pen()
-  methods.clean(drawing_of(pen), photo)
+  methods.clean(drawing_of(pen, 'jpeg'), photo)
   (call,) = pen.calls
   assert not any(start % 8 for start in (*call.plan.tops, *call.plan.lefts))
   seen = call.cond[0][: size[0], : size[1]]

@@ -1,5 +1,6 @@
 """The commands for photos: whole files, whatever happens; and what they say."""
 
+import collections
 import errno
 import os
 import re
@@ -15,9 +16,18 @@ from fake_model import PASSES, FakeModel, weights_of, write
 from PIL import Image, ImageDraw
 
 import palette_jax
-from palette_jax import cli
+from palette_jax import cli, tasks
 from palette_jax.diffusion import choice
-from palette_jax.photo import arguments, command, hole, reader, recipe, writer
+from palette_jax.photo import (
+  command,
+  hole,
+  limits,
+  overview,
+  reader,
+  recipe,
+  writer,
+)
+from palette_jax.photo import photo as photos
 
 SEEN = ('jpg', 'png', 'bmp', 'gif')
 
@@ -133,7 +143,7 @@ def test_started_again_only_what_is_missing_is_made(
   assert palette(*command) == 0 and model.calls == 4
   whole = contents(folder / 'out')
   assert palette(*command) == 0 and model.calls == 4
-  assert '4 there already' in capsys.readouterr().out
+  assert '4 existed' in capsys.readouterr().out
   # Gone; cut off; with another recipe; another photo; another mask.
   names = sorted(whole)
   (folder / 'out' / names[0]).unlink()
@@ -153,6 +163,51 @@ def test_started_again_only_what_is_missing_is_made(
   assert palette(*command, '--steps', 3) == 0 and model.calls == 16
 
 
+@pytest.fixture
+def count(monkeypatch):
+  """Counts the calls of a function of a module, by its name."""
+  calls = collections.Counter()
+
+  def watch(module, name):
+    function = getattr(module, name)
+
+    def counted(*args, **kwargs):
+      calls[name] += 1
+      return function(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, counted)
+
+  watch.calls = calls
+  return watch
+
+
+@pytest.mark.parametrize('is_folder', [False, True])
+@pytest.mark.parametrize('samples', [1, 2])
+def test_each_photo_is_decoded_once_and_not_at_all_if_it_is_skipped(
+  model, folder, count, is_folder, samples
+):
+  """Its hole is found once, and each of its recipes built once."""
+  words = ['inpaint', 'in', 'out', '--mask', 'masks', '-n', samples]
+  if not is_folder:
+    words[1:5] = 'in/2.bmp', 'new.png', '--mask', 'masks/2.png'
+  count_of = 4 if is_folder else 1
+  count(reader, 'decode')
+  count(hole, 'find')
+  count(recipe, 'for_photo')
+  count(photos, 'rgb')
+  assert palette(*words) == 0
+  assert count.calls['decode'] == 2 * count_of  # and its mask
+  assert count.calls['find'] == count_of
+  assert count.calls['for_photo'] == samples * count_of
+  count.calls.clear()
+  assert palette(*words) == 0
+  if is_folder:
+    assert count.calls == {'for_photo': samples * count_of}
+  else:  # checked before the weights are loaded
+    assert count.calls['decode'] == 2 and count.calls['find'] == 1
+    assert count.calls['for_photo'] == samples
+
+
 @pytest.mark.parametrize('at', [1, PASSES, 2 * PASSES + 3, 8 * PASSES])
 def test_ctrl_c_leaves_everything_whole_and_it_goes_on(
   model, folder, capsys, at
@@ -170,7 +225,7 @@ def test_ctrl_c_leaves_everything_whole_and_it_goes_on(
   assert palette(*words) == command.STOPPED
   shown = capsys.readouterr().out
   done = (at - 1) // (2 * PASSES)
-  assert f'Stopped: {done} of 4 photos are made' in shown
+  assert f'{done} of 4 photos are made' in shown
   there = contents(folder / 'out')
   assert there.items() <= whole.items()  # no half, nothing hidden
   assert len(there) == done * 5
@@ -197,7 +252,7 @@ def test_a_sheet_of_other_samples_does_not_stay(model, folder):
     raise KeyboardInterrupt
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(command.outputs, 'write', fail)
+    patch.setattr(overview, 'write', fail)
     assert palette(*words, '--seed', 9) == command.STOPPED
   assert palette(*words, '--seed', 9) == 0
   assert (folder / 'new-sheet.png').read_bytes() != old
@@ -213,7 +268,7 @@ def test_the_sheet_begins_with_what_the_network_is_given(model, folder):
   assert np.array_equal(given, np.asarray(Image.open('filled-preview.png')))
 
 
-def test_broken_photos_are_named_and_the_others_made(model, folder, capsys):
+def test_broken_count_ofare_named_and_the_others_made(model, folder, capsys):
   whole = (folder / 'in/a/0.jpg').read_bytes()
   (folder / 'in/a/0.jpg').write_bytes(whole[: len(whole) // 2])
   (folder / 'in/text.png').write_text('no photo')
@@ -221,7 +276,7 @@ def test_broken_photos_are_named_and_the_others_made(model, folder, capsys):
   assert palette('colorize', 'in', 'out') == 1
   shown = capsys.readouterr()
   assert set(contents(folder / 'out')) == {'b/1.png', '2.png', '3.png'}
-  assert 'Photos: 3 made, 3 not made.' in shown.out
+  assert '3 made, 3 failed' in shown.out
   for file, why in {
     'a/0.jpg': 'damaged',
     'text.png': 'JPEG, PNG',
@@ -247,7 +302,7 @@ def test_what_nobody_has_foreseen_is_shown_in_full(model, folder, capsys):
   model.on_pass = fail
   assert palette('colorize', 'in', 'out') == 1
   shown = capsys.readouterr()
-  assert 'Photos: 3 made, 1 not made.' in shown.out
+  assert '3 made, 1 failed' in shown.out
   assert 'Traceback' in shown.err and 'of the device' in shown.out
 
 
@@ -262,7 +317,7 @@ def test_too_little_memory_is_one_line(model, folder, capsys, error):
   model.on_pass = fail
   assert palette('colorize', 'in', 'out') == 1
   shown = capsys.readouterr()
-  assert 'not enough memory' in shown.out and '3 made, 1 not' in shown.out
+  assert 'not enough memory' in shown.out and '3 made, 1 failed' in shown.out
   assert 'Traceback' not in shown.err
 
 
@@ -300,7 +355,7 @@ def test_files_of_others_are_never_lost(model, folder, words):
   Image.new('RGB', (3, 3)).save(folder / name)
   before = (folder / name).read_bytes()
   text = said(palette('colorize', 'in/2.bmp', 'new.png', *words))
-  assert f'{name} is there' in text and not model.calls
+  assert name in text and not model.calls
   os.renames(folder / name, folder / 'out' / name.replace('new', '2'))
   assert palette('colorize', 'in', 'out', *words) == 1
   assert (folder / 'out' / name.replace('new', '2')).read_bytes() == before
@@ -336,7 +391,7 @@ def test_wrong_options_are_refused_before_the_weights(folder, words, capsys):
 
 
 LATER = {  # and these by what they would be used for, also before the weights
-  'panorama in out': 'of no steps',
+  'panorama in out': '--left N',
   'inpaint in/2.bmp new.png': 'no transparent part.*give --mask',
   'inpaint in/2.bmp new.png --mask small.png': 'small.png is 9 x 5 pixels',
   'inpaint in/2.bmp new.png --mask grey.png': 'neither black nor white',
@@ -421,8 +476,8 @@ def test_replay_says_by_its_exit_code_whether_it_is_the_same(
 
 
 def test_samplers_are_those_that_there_are():
-  assert set(arguments.HOLE_SAMPLERS) == set(choice.NAMES)
-  of_holes = set(arguments.HOLE_SAMPLERS) - set(arguments.SAMPLERS)
+  assert set(limits.HOLE_SAMPLERS) == set(choice.NAMES)
+  of_holes = set(limits.HOLE_SAMPLERS) - set(limits.SAMPLERS)
   assert of_holes == set(choice.UNCONDITIONAL)
 
 
@@ -443,7 +498,7 @@ def test_the_help_groups_the_commands(capsys):
 def test_help_and_mistakes_need_no_jax(words):
   code = f"""
 import sys
-from palette_jax import cli
+from palette_jax import cli, tasks
 try:
   cli.main({words})
 except SystemExit:
@@ -474,7 +529,7 @@ def test_a_real_ctrl_c(folder):
   process.send_signal(signal.SIGINT)
   shown, errors = process.communicate(timeout=60)
   assert process.returncode == 130, errors
-  assert 'The same command goes on' in shown and 'Traceback' not in errors
+  assert '4 photos are made' in shown and 'Traceback' not in errors
   for file in contents(folder / 'out'):
     assert reader.read(folder / 'out' / file) and not file.startswith('.')
 
@@ -498,7 +553,7 @@ def test_the_network_makes_them_and_makes_them_again(
   assert palette(*words) == 0
   capsys.readouterr()
   assert palette(*words) == 0
-  assert 'there already, made by the same recipe' in capsys.readouterr().out
+  assert 'same recipe' in capsys.readouterr().out
   mask = ['--mask', 'masks/2.png'] if name == 'inpaint' else []
   replay = 'replay', 'new-2.png', '--input', 'in/2.bmp', *mask, *how
   assert palette(*replay) == 0
@@ -508,12 +563,70 @@ def test_the_network_makes_them_and_makes_them_again(
   assert np.array_equal(spread.any(-1), (first != second).any(-1))
 
 
+ADDED = """
+import numpy as np
+
+VERB = 'dehaze'
+SUMMARY = 'removes haze'
+HAS_HOLE = {has_hole}
+
+
+def corrupt(record, seed):
+  raise NotImplementedError
+
+
+def prepare(photo, mask=None, seed=0):
+  if mask is None:
+    mask = np.ones_like(photo[..., :1])
+  return np.where(mask > 0.5, -photo, photo), mask
+"""
+
+
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+  """Adds a file to the tasks; returns its name."""
+
+  def add(has_hole):
+    name = f'haze_{has_hole}'.lower()
+    folder = tmp_path / 'more_tasks'
+    folder.mkdir()
+    (folder / f'{name}.py').write_text(ADDED.format(has_hole=has_hole))
+    monkeypatch.setattr(tasks, '__path__', [*tasks.__path__, str(folder)])
+    return name
+
+  return add
+
+
+@pytest.mark.parametrize('has_hole', [False, True])
+def test_a_file_among_the_tasks_is_a_command(folder, capsys, added, has_hole):
+  task = added(has_hole)
+  checkpoint = write(folder / 'w.safetensors', weights_of(dict(name=task)))
+  assert palette('--help') == 0
+  assert 'dehaze' in capsys.readouterr().out
+  mask = ['--mask', 'masks/2.png'] if has_hole else []
+  words = ['dehaze', 'in/2.bmp', 'new.png', '--steps', 2, *mask]
+  assert palette(*words, '--checkpoint', checkpoint) == 0
+  assert recipe.read('new.png').task == task
+  before, after = (reader.read(f) for f in ('in/2.bmp', 'new.png'))
+  assert before.levels.shape == after.levels.shape
+  painted = np.ones_like(before.levels[..., 0], bool)
+  if has_hole:
+    found = hole.find(before, reader.read('masks/2.png'))
+    painted = found.mask[..., 0] > 0
+    assert np.array_equal(before.levels[~painted], after.levels[~painted])
+  assert (before.levels != after.levels).any(-1)[painted].mean() > 0.9
+  replay = ['replay', 'new.png', '--input', 'in/2.bmp', *mask]
+  assert palette(*replay, '--checkpoint', checkpoint) == 0
+  (again,) = palette_jax.load(checkpoint).dehaze('in/2.bmp', *mask[1:], steps=2)
+  assert np.array_equal(again.photo.levels, after.levels)
+
+
 @pytest.mark.slow
-def test_photos_need_no_tensorflow(folder, checkpoint):
+def test_count_ofneed_no_tensorflow(folder, checkpoint):
   words = ['colorize', 'in/2.bmp', 'new.png', '--steps', '2']
   code = f"""
 import sys
-from palette_jax import cli
+from palette_jax import cli, tasks
 cli.main({[*words, '--checkpoint', str(checkpoint)]})
 loaded = {{'tensorflow', 'tensorboard', 'torch'}} & set(sys.modules)
 sys.exit(f'loaded: {{loaded}}' if loaded else 0)

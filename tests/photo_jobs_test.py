@@ -46,7 +46,7 @@ def test_every_photo_has_a_file_of_its_own(tmp_path_factory, files):
     and file.lower().endswith(('.jpg', '.png', '.tif'))
   ]
   try:
-    found = jobs.jobs(f'{root}/in', f'{root}/out')
+    found = jobs.plan(f'{root}/in', f'{root}/out')
   except ValueError as error:
     if not shown:
       assert 'no photo' in str(error)
@@ -71,17 +71,17 @@ def test_every_photo_has_a_file_of_its_own(tmp_path_factory, files):
 def test_what_is_written_inside_is_not_read_again(tmp_path):
   make(tmp_path, ['a.jpg', 'b/c.jpg', 'b/out/a.png', 'masks/a.png'])
   out, masks = str(tmp_path / 'b/out'), str(tmp_path / 'masks')
-  found = jobs.jobs(str(tmp_path), out)
+  found = jobs.plan(str(tmp_path), out)
   assert [job.name for job in found] == ['a.jpg', 'b/c.jpg', 'masks/a.png']
   make(tmp_path / 'masks', ['b/c.gif'])
-  found = jobs.jobs(str(tmp_path), out, masks)
+  found = jobs.plan(str(tmp_path), out, masks)
   assert {job.name: str(job.mask) for job in found} == {
     'a.jpg': f'{masks}/a.png',
     'b/c.jpg': f'{masks}/b/c.gif',
   }
   # Also where a link leads there.
   (tmp_path / 'b/link').symlink_to(tmp_path / 'b/out')
-  assert jobs.jobs(str(tmp_path), out, masks) == found
+  assert jobs.plan(str(tmp_path), out, masks) == found
 
 
 def test_links_that_lead_back_end(tmp_path):
@@ -89,13 +89,13 @@ def test_links_that_lead_back_end(tmp_path):
   make(tmp_path / 'other', ['y.jpg'])
   (tmp_path / 'in/a/up').symlink_to(tmp_path / 'in')
   (tmp_path / 'in/b').symlink_to(tmp_path / 'other')
-  found = jobs.jobs(f'{tmp_path}/in', f'{tmp_path}/out')
+  found = jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
   assert [job.name for job in found] == ['a/x.jpg', 'b/y.jpg']
 
 
 def test_one_name_is_told_apart_by_its_ending(tmp_path):
   make(tmp_path / 'in', ['x.jpg', 'x.png', 'y.jpg'])
-  found = jobs.jobs(f'{tmp_path}/in', f'{tmp_path}/out')
+  found = jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
   made = {job.name: job.target.name for job in found}
   assert made == {
     'x.jpg': 'x.jpg.png',
@@ -104,7 +104,7 @@ def test_one_name_is_told_apart_by_its_ending(tmp_path):
   }
   make(tmp_path / 'in', ['x.jpg.gif'])
   with pytest.raises(ValueError, match=r'x\.jpg, x\.jpg\.gif.*Rename'):
-    jobs.jobs(f'{tmp_path}/in', f'{tmp_path}/out')
+    jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_one_photo_goes_into_a_file_or_a_folder(
   tmp_path, monkeypatch, target, expected
 ):
   monkeypatch.chdir(make(tmp_path, ['x.jpg', 'there/y.jpg']))
-  (job,) = jobs.jobs('x.jpg', target)
+  (job,) = jobs.plan('x.jpg', target)
   assert str(job.target) == expected and job.name == 'x.jpg'
   assert job.target.parent.is_dir()
   assert [p.name for p in job.target.parent.glob('.*')] == []
@@ -140,7 +140,7 @@ REFUSED = {  # in, out, mask, what is said
   ),
   'a name for a folder': ('in', 'y.PNG', None, 'y.PNG is the name of a photo'),
   'the same folder': ('in', 'in/.', None, 'the folder that is read'),
-  'the folder above': ('in', '.', None, 'the folder that in lies in'),
+  'the folder above': ('in', '.', None, 'contains in'),
   'no photos': ('empty', 'out', None, 'no photo in empty'),
   'no mask': ('x.jpg', 'y.png', 'no.png', 'no mask no.png'),
   'masks for one': ('x.jpg', 'y.png', 'in', 'in is a folder'),
@@ -150,7 +150,7 @@ REFUSED = {  # in, out, mask, what is said
     'masks',
     '2 of 2 photos have no mask',
   ),
-  'photos as masks': ('in', 'out', 'in', 'masks lie in another folder'),
+  'photos as masks': ('in', 'out', 'in', 'in is'),
   'two masks': ('in', 'out', 'two', 'two'),
   'a folder that is a file': ('x.jpg', 'x.png/y.png', None, 'x.png'),
 }
@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_said(tmp_path, monkeypatch, what):
   monkeypatch.chdir(make(tmp_path, files))
   *given, said = REFUSED[what]
   with pytest.raises((ValueError, FileNotFoundError), match=said):
-    jobs.jobs(*given)
+    jobs.plan(*given)
   assert sorted(p.name for p in tmp_path.glob('*')) == [
     'empty', 'in', 'masks', 'two', 'x.jpg', 'x.png',
   ]  # fmt: skip

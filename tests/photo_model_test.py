@@ -14,11 +14,12 @@ from PIL import Image
 from pixels import levels, random_mask
 
 import palette_jax
-from palette_jax import images
+from palette_jax import images, tasks
 from palette_jax.diffusion import sampler as samplers
 from palette_jax.photo import model as models
 from palette_jax.photo import photo as photos
 from palette_jax.photo import reader, recipe
+from palette_jax.photo import request as requests
 from palette_jax.photo.painting import painter, panorama
 from palette_jax.weights import load
 
@@ -275,9 +276,9 @@ def test_regression_answers_in_one_pass():
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    (dict(samples=0), 'samples=0.*1 or more'),
-    (dict(seed=-1), 'seed=-1.*seeds 0 to'),
-    (dict(seed=2**32), 'seeds 0 to 4294967295'),
+    (dict(samples=0), 'samples=0'),
+    (dict(seed=-1), 'seed=-1'),
+    (dict(seed=2**32), '4294967295'),
     (dict(steps=-3), 'steps=-3'),
   ],
 )
@@ -315,7 +316,7 @@ def test_whatever_cannot_be_done_is_said(model, tmp_path):
 
 def test_nobody_knows_what_imported_weights_have_learnt():
   found = weights_of(task=None)
-  assert found.tasks == load.TASKS and found.size == (256, 256)
+  assert found.tasks == load.known_tasks() and found.size == (256, 256)
   warned = weights_of(experimental=['uncropping', 'flying'])
   assert models.Model(warned).experimental == ('uncropping',)
   colours = weights_of(dict(name='colorization'), experimental=['inpainting'])
@@ -463,8 +464,10 @@ def test_samples_drawn_one_by_one_do_not_know_of_each_other():
   found = weights_of()
   model = models.Model(found)
   model._painter = painter.Painter(found.denoise_fn, found.params, batch=1)
-  many = model.recipes('colorize', levels(20, 30), samples=3)
-  (one,) = model.recipes('colorize', levels(20, 30), samples=1)
+  photo = reader.read(levels(20, 30))
+  request = requests.Request('colorize', photo, None, {}, samples=3)
+  many = model.recipes_for(request)
+  (one,) = model.recipes_for(dataclasses.replace(request, samples=1))
   assert many[0] == one and many[1] != one
 
 
@@ -499,6 +502,12 @@ def test_a_recipe_that_cannot_be_followed(model, tmp_path, broken):
   path, _ = recipe.write(tmp_path / 'made.png', made.photo, said)
   with pytest.raises(ValueError, match='cannot be followed'):
     model.replay(path, photo)
+
+
+def test_a_verb_that_no_task_has_is_no_method(model):
+  assert not hasattr(model, 'flatter')
+  for task in tasks.for_photos():
+    assert callable(getattr(model, task.verb))
 
 
 # Loading.

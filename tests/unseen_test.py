@@ -29,7 +29,7 @@ class Oracle:
   side: no better than they are, by the interval.
   """
 
-  tasks, checkpoint, size = load.TASKS, 'ab' * 32, (SIDE, SIDE)
+  tasks, checkpoint, size = load.known_tasks(), 'ab' * 32, (SIDE, SIDE)
 
   def __init__(self, photos):
     self.left = {task: list(photos) for task in self.tasks}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from palette_jax.demo import model as models
 from palette_jax.demo import previews, queue, shelf
-from palette_jax.photo import arguments
+from palette_jax.photo import limits
 from palette_jax.photo import photo as photos
 
 MOST_SAMPLES = 4
@@ -35,7 +35,7 @@ class Sampling(NamedTuple):
   Attributes:
     seed: 32 bits, from which all random numbers follow.
     samples: 1 to MOST_SAMPLES.
-    sampler: one of `arguments.SAMPLERS`, '' for the model's default.
+    sampler: one of `limits.SAMPLERS`, '' for the model's default.
     steps: 1 to MOST_STEPS, 0 for the sampler's default.
   """
 
@@ -57,9 +57,9 @@ class Sampling(NamedTuple):
     ):
       if not least <= value <= most:
         raise ValueError(f'{name} must be {least} to {most}; got {value}.')
-    if self.sampler not in ('', *arguments.SAMPLERS):
+    if self.sampler not in ('', *limits.SAMPLERS):
       raise ValueError(
-        f'The sampler must be one of {", ".join(arguments.SAMPLERS)}; got '
+        f'The sampler must be one of {", ".join(limits.SAMPLERS)}; got '
         f'{self.sampler!r}.'
       )
 
@@ -200,7 +200,7 @@ class Requests:
     verb, _ = _TASKS[task]
     results = getattr(self._model, verb)(photo, progress=progress, **options)
     if task == 'uncropping':
-      sides = (options[side] for side in arguments.SIDES)
+      sides = (options[side] for side in limits.SIDES)
       photo, _ = photos.widen(photo, *sides)
     before = previews.photo_png(photo, grey=task == 'colorization')
     (folder / 'before.png').write_bytes(before)
@@ -211,7 +211,7 @@ class Requests:
     return len(results)
 
   def _check_sides(self, sides: Mapping[str, Any], photo: photos.Photo) -> None:
-    if set(sides) != set(arguments.SIDES) or not all(
+    if set(sides) != set(limits.SIDES) or not all(
       type(pixels) is int and pixels >= 0 for pixels in sides.values()
     ):
       raise ValueError('Sides are left, right, top and bottom, in pixels.')

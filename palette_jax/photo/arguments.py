@@ -1,220 +1,211 @@
-"""Command lines for photos, apart so that `palette --help` is quick.
+"""The command lines for photos; importing them needs no JAX.
 
-Every number is checked here, before any weights are read.
+All numbers are checked here, before weights are read.
 """
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from palette_jax import console
-
-# palette_jax/diffusion/choice.py imports JAX, and has all of them.
-SAMPLERS = ('ancestral', 'ddim', 'dpm_solver')
-HOLE_SAMPLERS = (*SAMPLERS, 'imputation', 'repaint')
-SIDES = ('left', 'right', 'top', 'bottom')
-_OF_HOLES = ('inpainting', 'uncropping')
-_MOST_SAMPLES = 64  # on one sheet
-_MOST_STEPS = 10_000
-_MOST_PIXELS = 20_000  # of one side
-_MOST_SHIFTS = 1_000
-SEEDS = 2**32
+from palette_jax.photo import limits, verbs
 
 
 def photos(commands: console.Commands) -> None:
-  """The command lines of all that is done to photos."""
-  _command(
-    commands,
-    'colorize',
-    'colorization',
-    'grey photos become coloured ones',
-    'Grey photos become coloured ones, of the same size and sharpness: all but '
-    'the colour stays. What colour a photo has is not looked at.',
-  )
-  _inpaint(commands)
-  _uncrop(commands)
-  _command(
-    commands,
-    'restore-jpeg',
-    'jpeg',
-    'removes what JPEG has done to photos',
-    'Removes the blocks and rings of a photo that was compressed too much.',
-    verb='restore_jpeg',
-  )
-  _panorama(commands)
-  _replay(commands)
-  _demo(commands)
+  """Adds a command for every verb, `replay` and `demo`."""
+  for verb in verbs.every().values():
+    _add_verb(commands, verb)
+  _add_replay(commands)
+  _add_demo(commands)
 
 
-def _inpaint(commands):
-  command = _command(
-    commands,
-    'inpaint',
-    'inpainting',
-    'paints holes anew, where a mask says so',
-    'Paints the part of a photo anew that a mask shows in white. All other '
-    'pixels stay as they are, bit for bit.',
+def _add_verb(commands: console.Commands, verb: verbs.Verb) -> None:
+  command = commands.add_parser(
+    verb.command,
+    help=verb.summary,
+    description=f'{verb.description} A folder as IN makes a folder; if it is '
+    'stopped, the same command continues with the photos that are missing.',
   )
+  command.add_argument('source', metavar='IN', help='a photo, or a folder')
+  command.add_argument(
+    'target',
+    metavar='OUT',
+    help='a file (.png keeps everything, and its recipe), or a folder',
+  )
+  _add_sampling(command, verb)
+  _add_checkpoint(command)
+  if verb.name == verbs.UNCROP:
+    options = _add_sides(command)
+  elif verb.name == verbs.PANORAMA:
+    options = _add_steps(command)
+  elif verb.has_mask:
+    options = _add_mask(command)
+  else:
+    options = _no_options
+  command.set_defaults(
+    run=run, verb=verb, options_of=options, mask=None, preview=False
+  )
+
+
+def _add_sampling(command: argparse.ArgumentParser, verb: verbs.Verb) -> None:
+  command.add_argument(
+    '-n',
+    '--samples',
+    type=_whole(1, limits.MOST_SAMPLES),
+    default=1,
+    metavar='N',
+    help='number of results: OUT-1.png, ..., all of them on OUT-sheet.png, a '
+    'map of where they differ in OUT-spread.png, and the two that differ most '
+    'in OUT-pair.png',
+  )
+  command.add_argument(
+    '--seed',
+    type=_whole(0, limits.SEEDS - 1),
+    default=0,
+    metavar='N',
+    help='random seed; the same seed gives the same pixels (0); in a folder, '
+    "a hash of each photo's name is added to it",
+  )
+  command.add_argument(
+    '--steps',
+    type=_whole(1, limits.MOST_STEPS),
+    default=0,
+    metavar='N',
+    help='steps of the sampler; more take longer; by default as many as it '
+    'needs',
+  )
+  has_hole = verb.task.has_hole
+  command.add_argument(
+    '--sampler',
+    choices=limits.HOLE_SAMPLERS if has_hole else limits.SAMPLERS,
+    default='',
+    help='by default the one that needs the fewest steps',
+  )
+
+
+def _add_checkpoint(command: argparse.ArgumentParser) -> None:
+  command.add_argument(
+    '--checkpoint',
+    default='',
+    metavar='PATH',
+    help='the folder of a run or an import, or a file from `palette export`; '
+    'by default the weights in the package',
+  )
+
+
+# Each adds the options of a verb, and returns what makes them of the arguments.
+_Options = Callable[[argparse.Namespace], dict[str, Any]]
+
+
+def _no_options(args: argparse.Namespace) -> dict[str, Any]:
+  del args
+  return {}
+
+
+def _add_mask(command: argparse.ArgumentParser) -> _Options:
   command.add_argument(
     '--mask',
     metavar='MASK',
-    help='as large as the photo, white where it is painted, or painted or '
-    'erased on a transparent ground; for a folder, a folder with masks of the '
-    "same names, or one mask for all. The photo's own transparency by default",
+    help='of the same size as the photo, white where it is painted; or painted '
+    'or erased on a transparent background. For a folder: a folder with masks '
+    "of the same names, or one mask for all. By default the photo's own "
+    'transparency',
   )
   command.add_argument(
-    '--invert', action='store_true', help='black is painted, white is kept'
+    '--invert', action='store_true', help='paints black and keeps white'
   )
   command.add_argument(
     '--preview',
     action='store_true',
     help='only shows in OUT-preview.png what would be painted, in magenta',
   )
+  return lambda args: {'invert': args.invert}
 
 
-def _uncrop(commands):
-  command = _command(
-    commands,
-    'uncrop',
-    'uncropping',
-    'continues photos beyond their edges',
-    'Continues a photo beyond its edges. Its own pixels stay as they are.',
-  )
+def _add_sides(command: argparse.ArgumentParser) -> _Options:
   command.add_argument(
-    '--side', choices=[*SIDES, 'all'], required=True, help='that is added to'
+    '--side',
+    choices=[*limits.SIDES, 'all'],
+    required=True,
+    help='the side to extend',
   )
   command.add_argument(
     '--pixels',
-    type=_whole(1, _MOST_PIXELS),
+    type=_whole(1, limits.MOST_ADDED),
     required=True,
     metavar='N',
-    help='that are added; with --side all on each side',
+    help='number of pixels to add; with --side all, on each side',
   )
+  return lambda args: {
+    side: args.pixels if args.side in (side, 'all') else 0
+    for side in limits.SIDES
+  }
 
 
-def _panorama(commands):
-  command = _command(
-    commands,
-    'panorama',
-    'uncropping',
-    'continues photos to the left and right, step by step',
-    'Continues a photo to the left and right, half a picture at a time, as '
-    "the paper's panoramas.",
-  )
+def _add_steps(command: argparse.ArgumentParser) -> _Options:
   for side in 'left', 'right':
     command.add_argument(
       f'--{side}',
-      type=_whole(0, _MOST_SHIFTS),
+      type=_whole(0, limits.MOST_SHIFTS),
       default=0,
       metavar='N',
       help=f'steps to the {side}, each half as wide as the photo is high (0)',
     )
   command.add_argument(
-    '--loop', action='store_true', help='both ends meet: a picture all round'
+    '--loop',
+    action='store_true',
+    help='joins both ends: the panorama goes all the way round',
   )
 
+  def options(args: argparse.Namespace) -> dict[str, Any]:
+    if not args.left and not args.right:
+      raise ValueError(
+        'A panorama without steps is the photo itself: give --left N, --right '
+        'N or both.'
+      )
+    return {'left': args.left, 'right': args.right, 'loop': args.loop}
 
-def _command(
-  commands: console.Commands,
-  name: str,
-  task: str,
-  short: str,
-  description: str,
-  verb: str = '',
-) -> argparse.ArgumentParser:
-  """What all of them have: photos in and out, and how they are drawn."""
-  command = commands.add_parser(
-    name,
-    help=short,
-    description=f'{description} A folder in makes a folder out; started again, '
-    'it goes on with what is missing.',
-  )
-  command.add_argument('source', metavar='IN', help='a photo, or a folder')
-  command.add_argument(
-    'target',
-    metavar='OUT',
-    help='a file (.png keeps everything, and how it was made), or a folder',
-  )
-  command.add_argument(
-    '-n',
-    '--samples',
-    type=_whole(1, _MOST_SAMPLES),
-    default=1,
-    metavar='N',
-    help='several answers: OUT-1.png ..., all of them on OUT-sheet.png, where '
-    'they differ in OUT-spread.png, the most different in OUT-pair.png',
-  )
-  command.add_argument(
-    '--seed',
-    type=_whole(0, SEEDS - 1),
-    default=0,
-    metavar='N',
-    help='of all chance: the same makes the same pixels (0); in a folder each '
-    'photo has its own, by its name, that this is added to',
-  )
-  command.add_argument(
-    '--steps',
-    type=_whole(1, _MOST_STEPS),
-    default=0,
-    metavar='N',
-    help='of the sampler: more take longer; by default as many as it needs',
-  )
-  command.add_argument(
-    '--sampler',
-    choices=HOLE_SAMPLERS if task in _OF_HOLES else SAMPLERS,
-    default='',
-    help='by default the one that needs the fewest steps',
-  )
-  _checkpoint(command)
-  command.set_defaults(run=run, command=name, verb=verb or name, task=task)
-  return command
+  return options
 
 
-def _checkpoint(command):
-  command.add_argument(
-    '--checkpoint',
-    default='',
-    metavar='PATH',
-    help="a run's or an import's folder, or a file from `palette export`; by "
-    'default the weights that come with the package',
-  )
-
-
-def _replay(commands):
+def _add_replay(commands: console.Commands) -> None:
   command = commands.add_parser(
     'replay',
-    help='makes a file again by the recipe in it, and compares',
+    help='makes a file again by its recipe, and compares',
     description='Makes a file again by the recipe that it carries, and '
-    'compares. Exit code 0: the same pixels, bit for bit; 1: others; 2: it '
-    'could not be made.',
+    'compares. Exit code 0: the same pixels, bit for bit; 1: other pixels; 2: '
+    'it could not be made.',
   )
   command.add_argument('file', metavar='OUT.png', help='is only read')
   command.add_argument(
     '--input', required=True, metavar='IN', help='the photo it was made from'
   )
-  command.add_argument('--mask', metavar='MASK', help='that was used')
-  _checkpoint(command)
+  command.add_argument(
+    '--mask', metavar='MASK', help='the mask it was made with, if any'
+  )
+  _add_checkpoint(command)
   command.set_defaults(run=run_replay)
 
 
-def _demo(commands):
+def _add_demo(commands: console.Commands) -> None:
   command = commands.add_parser(
     'demo',
-    help='a page in the browser on which to do all this',
-    description='Serves a page on which photos are coloured, filled, widened '
-    'and restored: brush, handles, several answers beside each other.',
+    help='a page in the browser for all of this',
+    description='Serves a page on which photos are colorized, filled, extended '
+    'and restored, with a brush, handles, and several results side by side.',
   )
   command.add_argument(
     '--host',
     default='127.0.0.1',
-    help='0.0.0.0: whoever can reach this machine may use it',
+    help='0.0.0.0 lets everyone who can reach this machine use it',
   )
   command.add_argument('--port', type=_whole(0, 65_535), default=8000)
-  _checkpoint(command)
+  _add_checkpoint(command)
   command.set_defaults(run=run_demo)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
-  """A whole number between two, both allowed."""
+  """Returns a parser of integers from `least` to `most`."""
 
   def parse(text: str) -> int:
     try:
@@ -223,7 +214,7 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
       number = None
     if number is None or not least <= number <= most:
       raise argparse.ArgumentTypeError(
-        f'{text!r} is no whole number from {least} to {most}'
+        f'{text!r} is not an integer from {least} to {most}'
       )
     return number
 
@@ -231,21 +222,21 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def run(args: argparse.Namespace) -> int:
-  """palette colorize, inpaint, uncrop, restore-jpeg, panorama."""
+  """Runs the command of a verb."""
   from palette_jax.photo import command
 
   return command.run(args)
 
 
 def run_replay(args: argparse.Namespace) -> int:
-  """palette replay."""
+  """Runs `palette replay`."""
   from palette_jax.photo import command
 
   return command.replay(args)
 
 
 def run_demo(args: argparse.Namespace) -> None:
-  """palette demo."""
+  """Runs `palette demo`."""
   from palette_jax.demo import command
 
   command.run(args.checkpoint, args.host, args.port)

@@ -1,221 +1,283 @@
-"""Weights that can be asked for something: colour this, fill that.
+"""Weights that can be applied to photos: colorize this, fill that.
 
   import palette_jax
   model = palette_jax.load('runs/multitask')
-  made, = model.colorize('old.jpg')
-  made.save('new.png')
+  result, = model.colorize('old.jpg')
+  result.save('new.png')
 
-Whatever is made carries its recipe; made from it again, on the same machine, it
-has the same pixels.
+Every result carries its recipe; made again by it on the same machine, it has
+the same pixels.
 """
 
+import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 from etils import epath
-from PIL import Image
 
-from palette_jax import images, tasks
 from palette_jax.models import unet
-from palette_jax.photo import hole, reader
+from palette_jax.photo import limits, reader, verbs
 from palette_jax.photo import photo as photos
 from palette_jax.photo import recipe as recipes
 from palette_jax.photo import replay as replays
+from palette_jax.photo import request as requests
+from palette_jax.photo import result as results
 from palette_jax.photo.painting import methods, painter, region
 from palette_jax.weights import load as weights
 
-Picture = reader.PhotoLike
-
-_TASKS = {
-  'colorize': 'colorization',
-  'inpaint': 'inpainting',
-  'uncrop': 'uncropping',
-  'restore_jpeg': 'jpeg',
-  'panorama': 'uncropping',
-}
-_MOST_SEED = 2**32 - 1
-
-
-class Result(NamedTuple):
-  """One result.
-
-  Attributes:
-    photo: of the kind that the input was.
-    recipe: how it was made.
-  """
-
-  photo: photos.Photo
-  recipe: recipes.Recipe
-
-  @property
-  def image(self) -> Image.Image:
-    """To be looked at: 8-bit sRGB."""
-    return Image.fromarray(images.to_u8(photos.rgb(self.photo)))
-
-  def save(
-    self, path: epath.PathLike, replace: bool = False
-  ) -> tuple[epath.Path, list[str]]:
-    """Writes it, with its recipe: see `output.write`."""
-    return recipes.write(path, self.photo, self.recipe, replace)
+PhotoLike = reader.PhotoLike
+Progress = Callable[[int, int], object]
+Result = results.Result
 
 
 class Model:
-  """Weights, and what can be done with them.
+  """Weights and what can be done with them.
 
-  All that makes something takes these further arguments:
+  There is a method for the verb of each task that weights can learn; the ones
+  below are written out because they take options of their own. All of them
+  take these further arguments:
 
-    seed      of all chance; sample i is the same however many are made
-    samples   how many different results, at least 1
-    sampler   ancestral, ddim or dpm_solver; imputation or repaint of weights
-              that have learnt to paint from nothing; '' for the weights' own,
-              or dpm_solver
-    steps     of the sampler; 0 for as many as it usually takes
-    progress  called with (done, of how many) after each pass of the network;
-              whatever it raises ends the drawing
+    seed      random seed; sample i is the same however many are drawn
+    samples   number of results, at least 1
+    sampler   'ancestral', 'ddim' or 'dpm_solver'; 'imputation' or 'repaint' for
+              unconditional weights; '' for the weights' own, or dpm_solver
+    steps     of the sampler; 0 for its default
+    progress  called with (passes done, all passes) after each pass of the
+              network; what it raises ends the drawing
 
-  and raises ValueError for whatever cannot be done, FileNotFoundError for files
-  that are not there. Photos and masks are paths, pictures of Pillow's, or uint8
-  arrays.
+  and raise ValueError for what cannot be done, FileNotFoundError for files that
+  do not exist. Photos and masks are paths, Pillow images or uint8 arrays.
 
   Attributes:
-    tasks: what it has learnt, of 'colorization', 'inpainting', 'uncropping' and
-      'jpeg'.
+    tasks: names of the tasks that the weights have learnt.
     checkpoint: SHA-256 of the weights.
-    size: height and width of the pictures that it has learnt from.
-    experimental: those of the tasks at which it does not yet beat a trivial
-      answer, says who made the weights.
-    jpeg_quality: the lowest and the highest factor of JPEGs that it restores.
+    size: height and width of the images that they were trained on.
+    experimental: those of the tasks at which they do not yet beat a baseline,
+      according to their maker.
+    jpeg_quality: the lowest and the highest quality of JPEGs that they restore.
   """
 
-  def __init__(self, found: weights.Weights):
-    """Brings weights (`weights.read`) to the device."""
-    self._weights = found
-    self._painter = painter.Painter(found.denoise_fn, found.params)
-    self._multiple = unet.size_multiple(found.network)
-    side = math.sqrt(found.size[0] * found.size[1])
+  def __init__(self, read: weights.Weights):
+    """Moves weights (`weights.read`) to the device."""
+    self._weights = read
+    self._painter = painter.Painter(read.denoise_fn, read.params)
+    self._multiple = unet.size_multiple(read.network)
+    side = math.sqrt(read.size[0] * read.size[1])
     self._tile = max(1, round(side / self._multiple)) * self._multiple
-    self.tasks: tuple[str, ...] = found.tasks
-    self.checkpoint: str = found.sha256
-    self.size: tuple[int, int] = found.size
-    self.experimental: tuple[str, ...] = found.experimental
-    self.jpeg_quality: tuple[int, int] = found.jpeg_quality
+    self.tasks: tuple[str, ...] = read.tasks
+    self.checkpoint: str = read.sha256
+    self.size: tuple[int, int] = read.size
+    self.experimental: tuple[str, ...] = read.experimental
+    self.jpeg_quality: tuple[int, int] = read.jpeg_quality
 
-  def colorize(self, photo: Picture, **drawing) -> list[Result]:
+  def colorize(self, photo: PhotoLike, **sampling: Any) -> list[Result]:
     """Colours a photo; its luma stays, to the finest detail.
 
     Args:
-      photo: grey, or in colours that are not looked at.
-      **drawing: see the class.
+      photo: grey, or in colours that are ignored.
+      **sampling: see the class.
 
     Returns:
-      As many results as samples.
+      One result for each sample.
     """
-    return self._make('colorize', photo, {}, **drawing)
+    return self.apply(verbs.COLORIZE, photo, **sampling)
 
   def inpaint(
     self,
-    photo: Picture,
-    mask: Picture | None = None,
+    photo: PhotoLike,
+    mask: PhotoLike | None = None,
     *,
     invert: bool = False,
-    **drawing,
+    **sampling: Any,
   ) -> list[Result]:
     """Fills holes; every other pixel stays as it is.
 
     Args:
-      photo: any.
-      mask: white in the holes, in one of the ways of photo/hole.py; by
-        default what is transparent in the photo.
-      invert: whether black is painted instead.
-      **drawing: see the class.
+      photo: the photo.
+      mask: white in the holes, or in one of the other ways of photo/hole.py; by
+        default the photo's own transparency.
+      invert: paints black instead.
+      **sampling: see the class.
 
     Returns:
-      As many results as samples.
+      One result for each sample.
     """
-    options = {'invert': invert}
-    return self._make('inpaint', photo, options, mask, **drawing)
+    return self.apply('inpaint', photo, mask, {'invert': invert}, **sampling)
 
   def uncrop(
     self,
-    photo: Picture,
+    photo: PhotoLike,
     *,
     left: int = 0,
     right: int = 0,
     top: int = 0,
     bottom: int = 0,
-    **drawing,
+    **sampling: Any,
   ) -> list[Result]:
-    """Goes on beyond the photo's edges.
+    """Continues a photo beyond its edges.
 
     Args:
-      photo: any; stays as it is.
-      left: pixels to be added there.
-      right: likewise.
-      top: likewise.
-      bottom: likewise.
-      **drawing: see the class.
+      photo: stays as it is.
+      left: number of pixels to add on this side; the others likewise.
+      right: pixels.
+      top: pixels.
+      bottom: pixels.
+      **sampling: see the class.
 
     Returns:
-      As many results as samples.
+      One result for each sample.
     """
     options = dict(left=left, right=right, top=top, bottom=bottom)
-    return self._make('uncrop', photo, options, **drawing)
+    return self.apply(verbs.UNCROP, photo, None, options, **sampling)
 
-  def restore_jpeg(self, photo: Picture, **drawing) -> list[Result]:
-    """Removes what JPEG has done to a photo; makes all of it anew.
+  def restore_jpeg(self, photo: PhotoLike, **sampling: Any) -> list[Result]:
+    """Removes JPEG artefacts; paints the whole photo.
 
     Args:
-      photo: as decoded, of its original size: blocks are looked for where
-        JPEG had them.
-      **drawing: see the class.
+      photo: as decoded, in its original size: blocks are expected where JPEG
+        has them.
+      **sampling: see the class.
 
     Returns:
-      As many results as samples.
+      One result for each sample.
     """
-    return self._make('restore_jpeg', photo, {}, **drawing)
+    return self.apply(verbs.RESTORE_JPEG, photo, **sampling)
 
   def panorama(
     self,
-    photo: Picture,
+    photo: PhotoLike,
     *,
     left: int = 0,
     right: int = 0,
     loop: bool = False,
-    **drawing,
+    **sampling: Any,
   ) -> list[Result]:
-    """A panorama: the photo goes on, half of its height at a time.
+    """Continues a photo to the left and right, half of its height at a time.
 
     Args:
       photo: of any height; Palette's panoramas are made of 256x256.
-      left: how often; Palette: 8, to a width of 2304 pixels.
+      left: number of steps on this side; Palette: 8, to a width of 2304 pixels.
       right: likewise.
-      loop: whether the right edge goes on at the left one.
-      **drawing: see the class.
+      loop: makes the left edge continue the right one.
+      **sampling: see the class.
 
     Returns:
-      As many results as samples.
+      One result for each sample.
     """
     options = dict(left=left, right=right, loop=loop)
-    return self._make('panorama', photo, options, **drawing)
+    return self.apply(verbs.PANORAMA, photo, None, options, **sampling)
+
+  def __getattr__(self, name: str) -> Callable[..., list[Result]]:
+    """Returns the method for the verb of a task that is not written out."""
+    if name.startswith('_') or name not in verbs.every():
+      raise AttributeError(f'A model has no {name!r}.')
+    return functools.partial(self.apply, name)
+
+  def apply(
+    self,
+    verb: str,
+    photo: PhotoLike,
+    mask: PhotoLike | None = None,
+    options: dict[str, Any] | None = None,
+    *,
+    progress: Progress | None = None,
+    **sampling: Any,
+  ) -> list[Result]:
+    """Applies a verb to a photo.
+
+    Args:
+      verb: one of `verbs.every()`.
+      photo: the photo.
+      mask: if the verb takes one; see `inpaint`.
+      options: of the verb.
+      progress: see the class.
+      **sampling: likewise.
+
+    Returns:
+      One result for each sample.
+    """
+    mask = None if mask is None else reader.load(mask)
+    request = requests.Request(
+      verb, reader.load(photo), mask, options or {}, **sampling
+    )
+    return self.paint(request, self.recipes_for(request), progress)
+
+  def recipes_for(self, request: requests.Request) -> list[recipes.Recipe]:
+    """Returns a recipe for each result; paints and decodes nothing.
+
+    Raises:
+      ValueError: for what cannot be done.
+    """
+    task = verbs.every()[request.verb].task.name
+    samples, seed, steps = request.samples, request.seed, request.steps
+    if task not in self.tasks:
+      raise ValueError(
+        f'These weights have not learnt {task}, but '
+        f'{", ".join(self.tasks) or "nothing that can be applied to photos"}.'
+      )
+    if samples < 1 or not 0 <= seed < limits.SEEDS or steps < 0:
+      raise ValueError(
+        f'samples={samples}, seed={seed}, steps={steps}: samples are at least '
+        f'1, seeds 0 to {limits.SEEDS - 1}, steps at least 1 (or 0: the '
+        'default).'
+      )
+    common = dict(
+      task=task,
+      config=self._weights.config,
+      checkpoint=self.checkpoint,
+      sampler=self._weights.choose(request.sampler, steps),
+      seed=seed,
+      inputs=recipes.inputs_sha256(request.mask_source),
+      machine=self._painter.machine,
+    )
+    together = samples if self._painter.together > 1 else 0
+    options = request.options | dict(does=request.verb, samples=together)
+    return [
+      recipes.for_photo(
+        request.source, options=options | dict(sample=i), **common
+      )
+      for i in range(samples)
+    ]
+
+  def paint(
+    self,
+    request: requests.Request,
+    recipes: list[recipes.Recipe],
+    progress: Progress | None = None,
+  ) -> list[Result]:
+    """Does what is requested.
+
+    Args:
+      request: the photo and what to do.
+      recipes: of its results, by `recipes_for`.
+      progress: see the class.
+
+    Returns:
+      One result for each recipe.
+    """
+    samples = range(len(recipes))
+    painted = self._paint(request, recipes[0].sampler, samples, progress)
+    return [Result(*pair) for pair in zip(painted, recipes)]
 
   def replay(
     self,
     path: epath.PathLike,
-    source: Picture,
-    mask: Picture | None = None,
+    source: PhotoLike,
+    mask: PhotoLike | None = None,
   ) -> replays.Replayed:
-    """Makes the pixels of a file again, by its recipe.
+    """Makes the pixels of a file again by its recipe.
 
     Args:
       path: a PNG that this package has written; it is only read.
       source: the photo that it was made from.
-      mask: that it was made with, if there was one.
+      mask: the mask that it was made with, if there was one.
 
     Raises:
       FileNotFoundError: if a file is missing.
-      ValueError: if there is no recipe, or these are other weights, another
-        photo or mask than it says.
+      ValueError: if there is no recipe, or it names other weights, another
+        photo or another mask.
     """
 
     def make(
@@ -228,12 +290,12 @@ class Model:
         )
       try:
         options = dict(recipe.options)
-        does, sample = options.pop('does'), options.pop('sample')
-        # In the company that it had: a batch of another size rounds otherwise.
+        verb, sample = options.pop('does'), options.pop('sample')
+        # With its original batch: another batch size may round differently.
         samples = list(range(options.pop('samples'))) or [sample]
-        drawing = self._drawing(recipe.sampler, recipe.seed, samples, None)
-        results = self._draw(does, drawing, photo, options, mask)
-        return results[samples.index(sample)]
+        request = requests.Request(verb, photo, mask, options, recipe.seed)
+        painted = self._paint(request, recipe.sampler, samples)
+        return painted[samples.index(sample)]
       except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
           f'The recipe in {path} cannot be followed: {error!r}.'
@@ -241,104 +303,47 @@ class Model:
 
     return replays.replay(path, source, mask, make)
 
-  def recipes(
+  def _paint(
     self,
-    does: str,
-    photo: Picture,
-    mask: Picture | None = None,
-    *,
-    seed: int = 0,
-    samples: int = 1,
-    sampler: str = '',
-    steps: int = 0,
-    **options,
-  ) -> list[recipes.Recipe]:
-    """How a method's results would be made, a recipe each; makes nothing.
-
-    Args:
-      does: the method's name.
-      photo: that it would be given.
-      mask: likewise, if it takes one.
-      seed, samples, sampler, steps: see the class.
-      **options: all others that the method takes.
-    """
-    task = _TASKS[does]
-    if task not in self.tasks:
-      raise ValueError(
-        f'These weights have not learnt {task}, but '
-        f'{", ".join(self.tasks) or "nothing that can be asked for here"}.'
-      )
-    if samples < 1 or not 0 <= seed <= _MOST_SEED or steps < 0:
-      raise ValueError(
-        f'samples={samples}, seed={seed}, steps={steps}: samples are 1 or '
-        f'more, seeds 0 to {_MOST_SEED}, steps 1 or more (or 0: as usual).'
-      )
-    common = dict(
-      task=task,
-      config=self._weights.config,
-      checkpoint=self.checkpoint,
-      sampler=self._weights.choose(sampler, steps),
-      seed=seed,
-      inputs=recipes.inputs_sha256(None if mask is None else reader.read(mask)),
-      machine=self._painter.machine,
-    )
-    photo = reader.read(photo)
-    together = samples if self._painter.together > 1 else 0
-    options |= dict(does=does, samples=together)
-    return [
-      recipes.for_photo(photo, options=options | dict(sample=i), **common)
-      for i in range(samples)
-    ]
-
-  def _make(
-    self, does, photo, options, mask=None, *,
-    seed=0, samples=1, sampler='', steps=0, progress=None,
-  ):  # fmt: skip
-    """A method's results: what it does is its name."""
-    photo = reader.read(photo)
-    drawn = None if mask is None else reader.read(mask)
-    said = dict(seed=seed, samples=samples, sampler=sampler, steps=steps)
-    hows = self.recipes(does, photo, drawn, **said, **options)
-    drawing = self._drawing(hows[0].sampler, seed, range(samples), progress)
-    made = self._draw(does, drawing, photo, options, drawn)
-    return [Result(one, how) for one, how in zip(made, hows)]
-
-  def _drawing(self, sampler, seed, samples, progress) -> region.Drawing:
-    key = jax.random.key(seed)
-    return region.Drawing(
+    request: requests.Request,
+    sampler: dict[str, Any],
+    samples: Iterable[int],
+    progress: Progress | None = None,
+  ) -> list[photos.Photo]:
+    """Returns the given samples of a request, drawn together."""
+    key = jax.random.key(request.seed)
+    verb = verbs.every()[request.verb]
+    drawing = region.Drawing(
       painter=self._painter,
       objective=self._weights.objective(sampler),
       tile=self._tile,
       multiple=self._multiple,
-      prepare=tasks.get('unconditional').prepare,
+      prepare=verb.task.prepare,
       keys=[jax.random.fold_in(key, sample) for sample in samples],
       counter=region.Counter(progress),
     )
-
-  def _draw(self, does, drawing, photo, options, drawn) -> list[photos.Photo]:
-    if does == 'colorize':
-      return methods.colour(drawing, photo)
-    if does == 'restore_jpeg':
-      return methods.clean(drawing, photo)
-    if does == 'inpaint':
-      found = hole.find(photo, drawn, **options)
-      return methods.fill(drawing, photo, found.mask)
-    if does == 'uncrop':
-      return methods.uncrop(drawing, photo, options)
-    assert does == 'panorama', does
-    return methods.panorama(drawing, photo, **options)
+    options = request.options
+    if verb.name == verbs.COLORIZE:
+      return methods.colour(drawing, request.photo)
+    if verb.name == verbs.UNCROP:
+      return methods.uncrop(drawing, request.photo, options)
+    if verb.name == verbs.PANORAMA:
+      return methods.panorama(drawing, request.photo, **options)
+    if verb.has_mask:
+      return methods.fill(drawing, request.photo, request.hole.mask)
+    return methods.clean(drawing, request.photo)
 
 
 def load(source: epath.PathLike = '') -> Model:
-  """Loads weights, to be asked for something.
+  """Loads a model.
 
   Args:
-    source: '' for those that come with the package; the folder of a run or an
-      import (its newest whole checkpoint's average); or a file that `palette
+    source: '' for the weights in the package; the folder of a run or an import,
+      for the average of its newest complete checkpoint; or a file that `palette
       export` has written.
 
   Raises:
-    FileNotFoundError: if there are none.
+    FileNotFoundError: if there are no weights.
     ValueError: if they are damaged, or of an unknown kind.
   """
   return Model(weights.read(source))

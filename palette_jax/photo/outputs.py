@@ -1,16 +1,16 @@
-"""Pictures about pictures: a contact sheet, a map of the spread, a preview.
+"""The files that a command writes for one photo.
 
 Of new.png, with several samples:
 
-  new-1.png ...    the samples themselves, each with its recipe
+  new-1.png ...    the results themselves, each with its recipe
   new-sheet.png    all of them, small, with captions
   new-spread.png   how far apart they are at each pixel
   new-pair.png     the two that are furthest apart, larger
 
-and new-preview.png shows what would be painted, before anything is.
+and new-preview.png shows what would be painted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,22 +19,21 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from palette_jax.photo import photo as photos
-from palette_jax.photo import recipe, variants, writer
+from palette_jax.photo import recipe as recipes
+from palette_jax.photo import writer
 
-KEY = 'palette-overview'  # of the text that says what such a picture shows
-_LEAST_SPREAD = 16.0  # levels: less is not drawn as if it were much
-_PAIR_CELL = 1024  # longest side of each of the two, pixels
+KEY = 'palette-overview'  # of the text that describes such a picture
 
 
 class Names(NamedTuple):
-  """Where the files of one photo go.
+  """Names of the files of one photo.
 
   Attributes:
-    samples: one file each.
+    samples: a file for each result.
     preview: of what would be painted.
-    sheet: of all samples; None, as the others, if there is only one.
-    spread: a map.
-    pair: the most different two.
+    sheet: of all samples; None, as the next two, for a single sample.
+    spread: of the map.
+    pair: of the two that differ most.
   """
 
   samples: tuple[epath.Path, ...]
@@ -45,21 +44,24 @@ class Names(NamedTuple):
 
   @property
   def all(self) -> list[epath.Path]:
-    """What is made of several, the sheet last: when it is there, all are."""
+    """All but the preview, in the order in which they are written.
+
+    The sheet is last: if it exists, all do.
+    """
     others = (self.spread, self.pair, self.sheet)
     return [*self.samples, *(path for path in others if path is not None)]
 
 
 def names(target: epath.PathLike, samples: int) -> Names:
-  """The files that are written for `target`, of so many samples.
+  """Returns the names of the files for `target` and that number of samples.
 
   Raises:
-    ValueError: if the ending of `target` is not one that is written.
+    ValueError: if the suffix of `target` cannot be written.
   """
   path, _ = writer.target(target)
 
-  def beside(word, ending='.png'):
-    return path.parent / f'{path.stem}-{word}{ending}'
+  def beside(word: str | int, suffix: str = '.png') -> epath.Path:
+    return path.parent / f'{path.stem}-{word}{suffix}'
 
   if samples == 1:
     return Names((path,), beside('preview'))
@@ -68,54 +70,38 @@ def names(target: epath.PathLike, samples: int) -> Names:
   return Names(tuple(several), *others)
 
 
-def write(
-  names: Names,
-  pictures: Sequence[UInt8[np.ndarray, 'h w 3']],
-  given: UInt8[np.ndarray, 'h w 3'] | None = None,
-) -> str:
-  """Writes sheet, spread and pair of several samples.
-
-  Args:
-    names: where to.
-    pictures: of one size, two or more.
-    given: what they were made from, of the same size, for the sheet.
-
-  Returns:
-    One line: how different they are.
-  """
-  captions = [f'sample {i + 1}' for i in range(len(pictures))]
-  spread = variants.spread(pictures)
-  most = max(float(spread.max()), _LEAST_SPREAD)
-  heat = variants.heat(spread, most)
-  pair = variants.most_different(pictures)
-  two = [pair.first, pair.second]
-  said = (
-    f'They differ by {spread.mean():.1f} levels of 255 on average (standard '
-    f'deviation), by {spread.max():.0f} at most; the most different are '
-    f'{two[0] + 1} and {two[1] + 1}.'
+def exist(names: Names, recipes_: Sequence[recipes.Recipe]) -> bool:
+  """Checks whether all files exist and have these recipes."""
+  return all(path.exists() for path in names.all) and all(
+    recipes.is_made_by(*pair) for pair in zip(names.samples, recipes_)
   )
-  write_picture(names.spread, heat, f'{said} Brightest: {most:.0f} levels.')
-  both = [pictures[i] for i in two], [captions[i] for i in two]
-  write_picture(names.pair, variants.sheet(*both, _PAIR_CELL), said)
-  pictures = [*pictures, heat]
-  captions = [*captions, f'spread: 0 to {most:.0f} levels']
-  if given is not None:
-    pictures, captions = [given, *pictures], ['given', *captions]
-  write_picture(names.sheet, variants.sheet(pictures, captions), said)
-  return said
 
 
-def write_picture(
-  path: epath.Path, picture: UInt8[np.ndarray, 'h w 3'], said: str
-) -> None:
-  """Writes a PNG that says what it shows."""
-  writer.write(path, photos.Photo(picture), {KEY: said})
+def check_free(paths: Iterable[epath.Path]) -> None:
+  """Checks that no file of anybody else would be overwritten.
+
+  Raises:
+    ValueError: naming the first one that this package has not written.
+  """
+  for path in paths:
+    if path.exists() and not is_ours(path):
+      raise ValueError(
+        f'{path} exists, and was not written by `palette`: remove it, or give '
+        'another name.'
+      )
 
 
 def is_ours(path: epath.Path) -> bool:
-  """Whether this package made the file, and may make it anew."""
+  """Checks whether this package has written a file, and can make it again."""
   try:
     with path.open('rb') as file, Image.open(file, formats=['PNG']) as image:
-      return not image.info.keys().isdisjoint([KEY, recipe.KEY])
-  except Exception:  # Pillow's decoders fail in many ways; none of ours does
+      return not image.info.keys().isdisjoint([KEY, recipes.KEY])
+  except Exception:  # Pillow's decoders raise errors of every class
     return False
+
+
+def write(
+  path: epath.Path, picture: UInt8[np.ndarray, 'h w 3'], description: str
+) -> None:
+  """Writes a PNG that describes itself."""
+  writer.write(path, photos.Photo(picture), {KEY: description})

@@ -4,6 +4,8 @@ Pillow decodes all formats; of 16-bit colour, of which Pillow keeps 8 bits,
 imagecodecs decodes the pixels.
 """
 
+import dataclasses
+import functools
 import hashlib
 import io
 import warnings
@@ -29,16 +31,43 @@ PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
 _BITS, _PHOTOMETRIC, _PLANAR, _EXTRA = 258, 262, 284, 338
 _WHITE_IS_0, _SEPARATE, _PREMULTIPLIED = 0, 2, 1
 
-PhotoLike = photos.Photo | epath.PathLike | Image.Image | np.ndarray
+
+@dataclasses.dataclass(frozen=True)
+class File:
+  """The file of a photo, decoded when its pixels are first needed.
+
+  Attributes:
+    source: its path.
+    encoded: its content.
+  """
+
+  source: str
+  encoded: bytes
+
+  @functools.cached_property
+  def sha256(self) -> str:
+    """Identifies the file."""
+    return hashlib.sha256(self.encoded).hexdigest()
+
+  @functools.cached_property
+  def photo(self) -> photos.Photo:
+    """The decoded photo.
+
+    Raises:
+      ValueError: see `read`.
+    """
+    return decode(self.encoded, self.source)._replace(source=self.source)
 
 
-def read(source: PhotoLike, most_pixels: int = MOST_PIXELS) -> photos.Photo:
+PhotoLike = File | photos.Photo | epath.PathLike | Image.Image | np.ndarray
+
+
+def read(source: PhotoLike) -> photos.Photo:
   """Reads a photo; one that has been read is returned as it is.
 
   Args:
     source: a path, local or gs://; a Pillow image in any mode that files of
       FORMATS have; or an array, sRGB, uint8 [h w 3], [h w 1] or [h w].
-    most_pixels: the size limit of a file; larger ones are not decoded.
 
   Returns:
     The photo. Its `sha256` is that of the file, or of the pixels of what has
@@ -50,7 +79,13 @@ def read(source: PhotoLike, most_pixels: int = MOST_PIXELS) -> photos.Photo:
       truncated or damaged, has too many pixels, or pixels of a kind that has
       no defined white.
   """
-  if isinstance(source, photos.Photo):
+  opened = load(source)
+  return opened.photo if isinstance(opened, File) else opened
+
+
+def load(source: PhotoLike) -> File | photos.Photo:
+  """Loads a photo, a file without decoding it; see `read`."""
+  if isinstance(source, File | photos.Photo):
     return source
   if isinstance(source, np.ndarray):
     return _from_memory(_from_array(source))
@@ -62,10 +97,9 @@ def read(source: PhotoLike, most_pixels: int = MOST_PIXELS) -> photos.Photo:
   if path.is_dir():
     raise ValueError(f'{path} is a folder, where a photo was expected.')
   try:
-    encoded = path.read_bytes()
+    return File(str(path), path.read_bytes())
   except OSError as error:
     raise ValueError(f'{path} cannot be read: {error.strerror}.') from error
-  return decode(encoded, str(path), most_pixels)._replace(source=str(path))
 
 
 def decode(

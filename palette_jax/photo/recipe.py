@@ -57,7 +57,7 @@ class Recipe:
   machine: str = ''
 
 
-def for_photo(photo: photos.Photo, **fields: Any) -> Recipe:
+def for_photo(photo: reader.File | photos.Photo, **fields: Any) -> Recipe:
   """Returns a recipe with this photo as its input, and the other fields."""
   name = posixpath.basename(photo.source)
   return Recipe(input_name=name, input_sha256=photo.sha256, **fields)
@@ -74,7 +74,7 @@ def pixels_sha256(photo: photos.Photo) -> str:
   return digest.hexdigest()
 
 
-def inputs_sha256(mask: photos.Photo | None) -> dict[str, str]:
+def inputs_sha256(mask: reader.File | photos.Photo | None) -> dict[str, str]:
   """Returns a recipe's `inputs` for this mask, or for none."""
   return {} if mask is None else {'mask': mask.sha256}
 

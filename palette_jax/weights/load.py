@@ -16,7 +16,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Array, Float
 
-from palette_jax import arrays
+from palette_jax import arrays, tasks
 from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
@@ -31,7 +31,6 @@ READERS = {
   '.pth': tensor_file.read,
   sampler_file.ENDING: sampler_file.read,
 }
-TASKS = ('colorization', 'inpainting', 'uncropping', 'jpeg')
 # What other projects' weights do not say: the paper's. As configs/common.py.
 _OBJECTIVE = dict(
   name='diffusion',
@@ -78,18 +77,18 @@ class Weights(NamedTuple):
 
   @property
   def tasks(self) -> tuple[str, ...]:
-    """Those of TASKS that they can be asked for.
+    """Those of `known_tasks` that they can be asked for.
 
     All, if nobody knows what they have learnt. Whoever has learnt to paint from
     nothing fills holes by imputation.
     """
     learnt = self.config.get('task')
     if learnt is None:
-      return TASKS
+      return known_tasks()
     if self.is_unconditional:
-      return ('inpainting', 'uncropping')
+      return tuple(task.name for task in tasks.for_photos() if task.has_hole)
     known = (learnt['name'], *learnt.get('tasks', ()))
-    return tuple(task for task in TASKS if task in known)
+    return tuple(task for task in known_tasks() if task in known)
 
   @property
   def experimental(self) -> tuple[str, ...]:
@@ -173,6 +172,11 @@ class Weights(NamedTuple):
       # In few steps the paper's variance leaves grain (docs/results.md).
       chosen = dataclasses.replace(chosen, variance='posterior')
     return dataclasses.asdict(chosen)
+
+
+def known_tasks() -> tuple[str, ...]:
+  """Returns the names of the tasks that weights can learn for photos."""
+  return tuple(task.name for task in tasks.for_photos())
 
 
 def read(source: epath.PathLike = '') -> Weights:

@@ -13,7 +13,6 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from palette_jax import tasks
 from palette_jax.photo import photo as photos
 from palette_jax.photo.painting import luminance, region, view, windows
 from palette_jax.photo.painting import panorama as growth
@@ -24,7 +23,6 @@ _JPEG_GRID = 16  # pixels: blocks of 8, two of which share their colour
 
 def colour(drawing: region.Drawing, photo: photos.Photo) -> list[photos.Photo]:
   """The photo in colour: RGB of its depth, sRGB."""
-  drawing = drawing._replace(prepare=tasks.get('colorization').prepare)
   height, width, _ = photo.levels.shape
   size = luminance.small_size(height, width, drawing.tile, drawing.multiple)
   small = luminance.resize(photos.rgb(photo), *size)
@@ -39,7 +37,6 @@ def colour(drawing: region.Drawing, photo: photos.Photo) -> list[photos.Photo]:
 
 def clean(drawing: region.Drawing, photo: photos.Photo) -> list[photos.Photo]:
   """The photo without what JPEG has done to it."""
-  drawing = drawing._replace(prepare=tasks.get('jpeg').prepare)
   image = photos.rgb(photo)
   everything = np.ones([*image.shape[:2], 1], np.float32)
   pictures = _copies(image, drawing)
@@ -54,7 +51,6 @@ def fill(
   mask: Float[np.ndarray, 'h w 1'],
 ) -> list[photos.Photo]:
   """The photo with its holes filled; all else as it is."""
-  drawing = drawing._replace(prepare=tasks.get('inpainting').prepare)
   image = photos.rgb(photo)
   looks, smalls, todo = [], [], []
   for window in windows.around(mask, drawing.tile):
@@ -108,7 +104,6 @@ def uncrop(
     rectangles = growth.stages(known, *size, counts)
     todo = growth.plan(drawing, known, rectangles, *size)
   pictures = _copies(small, drawing)
-  drawing = drawing._replace(prepare=tasks.get('uncropping').prepare)
   _paint(drawing, pictures, todo)
   return [
     photos.paint(wide, view.enlarged(look, made), mask, opaque=True)
@@ -157,7 +152,6 @@ def panorama(
     ends = (known, *rectangles)[-2:]
     todo[-1], shift = growth.closing(drawing, *ends, *size)
   pictures = _copies(small, drawing)
-  drawing = drawing._replace(prepare=tasks.get('uncropping').prepare)
   drawing.counter.expect(sum(region.passes(one, drawing) for one in todo))
   photo_bounds = growth.bounds_of(small[known.slices], known.height // 2)
   before = known
