@@ -11,7 +11,6 @@ inside.
 import argparse
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -45,41 +44,51 @@ def place(file: pathlib.Path) -> pathlib.Path:
   return pathlib.Path(ELSEWHERE.get(name, name.removeprefix('docs/')))
 
 
-def stage(folder: pathlib.Path) -> None:
-  """Copies all pages, and what they show, with links that fit the copy.
-
-  Args:
-    folder: the copy; what it holds is replaced.
+def contents() -> dict[pathlib.Path, bytes]:
+  """Returns the files of the generator's copy: pages, and what they show.
 
   Raises:
     ValueError: if a page links to a file that does not exist.
   """
-  shutil.rmtree(folder, ignore_errors=True)
-  shutil.copytree(ROOT / 'docs', folder, ignore=_no_pages)
+  files = {place(file): file.read_bytes() for file in ROOT.glob('docs/**/*.*')}
   for page in pages():
     for file in links(page):
       if not file.exists():
         raise ValueError(f'{page.relative_to(ROOT)}: there is no {file}.')
-      if file.suffix != '.md':
-        target = folder / place(file)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, target)
-    parts = _FENCE.split(page.read_text())
-    for i in range(0, len(parts), 2):  # the others are fenced code
-      parts[i] = _LINK.sub(lambda link: _moved(page, link[0]), parts[i])  # noqa: B023
-    (folder / place(page)).write_text(''.join(parts))
+      files[place(file)] = file.read_bytes()
+  return files | {place(page): _with_links(page).encode() for page in pages()}
 
 
-def _no_pages(folder: str, names: list[str]) -> list[str]:
-  return [name for name in names if name.endswith('.md')]
+def stage(folder: pathlib.Path) -> None:
+  """Brings the generator's copy up to date; files that fit stay untouched.
+
+  Raises:
+    ValueError: if a page links to a file that does not exist.
+  """
+  files = contents()
+  for file in folder.glob('**/*.*'):
+    if file.relative_to(folder) not in files:
+      file.unlink()
+  for name, content in files.items():
+    file = folder / name
+    if not file.exists() or file.read_bytes() != content:
+      file.parent.mkdir(parents=True, exist_ok=True)
+      file.write_bytes(content)
 
 
-def _moved(page: pathlib.Path, link: str) -> str:
-  return place((page.parent / link).resolve()).as_posix()
+def _with_links(page: pathlib.Path) -> str:
+  """Returns a page's text, with links as they are in the copy."""
+
+  def moved(link: re.Match[str]) -> str:
+    return place((page.parent / link[0]).resolve()).as_posix()
+
+  parts = _FENCE.split(page.read_text())
+  parts[::2] = [_LINK.sub(moved, part) for part in parts[::2]]  # not in fences
+  return ''.join(parts)
 
 
 def _serve(folder: pathlib.Path) -> None:
-  """Serves the site, and stages pages again when one of them changes."""
+  """Serves the site, and stages the pages again whenever one changes."""
   server = subprocess.Popen(_zensical('serve'), cwd=ROOT)
   seen = _times()
   try:
