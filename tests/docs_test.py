@@ -6,13 +6,15 @@ import pathlib
 import pkgutil
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ROOT
 
-from palette_jax import cli, settings
+from palette_jax import cli, settings, tasks
 from tools import site
 
 PAGES = {page.relative_to(ROOT).as_posix(): page for page in site.pages()}
@@ -133,6 +135,8 @@ def test_commands_in_sentences_have_their_options(page):
   for words in mentions(page):
     if words[0] == 'palette' and not words[1].islower():
       continue  # palette VERB
+    if words[1] == 'deblur':
+      continue  # the guide's example
     check_options([word for word in words if not word.startswith('[')])
 
 
@@ -222,6 +226,24 @@ def test_the_examples_of_the_reference_run(tmp_path, monkeypatch):
     exec(compile(block, 'docs/api.md', 'exec'), names)
   assert 0 < names['loss'] < 10
   assert np.isfinite(np.asarray(names['image'])).all()
+
+
+def test_the_guides_task_is_a_task(tmp_path, monkeypatch):
+  (code,) = re.findall(
+    r'^```python\n(.*?)^```$',
+    PAGES['docs/training.md'].read_text(),
+    re.M | re.S,
+  )
+  (tmp_path / 'deblur.py').write_text(code)
+  monkeypatch.setattr(tasks, '__path__', [*tasks.__path__, str(tmp_path)])
+  monkeypatch.delitem(sys.modules, 'palette_jax.tasks.deblur', raising=False)
+  image = np.random.default_rng(0).integers(0, 256, [8, 8, 3], np.uint8)
+  corrupt = tasks.corruption('deblur')
+  target, cond, _ = corrupt({'image': tf.constant(image)}, tf.constant([0, 0]))
+  assert np.array_equal(target, image)
+  mean = image[2:5, 2:5].astype(float).mean((0, 1))
+  assert np.abs(cond[3, 3] - mean).max() <= 0.5
+  assert settings.load('task:deblur').task.name == 'deblur'
 
 
 def test_the_readme_is_short():
