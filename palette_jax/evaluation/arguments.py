@@ -71,7 +71,7 @@ def evaluate(commands: console.Commands) -> None:
     '--folder', metavar='DIR', help='of the results; evaluation by default'
   )
   command.add_argument('--workdir', metavar='DIR', help='of a run')
-  command.set_defaults(run=run_evaluate)
+  command.set_defaults(run=run_evaluate, extra='evaluation')
 
 
 def run_evaluate(args: argparse.Namespace) -> None:
@@ -116,7 +116,7 @@ def reproduce(commands: console.Commands) -> None:
   command.add_argument(
     '--reference', default='', help="of Frechet distances; the source's images"
   )
-  command.set_defaults(run=run_reproduce)
+  command.set_defaults(run=run_reproduce, extra='evaluation')
 
 
 def run_reproduce(args: argparse.Namespace) -> None:
@@ -191,7 +191,7 @@ def study(commands: console.Commands) -> None:
     action='store_true',
     help='says what the answers say, and writes it beside them',
   )
-  command.set_defaults(run=run_study)
+  command.set_defaults(run=run_study, extra='serve')
 
 
 def run_study(args: argparse.Namespace) -> None:

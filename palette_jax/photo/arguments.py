@@ -201,7 +201,7 @@ def _add_demo(commands: console.Commands) -> None:
   )
   command.add_argument('--port', type=_whole(0, 65_535), default=8000)
   _add_checkpoint(command)
-  command.set_defaults(run=run_demo)
+  command.set_defaults(run=run_demo, extra='serve')
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

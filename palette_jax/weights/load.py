@@ -21,7 +21,7 @@ from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
 from palette_jax.tasks import jpeg
-from palette_jax.weights import names, run_folder, sampler_file, tensor_file
+from palette_jax.weights import names, sampler_file, tensor_file
 
 SHIPPED = pathlib.Path(__file__).parent
 # What a file is read by: -> tensors by guided-diffusion's names, settings.
@@ -198,6 +198,8 @@ def read(source: epath.PathLike = '') -> Weights:
       'a file that `palette export` has written.'
     )
   if path.is_dir():
+    from palette_jax.weights import run_folder  # imports Orbax and Optax
+
     network, config, params = run_folder.read(str(path))
   elif path.suffix in READERS:
     tensors, config = READERS[path.suffix](str(path))
