@@ -29,7 +29,7 @@ def sampling(text: str) -> tuple[str, dict]:
 
 def judge(task: str, folder: pathlib.Path, rows: list[str]) -> dict:
   """Figures by row, and those less the first row's; rows as lines, too."""
-  found = protocol.judge(unseen.subject(task, folder, rows), wanted=METRICS)
+  found = protocol.judge(unseen.subject(task, folder, rows), metrics=METRICS)
   judged = [*rows, *(row for row in found.differences if row not in rows)]
   lines = [
     f'| steps | {" | ".join(METRICS)} |',

@@ -39,18 +39,18 @@ def draw(config, workdir, name, steps, every):
   run, step, params = trained_run.load(config, workdir)
   folder = epath.Path(workdir, 'steps', f'{name}-{steps or "all"}')
   [request] = samples.requests(config, run, step, str(folder))[:1]
-  records, names, labels = request.pinned
-  some = selection.Pinned(
+  records, names, labels = request.selection
+  some = selection.Selection(
     records[::every],
     names[::every],
     None if labels is None else labels[::every],
   )
-  request = request._replace(pinned=some)
+  request = request._replace(selection=some)
   outputs = samples.outputs(request.folder, 0)
   there = len(list(pathlib.Path(outputs).rglob('*.png')))
   start = time.time()
   samples.draw(request, run, params)
-  drawn = len(request.pinned.names) - there
+  drawn = len(request.selection.names) - there
   return request, (time.time() - start) / drawn if drawn else None
 
 
@@ -102,7 +102,7 @@ def main() -> None:
       seconds[row] = took
       clock.write_text(json.dumps(seconds))
     print(f'{row}: {seconds[row]:.3f} s an image', flush=True)
-  found = protocol.judge(samples.subject(drawn), wanted=METRICS)
+  found = protocol.judge(samples.comparison(drawn), metrics=METRICS)
   rows = {row: found.rows[row] for row in drawn}
   text = table(rows, found.differences, seconds)
   print(text)

@@ -31,7 +31,7 @@ from PIL import Image
 import palette_jax
 from benchmarks import seams
 from palette_jax import holes, images
-from palette_jax.evaluation import baselines, intervals, observations, protocol
+from palette_jax.evaluation import baselines, intervals, matching, protocol
 from palette_jax.weights import tensor_file
 
 QUALITY = 10
@@ -125,7 +125,7 @@ def draw(
 
 def subject(
   task: str, folder: pathlib.Path, rows: list[str]
-) -> observations.Subject:
+) -> matching.Comparison:
   """What `draw` has written of the rows, and below them the trivial answer."""
   given = {
     kind: str(folder / kind) if (folder / kind).exists() else None
@@ -135,12 +135,12 @@ def subject(
     task, given['inputs'], given['holes'], folder / 'trivial'
   )
   drawn = {row: [str(folder / row)] for row in rows}
-  return observations.Subject(drawn | {baselines.label(task): [plain]}, **given)
+  return matching.Comparison(drawn | {baselines.label(task): [plain]}, **given)
 
 
 def judge(task: str, folder: pathlib.Path) -> dict:
   """The model's figures, the trivial answers' less them, and the verdict."""
-  found = protocol.judge(subject(task, folder, [ROW]), wanted=METRICS)
+  found = protocol.judge(subject(task, folder, [ROW]), metrics=METRICS)
   less = found.differences[baselines.label(task)]
   return dict(
     trivial=baselines.label(task),

@@ -24,6 +24,7 @@ from etils import epath
 from palette_jax import console, extras, settings
 from palette_jax.evaluation import arguments as evaluation
 from palette_jax.photo import arguments as restoration
+from palette_jax.study import arguments as study
 
 # Tasks that have a config of their own; others are asked for by name.
 _CONFIGS = {
@@ -74,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
   weights = console.Commands(subparsers, 'weights')
   restoration.photos(photos)
   evaluation.evaluate(research)
-  evaluation.study(research)
+  study.add(research)
   evaluation.reproduce(research)
   _add_inspect(research)
   _add_plan(research)

@@ -152,7 +152,7 @@ def _evaluate(config, workdir):
   """Other modes start without what only this one needs."""
   from palette_jax.evaluation import command
 
-  command.of_run(config, workdir)
+  command.evaluate_run(config, workdir)
 
 
 def how_to_repeat(step: int) -> str:

@@ -25,20 +25,20 @@ def test_a_claim_needs_every_seed(seeds, said):
   claim = claims.Claim('colorization', 'Regression', 'fd_efficientnet', True)
   results = {'colorization': [_result(*one) for one in seeds]}
   (verdict,) = claims.judge([claim], results)
-  assert verdict.said == said
+  assert verdict.outcome == said
   turned = claim._replace(higher=False)
   opposite = {'reproduced': 'not reproduced', 'not reproduced': 'reproduced'}
   (verdict,) = claims.judge([turned], results)
-  assert verdict.said == opposite.get(said, said)
-  assert said in claims.markdown([verdict._replace(said=said)])
+  assert verdict.outcome == opposite.get(said, said)
+  assert said in claims.table([verdict._replace(outcome=said)])
 
 
 def test_the_paper_s_own_figures_bear_its_claims_out():
   """Otherwise a claim has the wrong sign, or is of another row."""
-  papers = {stand_in: name for name, stand_in in report.STAND_INS.items()}
+  papers = {stand_in: name for name, stand_in in report.SUBSTITUTES.items()}
   papers['ca_probe'] = 'ca'
   firsts = {
-    name: {case: rows[0].row for case, rows in table.cases.items()}
+    name: {case: rows[0].name for case, rows in table.cases.items()}
     for name, table in tables.TABLES.items()
   }
   checked = 0

@@ -379,7 +379,7 @@ def evaluate(folder, kept='references'):
   (request,) = samples.requests(config, made, 0, folder)
   samples.draw(request, made, params)
   return protocol.judge(
-    samples.subject({'nobody': request}), reference='photos', batch=4
+    samples.comparison({'nobody': request}), reference='photos', batch=4
   )
 
 

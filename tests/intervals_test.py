@@ -101,7 +101,7 @@ def test_a_jackknifed_mean_has_the_deviation_of_the_groups_means():
   left_out = [values[group != j].mean() for j in range(20)]
   found = intervals.jackknife(values.mean(), left_out, 400)
   means = [values[group == j].mean() for j in range(20)]
-  half = 2.093024 * np.std(means, ddof=1) / 20**0.5
+  half = 2.0930240544 * np.std(means, ddof=1) / 20**0.5
   np.testing.assert_allclose(found.high - found.value, half, rtol=1e-9)
   np.testing.assert_allclose(found.value - found.low, half, rtol=1e-9)
   assert '20 groups' in found.method

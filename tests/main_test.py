@@ -129,7 +129,7 @@ def test_a_run_is_judged_at_each_of_its_tasks(config, cases, tmp_path):
     )
     assert judged.returncode == 0, judged.stderr
     assert 'this model' in judged.stdout
-    assert judged.stdout.count('## All figures') == cases
+    assert judged.stdout.count('## All metrics') == cases
     files = sorted((tmp_path / 'evaluation/6').glob('*/results.json'))
     assert len(files) == cases
     found.append([json.loads(file.read_text()) for file in files])

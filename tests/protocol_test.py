@@ -14,12 +14,11 @@ from palette_jax import cli, images
 from palette_jax.data import sources
 from palette_jax.evaluation import (
   matching,
-  observations,
   plots,
   protocol,
   references,
+  registry,
   report,
-  scores,
 )
 from palette_jax.evaluation import networks as nets
 from palette_jax.evaluation.metrics import frechet
@@ -77,8 +76,8 @@ def photos(tmp_path_factory):
   return root
 
 
-def subject(photos, *rows, **more):
-  return observations.Subject(
+def compare(photos, *rows, **more):
+  return matching.Comparison(
     {row: [str(photos / row)] for row in rows},
     str(photos / 'originals'),
     **more,
@@ -95,12 +94,12 @@ def judged(photos):
       ),
     }
     patch.setattr(protocol, 'loaders', lambda dialect: loaders)
-    return protocol.judge(subject(photos, 'q5', 'q10', 'q20'))
+    return protocol.judge(compare(photos, 'q5', 'q10', 'q20'))
 
 
 def test_every_metric_orders_three_qualities(judged):
   """But for those of 24 images' diversity of classes."""
-  for name, metric in scores.METRICS.items():
+  for name, metric in registry.METRICS.items():
     if name in judged.rows['q5'] and metric.better and name != 'is':
       values = [judged.rows[row][name].value for row in ('q5', 'q10', 'q20')]
       if name not in ('precision', 'recall', 'kid'):
@@ -125,7 +124,7 @@ def test_differences_are_to_the_first_and_narrower(judged):
 
 def test_originals_are_at_no_distance_from_themselves(photos):
   results = protocol.judge(
-    subject(photos, 'originals')._replace(
+    compare(photos, 'originals')._replace(
       rows={'copy': [str(photos / 'originals')]}
     )
   )
@@ -140,7 +139,7 @@ def test_originals_are_at_no_distance_from_themselves(photos):
 
 
 def test_batches_change_nothing(photos, judged):
-  again = protocol.judge(subject(photos, 'q5'), batch=8)
+  again = protocol.judge(compare(photos, 'q5'), batch=8)
   for name, found in again.rows['q5'].items():
     if name in judged.rows['q5']:
       before = judged.rows['q5'][name].value
@@ -152,7 +151,7 @@ def test_missing_partners_are_listed(photos, tmp_path):
   outputs.mkdir()
   for name in 'xyz':
     Image.new('RGB', (SIDE, SIDE)).save(outputs / f'{name}.png')
-  wrong = subject(photos, 'q5')._replace(rows={'new': [str(outputs)]})
+  wrong = compare(photos, 'q5')._replace(rows={'new': [str(outputs)]})
   with pytest.raises(ValueError, match='3 of 3 images.*no original.*\n  x\n'):
     protocol.judge(wrong)
 
@@ -163,7 +162,7 @@ def test_another_size_is_named(photos, tmp_path):
     file = outputs / f'{"ab"[i % 2]}/{i:02}.png'
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new('RGB', (SIDE, SIDE + (i == 7))).save(file)
-  wrong = subject(photos, 'q5')._replace(rows={'new': [str(outputs)]})
+  wrong = compare(photos, 'q5')._replace(rows={'new': [str(outputs)]})
   with pytest.raises(
     ValueError, match=r'(?s)1 of 48 files are not 48x48.*b/07.png: 49x48'
   ):
@@ -171,7 +170,7 @@ def test_another_size_is_named(photos, tmp_path):
 
 
 def test_what_cannot_be_had_is_said_or_refused(photos):
-  asked = subject(photos, 'q5', case='jpeg:5')
+  asked = compare(photos, 'q5', case='jpeg:5')
   results = protocol.judge(asked)
   assert 'resnet50-0676ba61.pth' in results.absent['ca']
   assert '--labels' in results.absent['ca_efficientnet']
@@ -197,7 +196,7 @@ def few(photos, tmp_path, count):
       file = tmp_path / kind / name
       file.parent.mkdir(parents=True, exist_ok=True)
       file.write_bytes((photos / kind / name).read_bytes())
-  return subject(tmp_path, 'q5')
+  return compare(tmp_path, 'q5')
 
 
 def test_too_few_images_are_an_error_with_the_number(photos, tmp_path):
@@ -212,7 +211,7 @@ def test_too_few_images_are_an_error_with_the_number(photos, tmp_path):
 def test_samples_of_one_input_are_compared(photos):
   """Two of three are the same: the third alone makes the difference."""
   samples = [str(photos / kind) for kind in ('q5', 'q5', 'q20')]
-  asked = subject(photos, 'q5')._replace(rows={'model': samples})
+  asked = compare(photos, 'q5')._replace(rows={'model': samples})
   results = protocol.judge(asked)
   pairs = results.diversity['model']
   assert pairs['ms_ssim'].shape == pairs['lpips_alex'].shape == (2, COUNT)
@@ -228,7 +227,7 @@ def test_samples_of_one_input_are_compared(photos):
 def test_diversities_are_compared_input_by_input(photos):
   rows = {'same': ('q5', 'q5', 'q20'), 'apart': ('q5', 'q20', 'q5')}
   samples = {k: [str(photos / q) for q in row] for k, row in rows.items()}
-  results = protocol.judge(subject(photos, 'q5')._replace(rows=samples))
+  results = protocol.judge(compare(photos, 'q5')._replace(rows=samples))
   name = 'diversity_lpips_alex'
   same, apart = (results.rows[row][name] for row in rows)
   more = results.differences['apart'][name]
@@ -243,7 +242,7 @@ def test_a_classifier_of_other_classes_takes_the_place_of_imagenet_s(
   labels = {f'{i:02}': i % 5 for i in range(COUNT)}
   always = probe.Probe(np.zeros([6, 5]), np.eye(5)[3])
   always.save(tmp_path / 'probe.npz')
-  asked = subject(
+  asked = compare(
     photos, 'q5', labels=labels, probe=probe.load(tmp_path / 'probe.npz')
   )
   results = protocol.judge(asked)
@@ -260,7 +259,7 @@ def test_a_classifier_of_other_classes_takes_the_place_of_imagenet_s(
 
 
 def test_what_takes_long_is_computed_on_demand(photos):
-  asked = subject(photos, 'q5')
+  asked = compare(photos, 'q5')
   assert 'fid_infinity' not in protocol.judge(asked).rows['q5']
   with pytest.raises(ValueError, match='needs 30 images, not 24'):
     protocol.judge(asked, ['fid_infinity'])
@@ -272,7 +271,7 @@ def test_nan_stops(photos, monkeypatch):
   loaders = {'inception': lambda: network._replace(params=broken)}
   monkeypatch.setattr(protocol, 'loaders', lambda dialect: loaders)
   with pytest.raises(ValueError, match='NaN'):
-    protocol.judge(subject(photos, 'q5'))
+    protocol.judge(compare(photos, 'q5'))
 
 
 def test_known_pixels_that_changed_are_counted(photos, tmp_path):
@@ -283,10 +282,10 @@ def test_known_pixels_that_changed_are_counted(photos, tmp_path):
     hole = np.zeros([SIDE, SIDE, 3], np.uint8)
     hole[8:24] = 255
     Image.fromarray(hole).save(file)
-  asked = subject(photos, 'q20', holes=str(holes), case='inpainting:centre')
+  asked = compare(photos, 'q20', holes=str(holes), case='inpainting:centre')
   found = protocol.judge(asked, ['known_changed']).rows['q20']['known_changed']
   apart = 0
-  for name, file in matching.by_name(str(photos / 'q20')).items():
+  for name, file in matching.by_stem(str(photos / 'q20')).items():
     a, b = (matching.read(str(photos / k / file)) for k in ('q20', 'originals'))
     changed = (a != b).any(-1)
     apart += changed.sum() - changed[8:24].sum()
@@ -296,10 +295,10 @@ def test_known_pixels_that_changed_are_counted(photos, tmp_path):
 
 def test_classes_are_found_by_file_names(photos):
   labels = {f'{i:02}': i % 5 for i in range(COUNT)}
-  results = protocol.judge(subject(photos, 'q5', labels=labels))
+  results = protocol.judge(compare(photos, 'q5', labels=labels))
   hits = results.rows['originals']['ca_efficientnet']
   network = a_network(1, 'efficientnet')
-  names = matching.by_name(str(photos / 'originals'))
+  names = matching.by_stem(str(photos / 'originals'))
   pixels = np.stack(
     [matching.read(str(photos / 'originals' / names[n])) for n in sorted(names)]
   )
@@ -309,11 +308,11 @@ def test_classes_are_found_by_file_names(photos):
   assert hits.value == np.mean(top == truth) and len(set(top)) > 1
   with pytest.raises(ValueError, match='1 of 24 images have no label'):
     del labels['03']
-    protocol.judge(subject(photos, 'q5', labels=labels))
+    protocol.judge(compare(photos, 'q5', labels=labels))
 
 
 def test_a_reference_is_computed_once_and_not_for_another(photos, monkeypatch):
-  asked = subject(photos, 'q5')
+  asked = compare(photos, 'q5')
   reference = str(photos / 'originals')
   first = protocol.judge(asked, ['fid'], reference=reference)
   assert '24 images' in first.reference and 'fid' in first.rows['originals']
@@ -339,7 +338,7 @@ def test_a_reference_is_computed_once_and_not_for_another(photos, monkeypatch):
 
 
 def test_a_kill_while_a_reference_is_kept_costs_nothing(photos, monkeypatch):
-  asked, reference = subject(photos, 'q5'), str(photos / 'originals')
+  asked, reference = compare(photos, 'q5'), str(photos / 'originals')
   with monkeypatch.context() as patch:
 
     def killed(self, path):
@@ -362,8 +361,9 @@ def test_the_dialects_of_the_command_are_the_network_s(capsys):
 
 
 def test_the_report_stands_beside_the_paper_s_rows(photos, judged):
-  results = judged._replace(subject=judged.subject._replace(case='jpeg:5'))
-  text = report.markdown(results, {'command': 'palette evaluate'})
+  comparison = judged.comparison._replace(case='jpeg:5')
+  results = judged._replace(comparison=comparison)
+  text = report.as_markdown(results, {'command': 'palette evaluate'})
   assert "paper's Palette" in text and '| 8.3 |' in text
   assert f'{results.rows["q5"]["fid"].value:.2f} [' in text
   encoded = report.as_json(results, {})
@@ -405,7 +405,7 @@ def test_the_command_writes_what_it_prints(photos, tmp_path, capsys):
   for name in ('metrics', 'per_image', 'examples-five'):
     with Image.open(tmp_path / 'out' / f'{name}.png') as picture:
       assert np.std(np.asarray(picture)) > 0
-  with pytest.raises(SystemExit, match='What shall be judged'):
+  with pytest.raises(SystemExit, match='--outputs DIR'):
     cli.main(['evaluate'])
   with pytest.raises(SystemExit, match="no metric 'fld'"):
     cli.main(['evaluate', *arguments, '--metrics', 'fld'])
@@ -414,11 +414,11 @@ def test_the_command_writes_what_it_prints(photos, tmp_path, capsys):
 @pytest.mark.parametrize('known', [True, False])
 def test_every_row_answers_the_same_images_side_by_side(photos, judged, known):
   inputs = str(photos / 'q5') if known else None  # of the first row, then
-  results = judged._replace(subject=judged.subject._replace(inputs=inputs))
-  sheet = images.to_u8(plots.side_by_side(results))
+  comparison = judged.comparison._replace(inputs=inputs)
+  results = judged._replace(comparison=comparison)
+  sheet = plots.side_by_side(results)
   files = [
-    observations.match(results.subject, row).files
-    for row in results.subject.rows
+    results.comparison.match(row).files for row in results.comparison.rows
   ]
   lines = [own['output'] for own in files] + [files[0]['original']]
   lines = [files[0]['input'], *lines] if known else lines

@@ -25,20 +25,20 @@ pytestmark = pytest.mark.filterwarnings(
 def quick(monkeypatch):
   """Networks of seconds, on one device; no weights of others."""
 
-  def small(entry, scale, seed):
-    name, _, variant = entry.config.removesuffix('.py').partition(':')
+  def small(row, scale, seed):
+    name, _, variant = row.config.partition(':')
     config = micro(load(name.removesuffix('.py'), variant or None), 'photos')
     config.update_from_flattened_dict(
-      {k: v for k, v in entry.changes if k != 'data.source'}
+      {k: v for k, v in row.changes if k != 'data.source'}
     )
-    sampling = {k.rpartition('.')[2]: v for k, v in entry.sampling}
+    sampling = {k.rpartition('.')[2]: v for k, v in row.sampling}
     if 'name' in sampling:
       config.objective.sampler.name = sampling['name']
       config.objective.sampler.update(jump=2, resamplings=2)
     config.seed = seed
     return config
 
-  monkeypatch.setattr(tables.Entry, 'load', small)
+  monkeypatch.setattr(tables.Row, 'load', small)
   monkeypatch.setattr(protocol, 'loaders', lambda dialect: {})
   mesh = sharding.make_mesh(devices=jax.devices()[:1])
   monkeypatch.setattr(sharding, 'make_mesh', lambda fsdp=1, devices=(): mesh)
@@ -48,13 +48,13 @@ def test_every_table_s_configs_and_cases_exist(monkeypatch):
   monkeypatch.chdir(ROOT)
   for name, table in tables.TABLES.items():
     assert table.images in reported.IMAGES
-    for case, entries in table.cases.items():
-      for entry in entries:
-        config = entry.load('tiny', 7)
+    for case, rows in table.cases.items():
+      for row in rows:
+        config = row.load('tiny', 7)
         assert config.seed == 7
         found = cases.of_config(config.task.to_dict(), [case])
-        assert found[0].name == case, (name, entry)
-        assert entry.load('paper', 0).train.steps >= 500_000
+        assert found[0].name == case, (name, row)
+        assert row.load('paper', 0).train.steps >= 500_000
       known = {row.case for row in reported.of_table(name)}
       known = known or {'inpainting:centre'}  # of a figure
       assert case in known or case.partition(':')[0] in known
@@ -63,14 +63,14 @@ def test_every_table_s_configs_and_cases_exist(monkeypatch):
 def test_the_small_scale_says_who_makes_its_images(
   quick, tmp_path, monkeypatch
 ):
-  quickly = tables.Entry.load
+  quickly = tables.Row.load
 
-  def elsewhere(entry, scale, seed):
-    config = quickly(entry, scale, seed)
+  def elsewhere(row, scale, seed):
+    config = quickly(row, scale, seed)
     config.data.source = f'folder:{tmp_path}/none'
     return config
 
-  monkeypatch.setattr(tables.Entry, 'load', elsewhere)
+  monkeypatch.setattr(tables.Row, 'load', elsewhere)
   with pytest.raises(FileNotFoundError, match='none.*tools.small_data'):
     reproduction.reproduce(
       'table-3', reproduction.Scale('small', str(tmp_path))

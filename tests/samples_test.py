@@ -24,12 +24,12 @@ def source_of(names, labels=None):
 def test_the_first_5_by_name_whatever_the_folder():
   names = [f'/val/n{9 - i % 3}/ILSVRC2012_val_{i:08}.JPEG' for i in range(12)]
   source = source_of(names[::-1])
-  pinned = selection.pin(source, 'first:5')
-  assert [source.names[i] for i in pinned.records] == names[:5]
+  selected = selection.select(source, 'first:5')
+  assert [source.names[i] for i in selected.records] == names[:5]
   flat = [name.split('/')[-1] for name in names]
-  assert [flat[::-1][i] for i in pinned.records] == flat[:5]
+  assert [flat[::-1][i] for i in selected.records] == flat[:5]
   with pytest.raises(ValueError, match='12 images'):
-    selection.pin(source, 'first:13')
+    selection.select(source, 'first:13')
 
 
 def test_a_published_list_is_found_by_file_names(tmp_path):
@@ -37,12 +37,12 @@ def test_a_published_list_is_found_by_file_names(tmp_path):
   rows = [f'/n{i % 3}/val_{i}.JPEG {i % 3}' for i in (7, 2, 5)]
   (tmp_path / 'ctest.txt').write_text('\n'.join(rows))
   source = source_of([f'val_{i}.png' for i in range(9)])
-  pinned = selection.pin(source, f'list:{tmp_path}/ctest.txt')
-  assert pinned.records.tolist() == [7, 2, 5]
-  assert pinned.names == ['val_7', 'val_2', 'val_5']
-  assert pinned.labels.tolist() == [1, 2, 2]
+  selected = selection.select(source, f'list:{tmp_path}/ctest.txt')
+  assert selected.records.tolist() == [7, 2, 5]
+  assert selected.names == ['val_7', 'val_2', 'val_5']
+  assert selected.labels.tolist() == [1, 2, 2]
   with pytest.raises(ValueError, match='2 of 3 images.*first is val_7'):
-    selection.pin(
+    selection.select(
       source_of(['a/val_2.png', 'a/x.png']), f'list:{tmp_path}/ctest.txt'
     )
 
@@ -50,37 +50,39 @@ def test_a_published_list_is_found_by_file_names(tmp_path):
 def test_so_many_of_each_class():
   labels = np.array([0, 1, 0, 1, 1, 0])
   source = source_of([f'{i}.png' for i in (5, 4, 3, 2, 1, 0)], labels)
-  pinned = selection.pin(source, 'per_class:2')
-  assert pinned.names == ['0', '3', '1', '2']
-  assert pinned.labels.tolist() == [0, 0, 1, 1]
+  selected = selection.select(source, 'per_class:2')
+  assert selected.names == ['0', '3', '1', '2']
+  assert selected.labels.tolist() == [0, 0, 1, 1]
   with pytest.raises(ValueError, match='class 0 has 3'):
-    selection.pin(source, 'per_class:4')
+    selection.select(source, 'per_class:4')
   with pytest.raises(ValueError, match='needs classes'):
-    selection.pin(source_of(['a.png', 'b.png']), 'per_class:1')
+    selection.select(source_of(['a.png', 'b.png']), 'per_class:1')
 
 
 def test_categories_are_folders(tmp_path):
   (tmp_path / 'scenery.txt').write_text('airfield\n/b/beach\n')
   names = ['a/airfield/1.jpg', 'b/beach/1.jpg', 'c/beach/2.jpg', 'a/x/3.jpg']
-  pinned = selection.pin(source_of(names), f'categories:{tmp_path}/scenery.txt')
-  assert pinned.names == ['a/airfield/1', 'b/beach/1']
+  selected = selection.select(
+    source_of(names), f'categories:{tmp_path}/scenery.txt'
+  )
+  assert selected.names == ['a/airfield/1', 'b/beach/1']
   (tmp_path / 'scenery.txt').write_text('field')
   with pytest.raises(ValueError, match='category field'):
-    selection.pin(source_of(names), f'categories:{tmp_path}/scenery.txt')
+    selection.select(source_of(names), f'categories:{tmp_path}/scenery.txt')
 
 
 def test_folders_of_imagenet_are_classes():
   names = [f'n{i:08}/{k}_{i}.JPEG' for i in range(1000) for k in 'ab']
-  pinned = selection.pin(source_of(names), '')
-  assert pinned.labels.tolist() == [i for i in range(1000) for _ in 'ab']
-  assert selection.pin(source_of(names[:1998]), '').labels is None
+  selected = selection.select(source_of(names), '')
+  assert selected.labels.tolist() == [i for i in range(1000) for _ in 'ab']
+  assert selection.select(source_of(names[:1998]), '').labels is None
 
 
 def test_names_that_are_the_same_without_endings_are_refused():
-  with pytest.raises(ValueError, match='a/1, but for their endings'):
-    selection.pin(source_of(['a/1.png', 'a/1.jpg', 'b/1.png']), '')
+  with pytest.raises(ValueError, match=r'a/1\.png and a/1\.jpg'):
+    selection.select(source_of(['a/1.png', 'a/1.jpg', 'b/1.png']), '')
   with pytest.raises(ValueError, match='write first:N'):
-    selection.pin(source_of(['a.png', 'b.png']), 'frist:3')
+    selection.select(source_of(['a.png', 'b.png']), 'frist:3')
 
 
 def test_each_task_is_judged_at_the_paper_s_cases():
@@ -165,7 +167,7 @@ def test_known_pixels_of_the_files_are_the_original_s(asked, tmp_path):
   config, run, params = asked(cases=('inpainting:20-30%',))
   (request,) = samples.requests(config, run, 0, str(tmp_path))
   samples.draw(request, run, params)
-  for name in request.pinned.names:
+  for name in request.selection.names:
     original, made, hole, given = (
       np.asarray(Image.open(request.folder / kind / f'{name}.png'))
       for kind in ('originals', 'outputs', 'holes', 'inputs')

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from palette_jax.evaluation import networks as nets
+
 
 def a_network(key, name, features=6, classes=5):
   """Means of random convolutions: small, and anything but degenerate."""

@@ -289,9 +289,9 @@ def test_a_tfds_build_knows_its_files_and_classes(tfds_build, tmp_path):
     number = int(tf.io.decode_image(read(source, i)).numpy()[0, 0, 0])
     assert name == f'val_{number:03}.JPEG' and label == number % 3
   (tmp_path / 'list.txt').write_text('/n1/val_004.JPEG 1\n/n0/val_001.JPEG 1')
-  pinned = selection.pin(source, f'list:{tmp_path}/list.txt')
+  pinned = selection.select(source, f'list:{tmp_path}/list.txt')
   assert [names[i] for i in pinned.records] == ['val_004.JPEG', 'val_001.JPEG']
-  assert selection.pin(source, 'first:2').names == ['val_000', 'val_001']
+  assert selection.select(source, 'first:2').names == ['val_000', 'val_001']
 
 
 def test_a_truncated_tfrecord_is_named(tmp_path, monkeypatch):

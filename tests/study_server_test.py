@@ -13,9 +13,9 @@ from PIL import Image
 from werkzeug import test
 
 from palette_jax import console
-from palette_jax.evaluation import arguments as cli_arguments
 from palette_jax.evaluation import matching
 from palette_jax.study import answers, command, server, trials
+from palette_jax.study import arguments as cli_arguments
 
 
 def make_folders(path, count=14, models=2, size=16):
@@ -34,7 +34,7 @@ def make_folders(path, count=14, models=2, size=16):
 def parse(*words):
   parser = argparse.ArgumentParser()
   commands = console.Commands(parser.add_subparsers(required=True), 'research')
-  cli_arguments.study(commands)
+  cli_arguments.add(commands)
   return parser.parse_args(['study', *map(str, words)])
 
 

@@ -14,7 +14,7 @@ import pathlib
 
 from matplotlib import axes, cycler, figure, rcParams
 
-from palette_jax.evaluation import intervals, protocol, report, scores
+from palette_jax.evaluation import intervals, protocol, registry, report
 from palette_jax.evaluation.paper import claims, reported, tables
 from tools import collect
 
@@ -54,7 +54,7 @@ def section(name: str, cases: dict[str, list[dict]], page: pathlib.Path):
   wanted = [c for c in claims.of_table(name, asked) if c.case in cases]
   verdicts = claims.judge(wanted, cases)
   lines = [f'### {kind.title()} {number}: {tables.TABLES[name].title}', '']
-  lines += [sentence(verdicts), '', *claims.markdown(verdicts).splitlines()]
+  lines += [sentence(verdicts), '', *claims.table(verdicts).splitlines()]
   for case in asked:
     lines += ['', f'**{case}**', '', *figures(name, case, cases[case]), '']
     first = cases[case][0]
@@ -69,7 +69,7 @@ def sentence(verdicts: list[claims.Verdict]) -> str:
   """How many claims have come to what."""
   counts = {'reproduced': 0, 'not reproduced': 0, 'not decided': 0}
   for verdict in verdicts:
-    counts[verdict.said] += 1
+    counts[verdict.outcome] += 1
   listed = ', '.join(f'{count} {said}' for said, count in counts.items())
   return f'Of {len(verdicts)} claims: {listed}.'
 
@@ -84,9 +84,9 @@ def figures(name: str, case: str, seeds: list[dict]) -> list[str]:
     if any(ours in found for found in seeds[0]['rows'].values())
   ]
   titles = [
-    f'{scores.METRICS[ours].title} (paper: {TITLES[COLUMNS[ours]]})'
+    f'{registry.METRICS[ours].title} (paper: {TITLES[COLUMNS[ours]]})'
     if COLUMNS[ours] in TITLES and theirs
-    else scores.METRICS[ours].title
+    else registry.METRICS[ours].title
     for ours in columns
   ]
   lines = [f'| | {" | ".join(titles)} |', '|---|' + '---:|' * len(columns)]
@@ -173,7 +173,7 @@ def by_steps(of_what: str) -> tuple[figure.Figure, dict[str, axes.Axes]]:
   panels = picture.subplots(1, len(collect.BY_STEPS))
   for metric, panel in zip(collect.BY_STEPS, panels):
     panel.set_xlabel(of_what, fontsize=8)
-    panel.set_title(scores.METRICS[metric].title, fontsize=9)
+    panel.set_title(registry.METRICS[metric].title, fontsize=9)
   return picture, dict(zip(collect.BY_STEPS, panels))
 
 
@@ -190,7 +190,7 @@ def draw(panel: axes.Axes, name: str, points: list[tuple[int, dict]]) -> None:
 
 def progress(run: str, cases: dict[str, list[dict]]) -> list[str]:
   """Lines about quality against steps of training."""
-  titles = [scores.METRICS[metric].title for metric in collect.BY_STEPS]
+  titles = [registry.METRICS[metric].title for metric in collect.BY_STEPS]
   lines = [
     f'| case | steps | {" | ".join(titles)} |',
     '|---|' + '---:|' * (1 + len(titles)),
@@ -244,7 +244,7 @@ def plot_diversity(cases: dict[str, list[dict]]) -> figure.Figure:
           shares = [count / sum(shown['counts']) for count in shown['counts']]
           label = row if one is seeds[0] else None
           axis.stairs(shares, shown['edges'], label=label, color=f'C{i}')
-      title = scores.METRICS[f'diversity_{kind}'].title
+      title = registry.METRICS[f'diversity_{kind}'].title
       axis.set_title(f'{case}: {title} (share of pairs)', fontsize=9)
       axis.legend(fontsize=7)
   return picture

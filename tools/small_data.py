@@ -125,7 +125,7 @@ def fit_probe(folder: pathlib.Path) -> None:
 
 def _features(paths, batch=50):
   network = efficientnet.load()
-  look = features.Pass(
+  look = features.Extractor(
     lambda params, images: dict(
       features=network.apply(params, images['original'])['features']
     ),

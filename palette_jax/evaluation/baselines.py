@@ -33,7 +33,8 @@ def write(
     are.
   """
   task = tasks.get(case.partition(':')[0])
-  if task.baseline is None:
+  baseline = task.baseline
+  if baseline is None:
     return inputs
   folders = {'input': inputs} | ({'hole': holes} if holes else {})
   matched = matching.match(folders)
@@ -46,9 +47,9 @@ def write(
     mask = np.ones(image_u8.shape[:2], bool)
     if holes:
       mask = matching.read(matched.files['hole'][row])[..., 0] >= 128
-    images.write_png(file, task.baseline(image_u8, mask))
+    images.write_png(file, baseline(image_u8, mask))
 
   with concurrent.futures.ThreadPoolExecutor(4) as pool:
-    list(pool.map(answer, features.rows_of_host(len(matched.names))))
+    list(pool.map(answer, features.share_of_host(len(matched.names))))
   multihost_utils.sync_global_devices(f'answered {out}')
   return str(out)

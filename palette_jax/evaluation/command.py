@@ -1,10 +1,12 @@
-"""`palette evaluate` and --mode=evaluate: what they are given, in and out."""
+"""Runs `palette evaluate` and --mode=evaluate."""
 
 import argparse
 import pathlib
 import posixpath
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import ml_collections
@@ -13,26 +15,26 @@ from etils import epath
 from palette_jax.data import listing
 from palette_jax.evaluation import (
   cases,
-  observations,
+  matching,
   plots,
   protocol,
+  registry,
   report,
   samples,
-  scores,
 )
 from palette_jax.evaluation.networks import probe as probes
 from palette_jax.training import trained_run
 
 
-def of_run(config: ml_collections.ConfigDict, workdir: str) -> None:
+def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Judges the newest checkpoint of a run, on all hosts.
 
-  Prints the held-out loss, then draws what `config.evaluation` asks for into
-  WORKDIR/evaluation and writes the scores beside it.
+  Prints the held-out loss, draws the samples of `config.evaluation` into
+  WORKDIR/evaluation, and writes the results beside them.
 
   Raises:
-    FileNotFoundError: if there is no checkpoint, or no such images.
-    ValueError: for what does not fit.
+    FileNotFoundError: if there is no checkpoint, or there are no such images.
+    ValueError: for a config that does not fit.
   """
   probe = _probe(config.evaluation.probe)
   run, step, params = trained_run.evaluate(config, workdir)
@@ -40,61 +42,60 @@ def of_run(config: ml_collections.ConfigDict, workdir: str) -> None:
   for request in samples.requests(config, run, step, workdir):
     samples.draw(request, run, params)
     results = protocol.judge(
-      samples.subject({name: request}, probe),
+      samples.comparison({name: request}, probe),
       reference=config.evaluation.reference,
     )
     publish(results, request.folder, request.meta)
 
 
 def publish(
-  results: protocol.Results, folder: epath.PathLike, about: dict
+  results: protocol.Results, folder: epath.PathLike, about: Mapping[str, Any]
 ) -> None:
-  """Writes scores and pictures, and prints the table."""
+  """Writes results and plots, and prints the tables."""
   if jax.process_index():
     return
-  file = report.write(results, folder, about)
-  print(f'\n{report.markdown(results, about)}')
-  print(f'{file}, and results.md beside it')
+  path = report.write(results, folder, about)
+  print(f'\n{report.as_markdown(results, about)}')
+  print(f'{path}, and results.md beside it')
   try:
     pictures = plots.write(results, folder)
   except ModuleNotFoundError as error:
-    print(f'No plots: {error}. pip install matplotlib brings them.')
+    print(f'No plots: {error}. Install it: pip install matplotlib')
   else:
     print('\n'.join(map(str, pictures)))
 
 
-def run(args: argparse.Namespace) -> None:
-  """palette evaluate.
+def evaluate(args: argparse.Namespace) -> None:
+  """Runs `palette evaluate`.
 
   Raises:
-    ValueError, FileNotFoundError: for whatever does not fit.
+    ValueError, FileNotFoundError: for options that do not fit.
   """
   if args.config is not None:
     if args.workdir is None or args.outputs:
       raise ValueError(
-        'With --config give --workdir, of a run, and no folders.'
+        'With --config, give the --workdir of a run, and no folders.'
       )
-    of_run(args.config, args.workdir)
+    evaluate_run(args.config, args.workdir)
     return
   if not args.outputs or not args.originals:
     raise ValueError(
-      'What shall be judged? Give --outputs DIR and --originals DIR, or\n'
+      'There is nothing to judge. Give --outputs DIR and --originals DIR, or\n'
       '  palette evaluate --config=configs/NAME.py --workdir=runs/NAME'
     )
   if args.case:
     cases.get(args.case)
-  subject = observations.Subject(
-    rows=_rows(args.outputs),
-    originals=args.originals,
-    inputs=args.inputs,
-    holes=args.holes,
-    labels=_labels(args.labels),
-    probe=_probe(args.probe),
-    case=args.case,
-  )
   results = protocol.judge(
-    subject,
-    wanted=_wanted(args.metrics),
+    matching.Comparison(
+      rows=_rows(args.outputs),
+      originals=args.originals,
+      inputs=args.inputs,
+      holes=args.holes,
+      labels=_labels(args.labels),
+      probe=_probe(args.probe),
+      case=args.case,
+    ),
+    metrics=_metrics(args.metrics),
     reference=args.reference,
     dialect=args.dialect,
     batch=args.batch,
@@ -103,49 +104,50 @@ def run(args: argparse.Namespace) -> None:
   publish(results, args.folder or 'evaluation', {'command': command})
 
 
-def _probe(file):
-  return probes.load(file) if file else None
+def _probe(path: str) -> probes.Probe | None:
+  return probes.load(path) if path else None
 
 
-def _rows(outputs):
-  """[NAME=]DIR[,DIR] -> folders of samples by name."""
+def _rows(outputs: Sequence[str]) -> dict[str, list[str]]:
+  """Parses [NAME=]DIR[,DIR] into folders of samples by name."""
   rows = {}
   for text in outputs:
-    name, equals, given = text.partition('=')
+    name, equals, folders = text.partition('=')
     if not equals:
-      name, given = '', text
-    samples_of = given.split(',')
-    name = name or pathlib.PurePath(samples_of[0]).name
+      name, folders = '', text
+    row = folders.split(',')
+    name = name or pathlib.PurePath(row[0]).name
     if name in rows or name == protocol.ORIGINAL:
       raise ValueError(
         f'Two rows are called {name}: give names, --outputs NAME=DIR.'
       )
-    rows[name] = samples_of
+    rows[name] = row
   return rows
 
 
-def _labels(file):
-  if file is None:
+def _labels(path: str | None) -> dict[str, int] | None:
+  """Reads classes by the images' names, without folder and suffix."""
+  if path is None:
     return None
-  found = {}
-  for name, label in zip(*listing.text(file)):
+  labels = {}
+  for name, label in zip(*listing.text(path)):
     stem = posixpath.splitext(posixpath.basename(name))[0]
-    if label is not None and found.setdefault(stem, label) != label:
+    if label is not None and labels.setdefault(stem, label) != label:
       raise ValueError(
-        f'{file} calls two images {stem}, of classes {found[stem]} and {label}.'
+        f'{path} calls two images {stem}, of classes {labels[stem]} and '
+        f'{label}.'
       )
-  if not found:
-    raise ValueError(f'{file} has no labels: a name and a number a line.')
-  return found
+  if not labels:
+    raise ValueError(f'{path} has no labels: a name and a number a line.')
+  return labels
 
 
-def _wanted(text):
-  if text is None:
+def _metrics(names: str | None) -> list[str] | None:
+  if names is None:
     return None
-  wanted = text.split(',')
-  for name in wanted:
-    if name not in scores.METRICS:
+  for name in names.split(','):
+    if name not in registry.METRICS:
       raise ValueError(
-        f'There is no metric {name!r}: {", ".join(scores.METRICS)}.'
+        f'There is no metric {name!r}: {", ".join(registry.METRICS)}.'
       )
-  return wanted
+  return names.split(',')

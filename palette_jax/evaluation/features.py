@@ -1,29 +1,36 @@
-"""Features of images by networks and formulas, in batches, on all devices."""
+"""Features and formulas of images, computed in batches on all devices."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Array
+from jaxtyping import Array, Int, Shaped
 
 from palette_jax import console, sharding
 
-# Images of a batch, uint8 [b h w 3] by kind -> values [b ...] by name.
-Measure = Callable[[Any, Mapping[str, Array]], dict[str, Array]]
+Params = TypeVar('Params')  # a tree of arrays
+# Arrays [n ...] of as many images, by name.
+Values = dict[str, np.ndarray]
 
 
-class Pass:
-  """One look at a set of images, compiled once for all sets of one size."""
+class Extractor:
+  """A pure function of images, compiled once for all sets of one size."""
 
-  def __init__(self, measure: Measure, params: Any, batch: int):
-    """Prepares the pass on this host's devices.
+  def __init__(
+    self,
+    measure: Callable[[Params, Mapping[str, Array]], dict[str, Array]],
+    params: Params,
+    batch: int,
+  ) -> None:
+    """Prepares the function for this host's devices.
 
     Args:
-      measure: (params, images) -> values; pure.
-      params: of all networks in it.
-      batch: images at a time on this host; rounded up to its devices.
+      measure: (params, uint8 [b h w 3] by kind) -> values [b ...] by name.
+      params: parameters of all networks in it.
+      batch: images at a time on this host; rounded up to a multiple of its
+        devices.
     """
     mesh = sharding.make_mesh(devices=jax.local_devices())
     self.batch = batch + -batch % mesh.size
@@ -36,62 +43,62 @@ class Pass:
     )
 
   def over(
-    self,
-    batches: Iterable[dict[str, np.ndarray]],
-    count: int,
-    title: str,
-  ) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Images, and what is measured of them, batch by batch; shows progress.
+    self, batches: Iterable[Values], count: int, title: str
+  ) -> Iterator[tuple[Values, Values]]:
+    """Yields images and their values, batch by batch, and shows progress.
 
     Args:
-      batches: of `self.batch` images each; the last one may be filled up, and
-        is given back without what filled it.
-      count: how many images there are.
-      title: of the progress bar.
+      batches: `self.batch` images each. The last one may be padded; what is
+        yielded of it has no padding.
+      count: number of images, without padding.
+      title: title of the progress bar.
     """
     left = count
-    with console.Progress(
-      title, count, shown=jax.process_index() == 0
-    ) as progress:
+    shown = jax.process_index() == 0
+    with console.Progress(title, count, shown=shown) as progress:
       for images in batches:
         placed = jax.device_put(images, sharding.by_batch(self._mesh))
-        found = jax.device_get(self._measure(self._params, placed))
-        rows = min(self.batch, left)
-        yield tuple(
-          {name: values[:rows] for name, values in one.items()}
-          for one in (images, found)
-        )
-        left -= rows
-        progress.advance(rows)
+        values = jax.device_get(self._measure(self._params, placed))
+        n = min(self.batch, left)
+        yield _first(images, n), _first(values, n)
+        left -= n
+        progress.advance(n)
 
 
-def rows_of_host(count: int) -> np.ndarray:
-  """Which of `count` images this host looks at; at least one."""
+def _first(values: Values, n: int) -> Values:
+  return {name: array[:n] for name, array in values.items()}
+
+
+def share_of_host(count: int) -> Int[np.ndarray, ' n']:
+  """Returns the indices of this host's share of images; at least one."""
   hosts = jax.process_count()
   return np.arange(jax.process_index(), max(count, hosts), hosts) % count
 
 
-def gather(parts: list[dict[str, np.ndarray]], count: int) -> dict:
-  """This host's batches -> all hosts' values, in the images' order.
+def gather(parts: list[Values], count: int) -> Values:
+  """Collects the values of all hosts, in the order of the images.
 
   Args:
-    parts: of batches of `rows_of_host(count)`; the last may be filled up.
-    count: of all images.
+    parts: values of this host's batches; the last may be padded.
+    count: number of images on all hosts.
   """
-  rows, hosts = len(rows_of_host(count)), jax.process_count()
-  own = {k: np.concatenate([p[k] for p in parts])[:rows] for k in parts[0]}
+  share, hosts = len(share_of_host(count)), jax.process_count()
+  own = {k: np.concatenate([p[k] for p in parts])[:share] for k in parts[0]}
   if hosts == 1:
     return own
   return {name: _gather(values, count, hosts) for name, values in own.items()}
 
 
-def _gather(values, count, hosts):
-  """Every host sends as many rows as the one that has most.
+def _gather(
+  values: Shaped[np.ndarray, 'share ...'], count: int, hosts: int
+) -> Shaped[np.ndarray, 'count ...']:
+  """Collects an array of all hosts.
 
-  As bytes: JAX would make 32 bits of 64.
+  Every host pads its share to the longest, and sends bytes: JAX would cut
+  64 bits to 32.
   """
-  filled = np.resize(values, [-(-count // hosts), *values.shape[1:]])
-  raw = filled.view(np.uint8).reshape(len(filled), -1)
+  padded = np.resize(values, [-(-count // hosts), *values.shape[1:]])
+  raw = padded.view(np.uint8).reshape(len(padded), -1)
   everywhere = np.asarray(multihost_utils.process_allgather(raw))
   in_order = np.swapaxes(everywhere, 0, 1).reshape(-1, raw.shape[1])
   whole = np.ascontiguousarray(in_order).view(values.dtype)

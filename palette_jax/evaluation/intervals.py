@@ -1,12 +1,12 @@
-"""How sure a figure is: 95% intervals over images.
+"""Estimates of metrics with 95% intervals over images.
 
-All say where the figure would lie if other images of the same number were
-drawn; the reference that they are compared with stays as it is. Means are
-resampled. The Frechet distance, the Inception Score and the kernel distance are
-not: images that come twice make a set look less varied, so that resampled
-distances lie above the true one (benchmarks/intervals.py has the coverage of
-what was tried). There the spread of what each image does to the figure is its
-variance: by the derivative, or by leaving the image out.
+An interval says where the metric would lie for other images of the same number;
+the reference that they are compared with is held fixed. Means are resampled.
+The Frechet distance, the Inception Score and the kernel distance are not:
+images that come twice make a set look less varied, so that resampled distances
+lie above the true one (benchmarks/intervals.py has the coverage of several
+methods). Their variance comes from the effect of each image on the metric,
+measured by the derivative or by leaving the image out.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
+from scipy import stats
 
 LEAST = 20  # images, below which no interval would keep its promise
 GROUPS = 20
 RESAMPLES = 10_000
-_NORMAL = 1.959964  # 97.5% of the normal distribution
-_STUDENT = 2.093024  # the same of Student's t with GROUPS - 1 degrees
+_UPPER = 0.975  # the quantile at the upper end of a 95% interval
 _AT_ONCE = 2_000_000  # numbers resampled together: 32 MB
 
 
 class Estimate(NamedTuple):
-  """A figure and its 95% interval.
+  """A metric's value and its 95% interval.
 
   Attributes:
-    value: the figure.
-    low: lower end of the interval; None where none can be given.
+    value: the value.
+    low: lower end of the interval; None where there is none.
     high: upper end, likewise.
-    n: images it was made from.
-    method: how the interval was made, or why there is none, in a few words.
+    n: number of images.
+    method: the method of the interval, or why there is none, in a few words.
   """
 
   value: float
@@ -42,12 +42,12 @@ class Estimate(NamedTuple):
 
 
 def mean(values: Num[np.ndarray, ' n'], seed: int = 0) -> Estimate:
-  """The mean over images, by a percentile bootstrap.
+  """Estimates the mean over images by a percentile bootstrap.
 
   Args:
-    values: one of each image, in any unit. Infinite ones make the mean infinite
-      and leave it without an interval: the PSNR of equal images.
-    seed: of the resamples.
+    values: a value for each image, in any unit. An infinite one, such as the
+      PSNR of equal images, makes the mean infinite and its interval undefined.
+    seed: seed of the resamples.
 
   Raises:
     ValueError: if there is no value, or one is NaN.
@@ -66,8 +66,15 @@ def mean(values: Num[np.ndarray, ' n'], seed: int = 0) -> Estimate:
     reason = f'none: {infinite} of {n} values are infinite'
     return Estimate(value, None, None, n, reason)
   if n < LEAST:
-    return _without(value, n)
-  low, high = np.quantile(_resampled_means(values, seed), [0.025, 0.975])
+    return _without_interval(value, n, LEAST)
+  low, high = stats.bootstrap(
+    [values],
+    np.mean,
+    n_resamples=RESAMPLES,
+    batch=max(1, _AT_ONCE // n),
+    method='percentile',
+    rng=np.random.default_rng(seed),
+  ).confidence_interval
   method = f'bootstrap over images, {RESAMPLES:,} resamples'
   return Estimate(value, float(low), float(high), n, method)
 
@@ -75,23 +82,24 @@ def mean(values: Num[np.ndarray, ' n'], seed: int = 0) -> Estimate:
 def paired(
   a: Num[np.ndarray, ' n'], b: Num[np.ndarray, ' m'], seed: int = 0
 ) -> Estimate:
-  """The mean of a - b over images that both models had, by a paired bootstrap.
+  """Estimates the mean of a - b over the same images by a paired bootstrap.
 
   Raises:
-    ValueError: if they are not of the same images, or as `mean` says. The
+    ValueError: if they are not of the same images, or as `mean` does. The
       difference of two infinite values is NaN.
   """
   check_pairs(len(a), len(b))
-  with np.errstate(invalid='ignore'):  # inf - inf: `mean` says what is wrong
-    found = mean(np.asarray(a, np.float64) - np.asarray(b, np.float64), seed)
-  return found._replace(method=f'paired {found.method}')
+  with np.errstate(invalid='ignore'):  # inf - inf: `mean` reports the NaN
+    difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+  estimate = mean(difference, seed)
+  return estimate._replace(method=f'paired {estimate.method}')
 
 
 def share(hits: Bool[np.ndarray, ' n']) -> Estimate:
-  """The share of hits, by Wilson's score interval, which needs no chance.
+  """Estimates the share of hits, with Wilson's score interval.
 
-  It keeps its promise where nearly all are hits or none is, and a bootstrap has
-  the width 0 (Wilson 1927, Probable inference).
+  It keeps its promise where nearly all are hits or none is, and where a
+  bootstrap has the width 0 (Wilson 1927, Probable inference).
 
   Raises:
     ValueError: if there are none.
@@ -99,11 +107,9 @@ def share(hits: Bool[np.ndarray, ' n']) -> Estimate:
   n = len(hits)
   if not n:
     raise ValueError('There are no images to take a share of; it needs 1.')
+  test = stats.binomtest(int(np.sum(hits)), n)
+  low, high = test.proportion_ci(method='wilson')
   value = float(np.mean(hits))
-  square = _NORMAL**2 / n
-  middle = (value + square / 2) / (1 + square)
-  half = np.sqrt(value * (1 - value) * square + square**2 / 4) / (1 + square)
-  low, high = max(middle - half, 0.0), min(middle + half, 1.0)
   return Estimate(value, float(low), float(high), n, 'Wilson score interval')
 
 
@@ -112,53 +118,55 @@ def linear(
   influence: Float[np.ndarray, ' n'],
   method: str = 'infinitesimal jackknife over images',
 ) -> Estimate:
-  """Any smooth figure, by the infinitesimal jackknife (Jaeckel 1972).
+  """Estimates any smooth metric by the infinitesimal jackknife (Jaeckel 1972).
 
   Args:
-    value: the figure.
-    influence: how fast it changes, an image, with that image's weight: for a
-      mean the image's value. A constant in all of them changes nothing.
-    method: how the influences were found, where it was in another way.
+    value: the metric.
+    influence: its derivative by the weight of each image: for a mean, the
+      image's value. A constant added to all of them changes nothing.
+    method: the method, if the influences were obtained in another way.
   """
   n = len(influence)
   if n < LEAST:
-    return _without(value, n)
-  half = float(_NORMAL * np.std(influence, ddof=1) / np.sqrt(n))
+    return _without_interval(value, n, LEAST)
+  deviation = np.std(influence, ddof=1) / np.sqrt(n)
+  half = float(stats.norm.ppf(_UPPER) * deviation)
   return Estimate(value, value - half, value + half, n, method)
 
 
 def groups(n: int, seed: int = 0) -> Int[np.ndarray, ' n']:
-  """To which of GROUPS equal parts, drawn at random, each image belongs."""
+  """Assigns each image at random to one of GROUPS equal parts."""
   return np.random.default_rng(seed).permutation(np.arange(n) % GROUPS)
 
 
 def jackknife(value: float, left_out: Sequence[float], n: int) -> Estimate:
-  """A figure that is not smooth, by a jackknife that deletes groups.
+  """Estimates a metric that is not smooth by deleting groups of images.
 
   Args:
-    value: the figure of all images.
-    left_out: the figure without each of the `groups`; not looked at where there
-      are fewer than two images in each.
-    n: images.
+    value: the metric of all images.
+    left_out: the metric without each of the `groups`; ignored if there are
+      fewer than two images in each.
+    n: number of images.
   """
   if n < 2 * GROUPS:
-    reason = f'none: {n} images, {2 * GROUPS} are needed for an interval'
-    return Estimate(value, None, None, n, reason)
+    return _without_interval(value, n, 2 * GROUPS)
   deviation = np.sqrt(np.var(np.asarray(left_out)) * (GROUPS - 1))
-  half = float(_STUDENT * deviation)
+  half = float(stats.t.ppf(_UPPER, GROUPS - 1) * deviation)
   method = f'jackknife over {GROUPS} groups of images'
   return Estimate(value, value - half, value + half, n, method)
 
 
-def within(found: Estimate, low: float, high: float) -> Estimate:
-  """The interval cut to what values the figure can have."""
-  if found.low is None or found.high is None:
-    return found
-  return found._replace(low=max(found.low, low), high=min(found.high, high))
+def within(estimate: Estimate, low: float, high: float) -> Estimate:
+  """Cuts the interval to the range of the metric."""
+  if estimate.low is None or estimate.high is None:
+    return estimate
+  return estimate._replace(
+    low=max(estimate.low, low), high=min(estimate.high, high)
+  )
 
 
 def check_pairs(a: int, b: int) -> None:
-  """Raises a ValueError unless two models have as many images."""
+  """Raises a ValueError unless two rows have the same number of images."""
   if a != b:
     raise ValueError(
       f'{a} and {b} images cannot be paired: give both models the same images, '
@@ -173,7 +181,7 @@ def check_features(
 
   Args:
     features: of n images, or their logits.
-    needed: images without which the metric is not defined.
+    needed: the fewest images for which the metric is defined.
     metric: its name, for the message.
   """
   n = len(features)
@@ -188,17 +196,6 @@ def check_features(
     )
 
 
-def _without(value, n):
-  reason = f'none: {n} images, {LEAST} are needed for an interval'
+def _without_interval(value: float, n: int, needed: int) -> Estimate:
+  reason = f'none: {n} images, {needed} are needed for an interval'
   return Estimate(value, None, None, n, reason)
-
-
-def _resampled_means(values, seed):
-  n = len(values)
-  draw = np.random.default_rng(seed)
-  means = np.empty(RESAMPLES)
-  rows = max(1, _AT_ONCE // n)
-  for start in range(0, RESAMPLES, rows):
-    drawn = means[start : start + rows]
-    drawn[:] = values[draw.integers(0, n, [len(drawn), n])].mean(axis=1)
-  return means

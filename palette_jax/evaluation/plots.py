@@ -1,164 +1,176 @@
-"""Pictures of scores: intervals, spread over images, diversity, examples.
+"""Plots of results: intervals, spread over images, diversity, examples.
 
 They take matplotlib, which is in the `evaluation` extra.
 """
 
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from etils import epath, epy
+from jaxtyping import UInt8
 
-from palette_jax import images
-from palette_jax.evaluation import matching, observations, protocol, scores
+from palette_jax import files, images
+from palette_jax.evaluation import matching, protocol, registry
 from palette_jax.evaluation.metrics import diversity
 
 with epy.lazy_imports():
   from matplotlib import figure
 
-_SHOWN = 5  # examples, from best to worst
-_BESIDE = 12  # images that every row has answered
-_ACROSS = 4  # small plots in a row
+if TYPE_CHECKING:
+  from matplotlib import axes
+
+_EXAMPLES = 5  # images of a row, from best to worst
+_COLUMNS = 12  # images of which all rows are shown
+_ACROSS = 4  # small plots side by side
 
 
 def write(
   results: protocol.Results, folder: epath.PathLike
 ) -> list[epath.Path]:
-  """Draws what there is to draw into a folder.
+  """Writes all plots and pictures of some results to a folder.
 
   Raises:
     ModuleNotFoundError: if matplotlib is not installed.
   """
   folder = epath.Path(folder)
-  drawn = {'metrics.png': metrics(results), 'per_image.png': spread(results)}
+  plots = {'metrics.png': metrics(results), 'per_image.png': spread(results)}
   if results.diversity:
-    drawn['diversity.png'] = diversity_histograms(results)
-  for name, picture in drawn.items():
-    with (folder / name).open('wb') as file:
-      picture.savefig(file, format='png', dpi=100)
-  paths = [folder / name for name in drawn]
-  beside = images.write_png(folder / 'side_by_side.png', side_by_side(results))
-  paths.append(beside)
-  for row in results.subject.rows:
-    path = folder / f'examples-{row}.png'
-    paths.append(images.write_png(path, examples(results, row)))
-  return paths
+    plots['diversity.png'] = diversity_histograms(results)
+  paths = [save(plot, folder / name) for name, plot in plots.items()]
+  sheets = {'side_by_side.png': side_by_side(results)}
+  for row in results.comparison.rows:
+    sheets[f'examples-{row}.png'] = examples(results, row)
+  return paths + [
+    images.write_png(folder / name, sheet) for name, sheet in sheets.items()
+  ]
+
+
+def save(
+  plot: 'figure.Figure', path: epath.PathLike, dpi: int = 100
+) -> epath.Path:
+  """Writes a plot as a PNG file."""
+  encoded = io.BytesIO()
+  plot.savefig(encoded, format='png', dpi=dpi)
+  return files.write(path, encoded.getvalue())
 
 
 def metrics(results: protocol.Results) -> 'figure.Figure':
-  """Every metric of every row, with its interval."""
-  found = [
+  """Plots every metric of every row, with its interval."""
+  names = [
     name
-    for name in scores.METRICS
-    if any(name in results.rows[row] for row in results.subject.rows)
+    for name in registry.METRICS
+    if any(name in results.rows[row] for row in results.comparison.rows)
   ]
-  picture, axes = _small_plots(len(found), 0.35 * len(results.rows) + 0.9)
-  for axis, name in zip(axes, found):
-    metric = scores.METRICS[name]
-    shown = [row for row in results.rows if name in results.rows[row]]
-    for i, row in enumerate(shown):
+  plot, panels = _panels(len(names), 0.35 * len(results.rows) + 0.9)
+  for panel, name in zip(panels, names):
+    metric = registry.METRICS[name]
+    rows = [row for row in results.rows if name in results.rows[row]]
+    for i, row in enumerate(rows):
       estimate = results.rows[row][name]
       value = estimate.value * metric.scale
       if not np.isfinite(value):
         continue
-      axis.plot([value], [i], 'o', color='C0')
-      if estimate.low is not None:
+      panel.plot([value], [i], 'o', color='C0')
+      if estimate.low is not None and estimate.high is not None:
         ends = estimate.low * metric.scale, estimate.high * metric.scale
-        axis.plot(ends, [i, i], '-', color='C0')
-    axis.set_yticks(range(len(shown)), shown)
-    axis.set_ylim(len(shown) - 0.5, -0.5)
+        panel.plot(ends, [i, i], '-', color='C0')
+    panel.set_yticks(range(len(rows)), rows)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
     better = f'  ({metric.better} is better)' if metric.better else ''
-    axis.set_title(metric.title + better, fontsize=9)
-  return picture
+    panel.set_title(metric.title + better, fontsize=9)
+  return plot
 
 
 def spread(results: protocol.Results) -> 'figure.Figure':
-  """How single images score: no mean says that some have failed."""
+  """Plots the spread over images: a mean does not show that some failed."""
   per_image = results.per_image
-  first = next(iter(per_image))
+  first = next(iter(per_image.values()))
   names = [
     name
-    for name in per_image[first]
-    if np.all(np.isfinite(per_image[first][name]))
-    and np.ptp(per_image[first][name]) > 0
-    and not name.startswith('ca')
+    for name, values in first.items()
+    if np.all(np.isfinite(values))
+    and np.ptp(values) > 0
+    and name not in registry.ACCURACIES
   ]
-  picture, axes = _small_plots(len(names), 2.0)
-  for axis, name in zip(axes, names):
-    values = [per_image[row][name] for row in per_image]
-    edges = np.histogram_bin_edges(
-      np.concatenate([v[np.isfinite(v)] for v in values]), 30
-    )
-    for row, one in zip(per_image, values):
-      axis.hist(one, edges, histtype='step', label=row)
-    axis.set_title(scores.METRICS[name].title, fontsize=9)
-    axis.set_yticks([])
-  axes[0].legend(fontsize=7)
-  return picture
+  plot, panels = _panels(len(names), 2.0)
+  for panel, name in zip(panels, names):
+    by_row = {row: values[name] for row, values in per_image.items()}
+    finite = [values[np.isfinite(values)] for values in by_row.values()]
+    edges = np.histogram_bin_edges(np.concatenate(finite), 30)
+    for row, values in by_row.items():
+      panel.hist(values, list(edges), histtype='step', label=row)
+    panel.set_title(registry.METRICS[name].title, fontsize=9)
+    panel.set_yticks([])
+  panels[0].legend(fontsize=7)
+  return plot
 
 
 def diversity_histograms(results: protocol.Results) -> 'figure.Figure':
-  """How alike samples of one input are, as in the paper's Figure 8."""
+  """Plots how alike samples of one input are, as the paper's Figure 8."""
   kinds = list(next(iter(results.diversity.values())))
-  picture, axes = _small_plots(len(kinds), 2.6)
-  for axis, kind in zip(axes, kinds):
-    of_kind = {row: own[kind] for row, own in results.diversity.items()}
-    edges, counts = diversity.histograms(of_kind)
-    for row, own in counts.items():
-      axis.stairs(own / own.sum(), edges, label=row)
-    title = scores.METRICS[f'diversity_{kind}'].title
-    axis.set_title(f'{title} (share of pairs)', fontsize=9)
-  axes[0].legend(fontsize=7)
-  return picture
+  plot, panels = _panels(len(kinds), 2.6)
+  for panel, kind in zip(panels, kinds):
+    by_row = {row: pairs[kind] for row, pairs in results.diversity.items()}
+    edges, counts = diversity.histograms(by_row)
+    for row, of_row in counts.items():
+      panel.stairs(of_row / of_row.sum(), edges, label=row)
+    title = registry.METRICS[f'diversity_{kind}'].title
+    panel.set_title(f'{title} (share of pairs)', fontsize=9)
+  panels[0].legend(fontsize=7)
+  return plot
 
 
-def examples(results: protocol.Results, row: str) -> np.ndarray:
-  """input | output | original, from the best image to the worst.
+def examples(results: protocol.Results, row: str) -> UInt8[np.ndarray, 'y x 3']:
+  """Lays out input, output and original, from a row's best image to its worst.
 
-  By LPIPS, where it was taken, or else by PSNR.
-
-  Returns:
-    A sheet in [-1, 1].
+  They are ordered by LPIPS if it was computed, otherwise by PSNR.
   """
-  found = results.per_image[row]
-  by = found.get('lpips_alex', -found['psnr'])
-  order = np.argsort(by, kind='stable')
-  shown = np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(int)
-  matched = observations.match(results.subject, row)
+  means = results.per_image[row]
+  order = np.argsort(means.get('lpips_alex', -means['psnr']), kind='stable')
+  count = min(_EXAMPLES, len(order))
+  places = np.linspace(0, len(order) - 1, count).astype(int)
+  matched = results.comparison.match(row)
   kinds = [
     kind for kind in ('input', 'output', 'original') if kind in matched.files
   ]
-  (batch,) = matching.batches(matched, len(shown), order[shown])
-  sheet = np.stack([batch[kind] for kind in kinds], axis=1)
-  return images.grid(images.from_u8(sheet))
+  (batch,) = matching.batches(matched, count, order[places])
+  return images.grid(np.stack([batch[kind] for kind in kinds], axis=1))
 
 
-def side_by_side(results: protocol.Results) -> np.ndarray:
-  """The same images, by every row: not chosen, but evenly among the names.
+def side_by_side(results: protocol.Results) -> UInt8[np.ndarray, 'y x 3']:
+  """Lays out images that are evenly spaced among the names, by every row.
 
   Returns:
-    A sheet in [-1, 1]: an image a column; from above the input, if it is known,
-    the rows in their order, the original.
+    A sheet with an image in each column: the input, if it is known, the rows in
+    their order, the original.
   """
-  lines = {}
-  for row in results.subject.rows:
-    matched = observations.match(results.subject, row)
-    count = min(_BESIDE, len(matched.names))
-    chosen = np.arange(count) * len(matched.names) // count
-    (batch,) = matching.batches(matched, count, chosen)
-    if 'input' in batch:
-      lines.setdefault('input', batch['input'])
-    lines[f'row {row}'] = batch['output']
-  lines['original'] = batch['original']
-  return images.grid(images.from_u8(np.stack(list(lines.values()))))
+  lines = []
+  count = min(_COLUMNS, len(results.names))
+  indices = np.arange(count) * len(results.names) // count
+  batch = {}
+  for row in results.comparison.rows:
+    matched = results.comparison.match(row)
+    (batch,) = matching.batches(matched, count, indices)
+    if 'input' in batch and not lines:
+      lines.append(batch['input'])
+    lines.append(batch['output'])
+  return images.grid(np.stack([*lines, batch['original']]))
 
 
-def _small_plots(count, height):
+def _panels(
+  count: int, height: float
+) -> tuple['figure.Figure', 'Sequence[axes.Axes]']:
+  """Returns a figure of small plots, and its panels; spare ones are hidden."""
   across = min(_ACROSS, max(1, count))
   down = -(-max(1, count) // across)
-  picture = figure.Figure(
+  plot = figure.Figure(
     figsize=(3.2 * across, height * down), layout='constrained'
   )
-  axes = picture.subplots(down, across, squeeze=False).ravel()
-  for axis in axes:
-    axis.tick_params(labelsize=7)
-  for axis in axes[count:]:
-    axis.set_visible(False)
-  return picture, axes
+  panels = plot.subplots(down, across, squeeze=False).ravel()
+  for panel in panels:
+    panel.tick_params(labelsize=7)
+  for panel in panels[count:]:
+    panel.set_visible(False)
+  return plot, list(panels)

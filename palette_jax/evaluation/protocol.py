@@ -1,22 +1,25 @@
-"""The protocol of the paper, for any model's outputs: folders in, scores out.
+"""The protocol of the paper, for any model's outputs: folders in, metrics out.
 
-Every image is looked at once by every network and formula; what they say of it
-is kept, and all figures are made of that. The network's own output is judged,
-as it was written to its file.
+All networks and formulas measure every image in one pass, and all metrics are
+computed from these measurements. The network's own output is judged, as it was
+written to its file.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from palette_jax import tasks
 from palette_jax.evaluation import (
-  intervals,
+  cases,
+  estimates,
+  features,
   matching,
-  observations,
+  measurements,
   references,
-  scores,
+  registry,
 )
 from palette_jax.evaluation import networks as nets
 from palette_jax.evaluation.metrics import frechet
@@ -28,43 +31,41 @@ from palette_jax.evaluation.networks import (
 )
 
 BATCH = 16  # images at a time on a host
+ORIGINAL = 'originals'  # the row of the originals themselves
 
 
 class Results(NamedTuple):
-  """What came out.
+  """Metrics of all rows.
 
   Attributes:
-    subject: what was judged.
-    count: images.
+    comparison: the rows.
+    count: number of images.
     size: their height and width.
-    reference: of Frechet distances, in words.
-    networks: those that were here, by name.
-    rows: scores by metric, by row; the originals' own are under ORIGINAL.
-    differences: of each row but the first to the first.
+    reference: the reference of Frechet distances, in words.
+    networks: the networks that were used, by name.
+    rows: estimates by metric, by row; the originals' own are under ORIGINAL.
+    differences: the differences of each row but the first to the first.
     diversity: MS-SSIM and LPIPS of samples of one input, [pairs n], by row.
-    per_image: values behind the means, [n] by metric, by row.
-    names: of the images.
-    absent: metrics that could not be had, and why.
+    per_image: the values behind the means, [n] by metric, by row.
+    names: names of the images.
+    absent: for metrics that could not be computed, the reason.
   """
 
-  subject: observations.Subject
+  comparison: matching.Comparison
   count: int
   size: tuple[int, int]
   reference: str
   networks: dict[str, nets.Network]
-  rows: dict[str, dict[str, intervals.Estimate]]
-  differences: dict[str, dict[str, intervals.Estimate]]
+  rows: dict[str, estimates.Estimates]
+  differences: dict[str, estimates.Estimates]
   diversity: dict[str, dict[str, np.ndarray]]
   per_image: dict[str, dict[str, np.ndarray]]
   names: list[str]
   absent: dict[str, str]
 
 
-ORIGINAL = 'originals'
-
-
 def loaders(dialect: str = 'tf1') -> dict[str, Callable[[], nets.Network]]:
-  """How to get each network that a metric takes."""
+  """Returns functions that load the networks that metrics take."""
   return {
     'inception': functools.partial(inception.load, dialect),
     'resnet': functools.partial(resnet.load, 'centre'),
@@ -76,141 +77,165 @@ def loaders(dialect: str = 'tf1') -> dict[str, Callable[[], nets.Network]]:
 
 
 def load_networks(
-  wanted: Sequence[str] | None, dialect: str = 'tf1'
+  metrics: Sequence[str] | None, dialect: str = 'tf1'
 ) -> tuple[dict[str, nets.Network], dict[str, str]]:
-  """The networks of some metrics, or of all whose weights are here.
+  """Loads the networks of some metrics, or all whose weights are available.
 
   Args:
-    wanted: names in scores.METRICS; None for all that can be had.
-    dialect: of FID's resizing, one of inception.DIALECTS.
+    metrics: names in registry.METRICS; None for all that can be computed.
+    dialect: dialect of FID's resizing, one of inception.DIALECTS.
 
   Returns:
-    Networks by name, and why others are missing.
+    Networks by name, and the reasons why others are missing.
 
   Raises:
-    FileNotFoundError: if a metric was asked for by name and its network's
-      weights are not here; says where to get them.
+    FileNotFoundError: if a metric was requested by name and its network's
+      weights are missing; says where to get them.
   """
-  metrics = scores.METRICS if wanted is None else wanted
-  needed = {scores.METRICS[name].network for name in metrics} - {''}
-  found, missing = {}, {}
+  requested = registry.METRICS if metrics is None else metrics
+  needed = {registry.METRICS[name].network for name in requested} - {''}
+  networks, missing = {}, {}
   for name, load in loaders(dialect).items():
     if name not in needed:
       continue
     try:
-      found[name] = load()
+      networks[name] = load()
     except FileNotFoundError as error:
-      if wanted is not None:
+      if metrics is not None:
         raise
       missing[name] = str(error)
-  return found, missing
+  return networks, missing
 
 
 def judge(
-  subject: observations.Subject,
-  wanted: Sequence[str] | None = None,
+  comparison: matching.Comparison,
+  metrics: Sequence[str] | None = None,
   reference: str = '',
   dialect: str = 'tf1',
   batch: int = BATCH,
 ) -> Results:
-  """Scores every row; on several hosts, each looks at its share.
+  """Computes the metrics of every row; each of several hosts takes a share.
 
   Args:
-    subject: what is judged.
-    wanted: names in scores.METRICS; None for all that can be had, in which
-      case what cannot is said and not an error.
+    comparison: the rows.
+    metrics: names in registry.METRICS; None for all that can be computed, with
+      a reason for each that cannot.
     reference: a source, folder or file of statistics for Frechet distances; ''
       for the originals.
-    dialect: of FID's resizing, one of inception.DIALECTS.
+    dialect: dialect of FID's resizing, one of inception.DIALECTS.
     batch: images at a time.
 
   Raises:
-    ValueError: for images without partners or of other sizes, values that are
-      not finite, and fewer images than a metric that was asked for needs.
-    FileNotFoundError: for folders and weights that are missing.
+    ValueError: for images without partners or of different sizes, values that
+      are not finite, and too few images for a requested metric.
+    FileNotFoundError: for missing folders and weights.
   """
-  first = next(iter(subject.rows))
-  matched = {name: observations.match(subject, name) for name in subject.rows}
+  first = next(iter(comparison.rows))
+  matched = {row: comparison.match(row) for row in comparison.rows}
   _check_same(matched)
   names, size = matched[first].names, _size(matched)
-  networks, missing = load_networks(wanted, dialect)
-  metrics, absent = _metrics(wanted, missing, len(names), size, subject)
-  networks = {k: networks[k] for k in networks if _is_used(k, metrics)}
-  look = observations.look(networks, size, batch)
+  networks, missing = load_networks(metrics, dialect)
+  chosen, absent = _choose(metrics, missing, len(names), size, comparison)
+  networks = {k: networks[k] for k in networks if _is_used(k, chosen)}
+  extract = measurements.extractor(networks, size, batch)
 
   only = matching.Matched(names, {'original': matched[first].files['original']})
-  originals = observations.of_row(look, only, subject, ORIGINAL)
-  against = _reference(reference, size, networks, look.batch, originals)
+  originals = measurements.of_images(extract, only, comparison, ORIGINAL)
+  against = _reference(reference, size, networks, extract.batch, originals)
+  moments = against.moments
   rows = {
-    ORIGINAL: scores.of_originals(
-      originals, against.moments if reference else None, metrics
+    ORIGINAL: estimates.of_originals(
+      originals, moments if reference else None, chosen
     )
   }
-  differences, drawn, per_image, baseline = {}, {}, {}, None
-  for name in subject.rows:
-    values = observations.of_row(look, matched[name], subject, name)
-    means = per_image[name] = scores.per_image(values, originals)
-    rows[name] = scores.of_outputs(
-      values, means, originals, against.moments, metrics
+  differences, per_image, first_values = {}, {}, {}
+  for row in comparison.rows:
+    values = measurements.of_images(extract, matched[row], comparison, row)
+    per_image[row] = estimates.per_image(values, originals)
+    rows[row] = estimates.of_outputs(
+      values, per_image[row], originals, moments, chosen
     )
-    if baseline is None:
-      baseline = values
+    if row == first:
+      first_values = values
     else:
-      differences[name] = scores.of_differences(
-        (values, baseline), (means, per_image[first]), against.moments, metrics
+      pair = per_image[row], per_image[first]
+      differences[row] = estimates.of_differences(
+        (values, first_values), pair, moments, chosen
       )
-    if len(subject.rows[name]) > 1:
-      drawn[name] = observations.of_samples(
-        subject.rows[name], names, networks, batch
-      )
-      rows[name] |= scores.of_samples(drawn[name], metrics)
-      if name != first and first in drawn:
-        differences[name] |= scores.of_samples(
-          drawn[name], metrics, drawn[first]
-        )
+  diversity = _diversity(comparison, names, networks, batch)
+  for row, pairs in diversity.items():
+    rows[row] |= estimates.of_samples(pairs, chosen)
+    if row != first and first in diversity:
+      differences[row] |= estimates.of_samples(pairs, chosen, diversity[first])
   return Results(
-    subject=subject,
+    comparison=comparison,
     count=len(names),
     size=size,
     reference=against.name,
     networks=networks,
     rows=rows,
     differences=differences,
-    diversity=drawn,
+    diversity=diversity,
     per_image=per_image,
     names=names,
     absent=absent,
   )
 
 
-def _check_same(matched):
-  """Rows are compared image by image."""
+def _diversity(
+  comparison: matching.Comparison,
+  names: Sequence[str],
+  networks: measurements.Networks,
+  batch: int,
+) -> dict[str, dict[str, np.ndarray]]:
+  """Compares the samples of each input, for rows with several."""
+  return {
+    row: measurements.of_samples(samples, names, networks, batch)
+    for row, samples in comparison.rows.items()
+    if len(samples) > 1
+  }
+
+
+def _check_same(matched: Mapping[str, matching.Matched]) -> None:
+  """Checks that all rows have the same images."""
   first, *others = matched
   for name in others:
-    apart = set(matched[first].names) ^ set(matched[name].names)
-    if apart:
+    different = set(matched[first].names) ^ set(matched[name].names)
+    if different:
       raise ValueError(
-        f'{first} and {name} are of other images: {len(apart)} are in one of '
-        f'them only, such as {min(apart)}. Judge the same images of both.'
+        f'{first} and {name} have different images: {len(different)} are in '
+        f'one of them only, such as {min(different)}. Judge the same images of '
+        'both.'
       )
 
 
-def _size(matched):
-  """Of all rows."""
-  sizes = {name: matching.size(one) for name, one in matched.items()}
-  size = next(iter(sizes.values()))
-  for name, other in sizes.items():
-    if other != size:
-      raise ValueError(f'{next(iter(sizes))} is of {size}, {name} of {other}.')
-  return size
+def _size(matched: Mapping[str, matching.Matched]) -> tuple[int, int]:
+  """Returns the size of the images of all rows."""
+  sizes = {row: matching.size(of_row) for row, of_row in matched.items()}
+  first, *others = sizes
+  for row in others:
+    if sizes[row] != sizes[first]:
+      raise ValueError(
+        f'{first} has images of {sizes[first]}, {row} of {sizes[row]}: judge '
+        'images of one size.'
+      )
+  return sizes[first]
 
 
-def _metrics(wanted, missing, count, size, subject):
-  """Which metrics there will be, and why others will not."""
-  metrics, absent = set(), {}
-  usual = [k for k, metric in scores.METRICS.items() if not metric.on_demand]
-  for name in usual if wanted is None else wanted:
-    metric = scores.METRICS[name]
+def _choose(
+  requested: Sequence[str] | None,
+  missing: Mapping[str, str],
+  count: int,
+  size: tuple[int, int],
+  comparison: matching.Comparison,
+) -> tuple[set[str], dict[str, str]]:
+  """Returns the metrics to compute, and the reasons against others."""
+  chosen, absent = set(), {}
+  names = requested
+  if names is None:
+    names = [k for k, v in registry.METRICS.items() if not v.on_demand]
+  for name in names:
+    metric = registry.METRICS[name]
     if metric.network in missing:
       reason = missing[metric.network]
     elif count < metric.least:
@@ -218,53 +243,53 @@ def _metrics(wanted, missing, count, size, subject):
     elif min(size) < metric.side:
       reason = f'{metric.title} needs {metric.side} pixels, not {min(size)}.'
     else:
-      reason = _lacking(name, subject)
+      reason = _lacking(name, comparison)
     if not reason:
-      metrics.add(name)
-    elif wanted is None:
+      chosen.add(name)
+    elif requested is None:
       absent[name] = reason
     else:
       raise ValueError(f'{reason} Or leave {name} out of --metrics.')
-  return metrics, absent
+  return chosen, absent
 
 
-def _lacking(name, subject):
-  """What was not given that a metric takes."""
-  task = subject.case.partition(':')[0]
-  title = scores.METRICS[name].title
-  if name == 'ca_probe' and not subject.probe:
+def _lacking(name: str, comparison: matching.Comparison) -> str:
+  """Names the input that a metric lacks; '' for none."""
+  title = registry.METRICS[name].title
+  if name == 'ca_probe' and not comparison.probe:
     return f'{title} takes a classifier of these classes: --probe FILE.'
-  if name in ('ca', 'ca_resized', 'ca_efficientnet') and subject.probe:
-    return f"{title}: the classes are the probe's, not ImageNet's."
-  if name.startswith('ca') and subject.labels is None:
-    return f"{title} takes the images' classes: --labels FILE."
-  if name == 'known_changed' and subject.holes is None:
+  if name in registry.ACCURACIES:
+    if name != 'ca_probe' and comparison.probe:
+      return f"{title}: the classes are the probe's, not ImageNet's."
+    if comparison.labels is None:
+      return f"{title} takes the images' classes: --labels FILE."
+  if name == 'known_changed' and comparison.holes is None:
     return f'{title} takes the holes: --holes DIR, white where a model paints.'
-  for metric, of in (
-    ('luma_error', 'colorization'),
-    ('jpeg_consistency', 'jpeg'),
-  ):
-    if name == metric and (task != of or subject.inputs is None):
-      return f'{title} takes --case={of} and --inputs DIR.'
+  task = cases.task_of(comparison.case)
+  of_tasks = [other.name for other in tasks.every() if name in other.metrics]
+  if of_tasks and (task not in of_tasks or comparison.inputs is None):
+    return f'{title} takes --case={of_tasks[0]} and --inputs DIR.'
   if name.startswith('diversity') and all(
-    len(samples) == 1 for samples in subject.rows.values()
+    len(samples) == 1 for samples in comparison.rows.values()
   ):
     return f'{title} takes more than one sample of each input.'
   return ''
 
 
-def _is_used(network, metrics):
-  """Images may be too small, or too few, for all that takes a network."""
-  return any(scores.METRICS[name].network == network for name in metrics)
+def _is_used(network: str, metrics: Iterable[str]) -> bool:
+  """Checks whether a metric that can be computed takes a network."""
+  return any(registry.METRICS[name].network == network for name in metrics)
 
 
-def _with_features(networks):
-  return [key for key in networks if key in ('inception', 'efficientnet')]
-
-
-def _reference(name, size, networks, batch, originals):
-  """What Frechet distances are measured against."""
-  chosen = {key: networks[key] for key in _with_features(networks)}
+def _reference(
+  name: str,
+  size: tuple[int, int],
+  networks: measurements.Networks,
+  batch: int,
+  originals: features.Values,
+) -> references.Reference:
+  """Returns the reference of Frechet distances."""
+  chosen = {k: networks[k] for k in networks if k in estimates.NETWORKS}
   if chosen and name.endswith('.npz'):
     return references.of_file(name, chosen)
   if chosen and name:

@@ -1,8 +1,9 @@
 """Statistics of the images that a Frechet distance is measured against.
 
-They are computed once for a set of images, a network and a preparation, and
-kept in ~/.cache/palette_jax/references under a hash of all three. The set is
-never in memory: it may be ImageNet's whole validation set, as the paper's is.
+They are computed once for a set of images, a network and its preprocessing, and
+cached in ~/.cache/palette_jax/references under a hash of all three. The set is
+never held in memory: it may be ImageNet's whole validation set, as in the
+paper.
 """
 
 import hashlib
@@ -15,8 +16,9 @@ import jax
 import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
+from jaxtyping import Array, Int
 
-from palette_jax import console
+from palette_jax import arrays, console, files
 from palette_jax.data import pipeline, sources, tfds_builds
 from palette_jax.evaluation import cases, features
 from palette_jax.evaluation import networks as nets
@@ -26,11 +28,11 @@ CACHE = pathlib.Path('~/.cache/palette_jax/references').expanduser()
 
 
 class Reference(NamedTuple):
-  """What a distance is measured against.
+  """The images that distances are measured against.
 
   Attributes:
-    name: of the images, in words.
-    moments: of their features, by network.
+    name: the images, in words.
+    moments: moments of their features, by network.
   """
 
   name: str
@@ -43,12 +45,12 @@ def of_source(
   networks: Mapping[str, nets.Network],
   batch: int,
 ) -> Reference:
-  """All images of a source, prepared as those that are judged.
+  """Measures all images of a source, prepared as those that are judged.
 
   Args:
-    name: of data.source, or a folder.
+    name: a source as in data.source, or a folder.
     size: height and width; images are cropped in the middle and resized.
-    networks: by name, those with features.
+    networks: networks with features, by name.
     batch: images at a time.
 
   Raises:
@@ -62,46 +64,48 @@ def of_source(
     images=_digest(source), count=len(source), size=[int(n) for n in size]
   )
   abouts = {key: images | identity(net) for key, net in networks.items()}
-  files = {key: CACHE / f'{_sha256(abouts[key])}.npz' for key in networks}
-  missing = {key: networks[key] for key in networks if not _is_kept(files[key])}
-  made = {}
+  paths = {key: CACHE / f'{_sha256(abouts[key])}.npz' for key in networks}
+  missing = {k: networks[k] for k in networks if not _is_cached(paths[k])}
+  computed = {}
   if missing:
     logging.info('Statistics of %d images of %s.', len(source), name)
-    made = _compute(source, size, missing, batch)
-    for key, moments in made.items():
-      write(files[key], moments, abouts[key])
-  kept = {
-    key: read(files[key], networks[key]) for key in networks if key not in made
+    computed = _compute(source, size, missing, batch)
+    for key, moments in computed.items():
+      write(paths[key], moments, abouts[key])
+  cached = {
+    key: read(paths[key], network)
+    for key, network in networks.items()
+    if key not in computed
   }
-  return Reference(f'{name} ({len(source):,} images)', kept | made)
+  return Reference(f'{name} ({len(source):,} images)', cached | computed)
 
 
-def _is_kept(file):
-  """By all hosts: what one of them lacks, all compute together."""
-  kept = multihost_utils.process_allgather(np.array(file.exists()))
-  return bool(np.all(kept))
+def _is_cached(path: pathlib.Path) -> bool:
+  """Checks all hosts' caches: all compute together what one of them lacks."""
+  cached = multihost_utils.process_allgather(np.array(path.exists()))
+  return bool(np.all(cached))
 
 
-def of_file(file: str, networks: Mapping[str, nets.Network]) -> Reference:
-  """Statistics of one network, as this module keeps them: FILE.npz, FILE.json.
+def of_file(path: str, networks: Mapping[str, nets.Network]) -> Reference:
+  """Reads statistics of one network from FILE.npz and FILE.json.
 
   Raises:
-    FileNotFoundError: if it is not there.
+    FileNotFoundError: if there are no such files.
     ValueError: if they are of other features, or there are two networks.
   """
   if len(networks) != 1:
     raise ValueError(
-      f'{file} is of one network; these metrics take {", ".join(networks)}. '
+      f'{path} is of one network; these metrics take {", ".join(networks)}. '
       'Ask for one of them: --metrics fid.'
     )
   ((key, network),) = networks.items()
-  moments = read(pathlib.Path(file), network)
-  name = f'{pathlib.Path(file).name} ({moments.count:,} images)'
+  moments = read(pathlib.Path(path), network)
+  name = f'{pathlib.Path(path).name} ({moments.count:,} images)'
   return Reference(name, {key: moments})
 
 
 def identity(network: nets.Network) -> dict[str, str]:
-  """What makes features the same features."""
+  """Identifies a feature extractor."""
   return dict(
     network=network.name,
     weights=network.weights,
@@ -109,62 +113,74 @@ def identity(network: nets.Network) -> dict[str, str]:
   )
 
 
-def write(file: pathlib.Path, moments: frechet.Moments, about: Mapping) -> None:
-  """Writes statistics, and before them what they are statistics of.
+def write(
+  path: pathlib.Path,
+  moments: frechet.Moments,
+  about: Mapping[str, object],
+) -> None:
+  """Writes a description of statistics, then the statistics.
 
-  So that a kill between the two leaves nothing that is looked at.
+  In this order, a kill between the two leaves nothing that is read.
   """
-  file.parent.mkdir(parents=True, exist_ok=True)
-  file.with_suffix('.json').write_text(json.dumps(about, indent=2))
-  moments.save(file)
+  encoded = json.dumps(about, indent=2).encode()
+  files.write(path.with_suffix('.json'), encoded)
+  moments.save(path)
 
 
-def read(file: pathlib.Path, network: nets.Network) -> frechet.Moments:
+def read(path: pathlib.Path, network: nets.Network) -> frechet.Moments:
   """Reads what `write` wrote.
 
   Raises:
-    FileNotFoundError: if it is not there.
+    FileNotFoundError: if one of the two files is missing.
     ValueError: if they are of other features than the network's.
   """
-  described = file.with_suffix('.json')
-  if not file.exists() or not described.exists():
+  description = path.with_suffix('.json')
+  if not path.exists() or not description.exists():
     raise FileNotFoundError(
-      f'Statistics are two files, {file} and {described.name}; one is missing.'
+      f'Statistics are two files, {path} and {description.name}; one is '
+      'missing.'
     )
-  about, wanted = json.loads(described.read_text()), identity(network)
-  for name, value in wanted.items():
+  about = json.loads(description.read_text())
+  for name, value in identity(network).items():
     if about.get(name) != value:
       raise ValueError(
-        f'{file} has {name} = {about.get(name)!r}; this evaluation has '
+        f'{path} has {name} = {about.get(name)!r}; this evaluation has '
         f'{value!r}. Distances between the two mean nothing: give the images '
-        'instead, and they are computed anew.'
+        'instead, and their statistics are computed.'
       )
-  return frechet.Moments.load(file)
+  return frechet.Moments.load(path)
 
 
-def _compute(source, size, networks, batch):
-  """Moments of all images, on all hosts."""
+def _compute(
+  source: sources.Source,
+  size: tuple[int, int],
+  networks: Mapping[str, nets.Network],
+  batch: int,
+) -> dict[str, frechet.Moments]:
+  """Computes the moments of all images, on all hosts."""
 
-  def measure(params, images):
+  def measure(
+    params: Mapping[str, arrays.Params], images: Mapping[str, Array]
+  ) -> dict[str, Array]:
     return {
       key: network.apply(params[key], images['original'])['features']
       for key, network in networks.items()
     }
 
   params = {key: network.params for key, network in networks.items()}
-  look = features.Pass(measure, params, batch)
+  extract = features.Extractor(measure, params, batch)
   count = len(source)
-  rows = features.rows_of_host(count)
+  share = features.share_of_host(count)
   moments = {key: frechet.Moments() for key in networks}
-  images = _images(source, size, rows, look.batch)
-  for _, found in look.over(images, len(rows), 'reference'):
-    for key, values in found.items():
-      moments[key].add(values)
-  return {key: _over_hosts(one) for key, one in moments.items()}
+  images = _images(source, size, share, extract.batch)
+  for _, values in extract.over(images, len(share), 'reference'):
+    for key, of_network in values.items():
+      moments[key].add(of_network)
+  return {key: _over_hosts(of_host) for key, of_host in moments.items()}
 
 
-def _over_hosts(moments):
-  """Merged, in the same order on every host."""
+def _over_hosts(moments: frechet.Moments) -> frechet.Moments:
+  """Merges the moments of all hosts, in the same order on each."""
   if jax.process_count() == 1:
     return moments
   d = len(moments.mean)
@@ -174,30 +190,35 @@ def _over_hosts(moments):
   # As pairs of 32 bits: JAX would round float64.
   everywhere = multihost_utils.process_allgather(packed.view(np.uint32))
   merged = frechet.Moments()
-  for row in np.asarray(everywhere).view(np.float64):
-    count, mean, scatter = row[0], row[1 : d + 1], row[d + 1 :]
+  for host in np.asarray(everywhere).view(np.float64):
+    count, mean, scatter = host[0], host[1 : d + 1], host[d + 1 :]
     merged.merge(frechet.Moments(int(count), mean, scatter.reshape(d, d)))
   return merged
 
 
-def _images(source, size, rows, batch) -> Iterator[dict[str, np.ndarray]]:
-  """Prepared images of those records; the last batch is filled up."""
+def _images(
+  source: sources.Source,
+  size: tuple[int, int],
+  indices: Int[np.ndarray, ' n'],
+  batch: int,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields batches of prepared images; the last one is padded."""
   data = pipeline.Pipeline(
     source=source,
     corrupt=cases.keep,
-    size=tuple(size),
+    size=size,
     seed=0,
   )
-  filled = np.resize(rows, len(rows) + -len(rows) % batch)
-  for one in data.listed(filled, batch):
-    data.check_readable(one)
-    yield {'original': one.examples.target}
+  padded = np.resize(indices, len(indices) + -len(indices) % batch)
+  for decoded in data.listed(padded, batch):
+    data.check_readable(decoded)
+    yield {'original': np.asarray(decoded.examples.target)}
 
 
-def _digest(source):
-  """Of all files' bytes: other images of the same names are other images."""
+def _digest(source: sources.Source) -> str:
+  """Hashes all files: other images of the same names are other images."""
   chunks = tfds_builds.whole(
-    lambda *one: source.read(*one)['image'],
+    lambda *record: source.read(*record)['image'],
     source.fetch,
     len(source),
     pipeline.CHUNK,
@@ -210,12 +231,12 @@ def _digest(source):
     leave=False,
   ) as progress:
     for chunk in chunks.as_numpy_iterator():
-      for one in chunk:
-        digest.update(hashlib.sha256(one).digest())
+      for encoded in chunk:
+        digest.update(hashlib.sha256(encoded).digest())
       progress.advance(len(chunk))
   return digest.hexdigest()
 
 
-def _sha256(about):
+def _sha256(about: Mapping[str, object]) -> str:
   text = json.dumps(about, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()

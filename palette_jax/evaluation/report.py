@@ -1,28 +1,36 @@
-"""Scores as people and programs read them: results.json, results.md, plots.
+"""Writes results for people and programs: results.json, results.md.
 
-No figure stands without its conditions: how many images, the interval and how
-it was made, the network, its weights, what it did to the images, the reference.
+No estimate stands without its conditions: the number of images, the interval
+and its method, the network, its weights, its preprocessing, the reference.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
 import palette_jax
-from palette_jax.evaluation import intervals, protocol, scores
+from palette_jax import files, markdown
+from palette_jax.evaluation import estimates, intervals, protocol, registry
 from palette_jax.evaluation.metrics import diversity, similarity
 from palette_jax.evaluation.paper import reported
 
-PAPERS = 'fid', 'is', 'ca', 'pd', 'diversity_lpips'  # what the paper reports
-STAND_INS = {  # where its networks are not here
+# The metrics of the paper, and ours if the weights of its networks are missing.
+SUBSTITUTES = {
   'fid': 'fd_efficientnet',
   'is': 'is_efficientnet',
   'ca': 'ca_efficientnet',
   'pd': 'pd_efficientnet',
   'diversity_lpips': 'diversity_lpips_alex',
+}
+_TITLES = {
+  'fid': 'FID',
+  'is': 'IS',
+  'ca': 'CA (%)',
+  'pd': 'PD',
+  'diversity_lpips': 'LPIPS of samples',
 }
 
 
@@ -32,102 +40,117 @@ def write(
   """Writes results.json and results.md.
 
   Args:
-    results: of `protocol.judge`.
-    folder: made if it is not there.
-    about: what else belongs to the conditions: the command, the checkpoint.
+    results: the results.
+    folder: the folder, which is created if it does not exist.
+    about: further conditions: the command, the checkpoint.
 
   Returns:
     The path of results.json.
   """
   folder = epath.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
-  file = folder / 'results.json'
+  text = as_markdown(results, about)
+  files.write(folder / 'results.md', text.encode())
   encoded = json.dumps(as_json(results, about), indent=2, allow_nan=False)
-  file.write_text(encoded)
-  (folder / 'results.md').write_text(markdown(results, about))
-  return file
+  return files.write(folder / 'results.json', encoded.encode())
 
 
-def as_json(results: protocol.Results, about: Mapping[str, Any]) -> dict:
-  """Everything, as plain values; infinite ones as 'inf'."""
+def read(path: epath.PathLike) -> dict[str, Any]:
+  """Reads a results.json.
+
+  Raises:
+    FileNotFoundError: if it does not exist.
+  """
+  path = epath.Path(path)
+  if not path.exists():
+    raise FileNotFoundError(f'There are no results at {path}.')
+  return json.loads(path.read_text())
+
+
+def as_json(
+  results: protocol.Results, about: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Returns everything as plain values; infinite ones as 'inf'."""
   return {
     'palette_jax': palette_jax.__version__,
     **about,
-    'case': results.subject.case,
+    'case': results.comparison.case,
     'images': results.count,
     'height_width': list(results.size),
     'rows': {
-      name: _figures(found, results) for name, found in results.rows.items()
+      row: _row_as_json(of_row, results) for row, of_row in results.rows.items()
     },
     'differences_to_first': {
-      name: _figures(found, results)
-      for name, found in results.differences.items()
+      row: _row_as_json(of_row, results)
+      for row, of_row in results.differences.items()
     },
-    'diversity': _diversity(results.diversity),
+    'diversity': _diversity(results),
     'absent': results.absent,
     'paper': [
       row._asdict() | {'source': reported.SOURCE}
-      for row in reported.of_case(results.subject.case)
+      for row in reported.of_case(results.comparison.case)
     ],
   }
 
 
-def _figures(found, results):
+def _row_as_json(
+  row: estimates.Estimates, results: protocol.Results
+) -> dict[str, dict[str, Any]]:
   return {
-    name: {
-      key: 'inf' if isinstance(value, float) and math.isinf(value) else value
-      for key, value in estimate._asdict().items()
+    metric: {
+      field: 'inf' if isinstance(value, float) and math.isinf(value) else value
+      for field, value in estimate._asdict().items()
     }
-    | conditions(name, results)
-    for name, estimate in found.items()
+    | conditions(metric, results)
+    for metric, estimate in row.items()
   }
 
 
-def _diversity(rows):
-  """The histograms: row -> metric -> edges and counts."""
-  found = {row: {} for row in rows}
-  for metric in next(iter(rows.values()), {}):
-    edges, counts = diversity.histograms(
-      {row: own[metric] for row, own in rows.items()}
-    )
-    for row, own in rows.items():
-      found[row][metric] = dict(
-        pairs=list(own[metric].shape),
+def _diversity(
+  results: protocol.Results,
+) -> dict[str, dict[str, dict[str, list]]]:
+  """Returns histograms: row -> metric -> pairs, edges and counts."""
+  histograms = {row: {} for row in results.diversity}
+  for metric in next(iter(results.diversity.values()), {}):
+    by_row = {row: pairs[metric] for row, pairs in results.diversity.items()}
+    edges, counts = diversity.histograms(by_row)
+    for row, pairs in by_row.items():
+      histograms[row][metric] = dict(
+        pairs=list(pairs.shape),
         edges=edges.tolist(),
         counts=counts[row].tolist(),
       )
-  return found
+  return histograms
 
 
 def conditions(metric: str, results: protocol.Results) -> dict[str, str]:
-  """What a figure was made with, but for its images."""
-  network = results.networks.get(scores.METRICS[metric].network)
-  found = {}
+  """Returns the conditions of a metric, except for its images."""
+  network = results.networks.get(registry.METRICS[metric].network)
+  stated = {}
   if network is not None:
-    found = dict(
+    stated = dict(
       network=network.name,
       weights=network.weights,
       preparation=network.preparation,
     )
-  if metric == 'ca_probe' and results.subject.probe:
-    found['probe'] = results.subject.probe.sha256
-  if metric in scores.FRECHET:
-    found['reference'] = results.reference
+  if metric == 'ca_probe' and results.comparison.probe:
+    stated['probe'] = results.comparison.probe.sha256
+  if metric in registry.FRECHET:
+    stated['reference'] = results.reference
   elif metric.startswith(('kid', 'kd', 'precision', 'recall', 'pd')):
-    found['reference'] = f'the {results.count:,} originals'
+    stated['reference'] = f'the {results.count:,} originals'
   if metric.startswith('is'):
-    found['splits'] = str(scores.SPLITS)
+    stated['splits'] = str(registry.SPLITS)
   if metric.endswith('ms_ssim'):
-    found['scales'] = str(similarity.scales(*results.size))
-  return found
+    stated['scales'] = str(similarity.scales(*results.size))
+  return stated
 
 
-def markdown(results: protocol.Results, about: Mapping[str, Any]) -> str:
-  """The same for people."""
-  case = results.subject.case
+def as_markdown(results: protocol.Results, about: Mapping[str, Any]) -> str:
+  """Returns the results as a page of Markdown."""
   height, width = results.size
+  title = results.comparison.case or 'Outputs'
   lines = [
-    f'# {case or "Outputs"}: {results.count:,} images, {height}x{width}',
+    f'# {title}: {results.count:,} images, {height}x{width}',
     '',
     *(f'- {name}: `{value}`' for name, value in about.items()),
     f'- Frechet distances are to {results.reference}.',
@@ -135,142 +158,119 @@ def markdown(results: protocol.Results, about: Mapping[str, Any]) -> str:
     '',
   ]
   lines += _beside_the_paper(results)
-  lines += ['## All figures', '', *_all(results.rows), '']
+  lines += ['## All metrics', '', _table(results.rows), '']
   if results.differences:
-    first = next(iter(results.subject.rows))
+    first = next(iter(results.comparison.rows))
     lines += [
       f'## Differences to {first}',
       '',
       'Of the same images, paired.',
       '',
-      *_all(results.differences),
+      _table(results.differences),
       '',
     ]
-  lines += ['## Made with', '', *_made_with(results)]
+  lines += ['## Made with', '', *_conditions(results)]
   if results.absent:
     lines += ['', '## Not computed', '', *_not_computed(results.absent)]
   return '\n'.join(lines) + '\n'
 
 
-def _beside_the_paper(results):
-  """The paper's table for this case, ours below."""
-  theirs = reported.of_case(results.subject.case)
+def _beside_the_paper(results: protocol.Results) -> list[str]:
+  """Returns the paper's table for this case, with our rows below."""
+  theirs = reported.of_case(results.comparison.case)
   if not theirs:
     return []
   columns = [
-    name for name in PAPERS if any(name in row.values for row in theirs)
+    name for name in SUBSTITUTES if any(name in row.values for row in theirs)
   ]
-  title = dict(diversity_lpips='LPIPS of samples', fid='FID', pd='PD')
-  title |= {'is': 'IS', 'ca': 'CA (%)'}
-  rows = [['', 'images', *(title[name] for name in columns)]]
+  rows = []
   for row in theirs:
     values = [f'{row.values[c]:g}' if c in row.values else '' for c in columns]
     rows.append([f"paper's {row.model}", row.images or 'not stated', *values])
-  for name, found in results.rows.items():
-    cells = [_ours(column, found) for column in columns]
+  for name, of_row in results.rows.items():
+    cells = [_cell_or_substitute(column, of_row) for column in columns]
     rows.append([f'**{name}**', f'{results.count:,}', *cells])
   return [
     '## Beside the paper',
     '',
-    *_table(rows),
+    markdown.table(['', 'images', *(_TITLES[c] for c in columns)], rows),
     '',
     f"The paper's rows ({reported.SOURCE}) are of its own images, and of FIDs "
     'to a whole validation set. Ours compare with them for the same images, '
-    'the same reference and the same network only; figures of another network '
+    'the same reference and the same network only; metrics of another network '
     'are marked with its name.',
     '',
   ]
 
 
-def _ours(column, found):
-  if column in found:
-    return cell(column, found[column])
-  other = STAND_INS[column]
-  if other not in found:
+def _cell_or_substitute(column: str, row: estimates.Estimates) -> str:
+  """Returns a cell for a metric of the paper, or for its substitute."""
+  if column in row:
+    return cell(column, row[column])
+  substitute = SUBSTITUTES[column]
+  if substitute not in row:
     return ''
-  named = '' if column == 'diversity_lpips' else ' (efficientnet)'
-  return cell(other, found[other]) + named
+  mark = '' if column == 'diversity_lpips' else ' (efficientnet)'
+  return cell(substitute, row[substitute]) + mark
 
 
-def _all(rows):
-  """Metrics down, rows across."""
-  names = list(rows)
-  found = [
-    metric
-    for metric in scores.METRICS
-    if any(metric in rows[name] for name in names)
-  ]
-  table = [['', 'better', *names]]
-  for metric in found:
-    cells = [
-      cell(metric, rows[name][metric]) if metric in rows[name] else ''
-      for name in names
-    ]
-    described = scores.METRICS[metric]
-    table.append([described.title, described.better, *cells])
-  return _table(table)
+def _table(rows: Mapping[str, estimates.Estimates]) -> str:
+  """Returns a table with a line for each metric and a column for each row."""
+  lines = []
+  for name, metric in registry.METRICS.items():
+    if any(name in row for row in rows.values()):
+      cells = [
+        cell(name, row[name]) if name in row else '' for row in rows.values()
+      ]
+      lines.append([metric.title, metric.better, *cells])
+  return markdown.table(['', 'better', *rows], lines)
 
 
-def cell(metric: str, found: intervals.Estimate) -> str:
-  """'12.3 [11.9, 12.7]', in the metric's unit and digits."""
-  described = scores.METRICS[metric]
+def cell(name: str, estimate: intervals.Estimate) -> str:
+  """Returns '12.3 [11.9, 12.7]', in the metric's unit and digits."""
+  metric = registry.METRICS[name]
 
-  def number(value):
-    return f'{value * described.scale:,.{described.digits}f}'
+  def number(value: float) -> str:
+    return f'{value * metric.scale:,.{metric.digits}f}'
 
-  if found.low is None or found.high is None:
-    return number(found.value)
-  return f'{number(found.value)} [{number(found.low)}, {number(found.high)}]'
-
-
-def _table(rows: Sequence[Sequence[str]]):
-  """Markdown; numbers to the right."""
-  rule = ['---', *['---:'] * (len(rows[0]) - 1)]
-  return [f'| {" | ".join(row)} |' for row in [rows[0], rule, *rows[1:]]]
+  if estimate.low is None or estimate.high is None:
+    return number(estimate.value)
+  return (
+    f'{number(estimate.value)} '
+    f'[{number(estimate.low)}, {number(estimate.high)}]'
+  )
 
 
-def _made_with(results):
-  """Networks, and how intervals were made."""
+def _conditions(results: protocol.Results) -> list[str]:
+  """Lists networks, and the methods of intervals."""
   lines = [
     f'- {network.name}: weights sha256 {network.weights[:16]}...; '
     f'{network.preparation}'
     for network in results.networks.values()
   ]
   methods: dict[str, list[str]] = {}
-  for found in results.rows.values():
-    for metric, estimate in found.items():
+  for row in results.rows.values():
+    for metric, estimate in row.items():
       titles = methods.setdefault(estimate.method, [])
-      if scores.METRICS[metric].title not in titles:
-        titles.append(scores.METRICS[metric].title)
+      if registry.METRICS[metric].title not in titles:
+        titles.append(registry.METRICS[metric].title)
   lines += [
     f'- {method}: {", ".join(titles)}' for method, titles in methods.items()
   ]
-  if any('ms_ssim' in found for found in results.rows.values()):
+  if any('ms_ssim' in row for row in results.rows.values()):
     count = similarity.scales(*results.size)
     lines.append(f'- MS-SSIM has {count} scales at this size')
   return lines
 
 
-def _not_computed(absent):
-  """Reasons, each once."""
+def _not_computed(absent: Mapping[str, str]) -> list[str]:
+  """Lists reasons, each once."""
   reasons: dict[str, list[str]] = {}
   for metric, reason in absent.items():
-    reasons.setdefault(reason, []).append(scores.METRICS[metric].title)
+    reasons.setdefault(reason, []).append(registry.METRICS[metric].title)
   return [
     f'- {reason}'
-    if reason.startswith(titles[0])  # that of one metric
+    if reason.startswith(titles[0])  # the reason of one metric
     else f'- {", ".join(titles)}: {reason}'
     for reason, titles in reasons.items()
   ]
-
-
-def read(file: epath.PathLike) -> dict:
-  """What `write` wrote as results.json.
-
-  Raises:
-    FileNotFoundError: if it is not there.
-  """
-  file = epath.Path(file)
-  if not file.exists():
-    raise FileNotFoundError(f'There are no results at {file}.')
-  return json.loads(file.read_text())

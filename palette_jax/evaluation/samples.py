@@ -1,20 +1,20 @@
-"""What a run makes of the images that are judged, as files.
+"""Draws a run's samples of the images that are judged, as files.
 
   WORKDIR/evaluation/STEP/CASE/
-    request.json   what was asked for: other settings need another folder
+    request.json   the request; another one needs another folder
     originals/     the images, prepared as in training: 8-bit PNG
-    inputs/        what the model was given; holes are grey
+    inputs/        what the model is given; holes are grey
     holes/         white where it paints, for tasks with holes
-    outputs/       what it made; outputs-2/ and so on: further samples
+    outputs/       its samples; outputs-2/ and so on: further samples
 
-Batches are fixed by the list, so that a run that was stopped goes on with the
-batches that are not complete, and ends with the same pixels.
+Batches depend on the list of images alone, so that a run that was stopped goes
+on with the batches that are not complete, and ends with the same pixels.
 """
 
 import concurrent.futures
 import json
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,11 +22,12 @@ import ml_collections
 import numpy as np
 from etils import epath, epy
 from jax.experimental import multihost_utils
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
 
-from palette_jax import arrays, console, givens, images, sharding
+from palette_jax import arrays, console, files, givens, images, sharding
 from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import process
-from palette_jax.evaluation import cases, observations, selection
+from palette_jax.evaluation import cases, matching, selection
 from palette_jax.evaluation.networks import probe as probes
 from palette_jax.training import run as runs
 
@@ -35,21 +36,21 @@ with epy.lazy_imports():
 
 
 class Request(NamedTuple):
-  """What is asked of a model.
+  """Samples that are requested of a model.
 
   Attributes:
-    case: what is done to the images.
-    pinned: which they are.
-    data: where they come from.
-    samples: of each.
+    case: the case.
+    selection: the images.
+    data: their pipeline.
+    samples: samples of each image.
     batch: images on all devices; further samples are further batches.
-    seed: of all noise.
-    folder: where the files go.
-    meta: of the run and the checkpoint, for request.json.
+    seed: seed of all noise.
+    folder: folder of the files.
+    meta: conditions for request.json: the run, the checkpoint, the images.
   """
 
   case: cases.Case
-  pinned: selection.Pinned
+  selection: selection.Selection
   data: pipeline.Pipeline
   samples: int
   batch: int
@@ -57,107 +58,114 @@ class Request(NamedTuple):
   folder: epath.Path
   meta: dict[str, Any]
 
+  def names_of(self, k: int) -> list[str]:
+    """Returns the names of the k-th batch, without those of padding."""
+    return self.selection.names[k * self.batch : (k + 1) * self.batch]
+
 
 def requests(
   config: ml_collections.ConfigDict, run: runs.Run, step: int, workdir: str
 ) -> list[Request]:
-  """What `config.evaluation` asks for: one request a case.
+  """Returns the requests of `config.evaluation`, one for each case.
 
   Raises:
-    ValueError, FileNotFoundError: for what does not fit; before anything is
-      drawn.
+    ValueError, FileNotFoundError: for a config that does not fit, before
+      anything is drawn.
   """
-  asked = config.evaluation
-  sharding.check_batch(run.learner.mesh, asked.batch, 'evaluation.batch')
-  if asked.source:
-    source = sources.open_source(asked.source, 'all')
+  options = config.evaluation
+  sharding.check_batch(run.learner.mesh, options.batch, 'evaluation.batch')
+  if options.source:
+    source = sources.open_source(options.source, 'all')
   else:
     source = run.held_out_data.source
-  pinned = selection.pin(source, asked.records)
+  selected = selection.select(source, options.records)
   model = config.objective.to_dict() | {'size': list(config.data.size)}
   meta = dict(
     step=step,
-    images=pinned.digest(),
-    samples=asked.samples,
-    batch=asked.batch,
-    seed=asked.seed,
+    images=selected.digest(),
+    samples=options.samples,
+    batch=options.batch,
+    seed=options.seed,
     **{k: model[k] for k in ('name', 'sample_schedule', 'sampler', 'size')},
   )
   return [
     Request(
       case=case,
-      pinned=pinned,
+      selection=selected,
       data=pipeline.Pipeline(
         source=source,
         corrupt=case.corrupt,
         size=tuple(config.data.size),
-        seed=asked.seed,
+        seed=options.seed,
         max_pixels=config.data.max_pixels,
       ),
-      samples=asked.samples,
-      batch=asked.batch,
-      seed=asked.seed,
+      samples=options.samples,
+      batch=options.batch,
+      seed=options.seed,
       folder=epath.Path(workdir, 'evaluation', str(step), case.folder),
       meta=meta | {'case': case.name},
     )
-    for case in cases.of_config(config.task.to_dict(), asked.cases)
+    for case in cases.of_config(config.task.to_dict(), options.cases)
   ]
 
 
 def draw(request: Request, run: runs.Run, params: arrays.Params) -> None:
-  """Writes all files of a request that are not there yet, on all hosts.
+  """Writes the files of a request that do not exist, on all hosts.
 
   Raises:
     ValueError: if the folder has the files of another request, or an image
       cannot be read.
   """
   _claim(request)
-  count, size = len(request.pinned.names), request.batch
-  pending = np.flatnonzero(~_done(request))
-  make = _sampler(run)
+  count = len(request.selection.names)
+  pending = np.flatnonzero(~_done(request)).tolist()
+  sample = _sampler(run)
   progress = console.Progress(
     request.case.name,
     count,
-    done=count - sum(len(_rows(request, k)) for k in pending),
+    done=count - sum(len(request.names_of(k)) for k in pending),
     shown=jax.process_index() == 0,
   )
   with progress, concurrent.futures.ThreadPoolExecutor(4) as pool:
     for k, names, examples in _batches(request, pending):
-      _write(pool, request.folder, names, _given(examples))
+      _write(pool, request.folder, names, _inputs(examples))
       placed = sharding.put_batch(run.learner.mesh, examples)
-      for sample in range(request.samples):
-        made = make(params, placed, _key(request.seed, k, sample))
-        folder = outputs(request.folder, sample)
-        _write(pool, folder.parent, names, {folder.name: _local(made)})
-      progress.advance(len(_rows(request, k)))
-  multihost_utils.sync_global_devices(f'drawn {request.case.name} {size}')
+      for number in range(request.samples):
+        drawn = sample(params, placed, _key(request.seed, k, number))
+        folder = outputs(request.folder, number)
+        _write(pool, folder.parent, names, {folder.name: _local(drawn)})
+      progress.advance(len(request.names_of(k)))
+  multihost_utils.sync_global_devices(
+    f'drawn {request.case.name} {request.batch}'
+  )
 
 
 def outputs(folder: epath.Path, sample: int) -> epath.Path:
-  """Where the first, second, ... sample of each image is."""
+  """Returns the folder of the first, second, ... sample of each image."""
   return folder / (f'outputs-{sample + 1}' if sample else 'outputs')
 
 
-def subject(
-  drawn: Mapping[str, Request], probe: probes.Probe | None = None
-) -> observations.Subject:
-  """What was drawn, to be judged.
+def comparison(
+  requests_by_row: Mapping[str, Request], probe: probes.Probe | None = None
+) -> matching.Comparison:
+  """Returns the samples of requests, to be judged.
 
   Args:
-    drawn: by the names of rows; of the same images and the same case.
+    requests_by_row: requests of the same images and the same case.
     probe: a classifier of the labels, if they are not ImageNet's.
   """
-  first = next(iter(drawn.values()))
+  first = next(iter(requests_by_row.values()))
   labels = None
-  if first.pinned.labels is not None:
-    labels = dict(zip(first.pinned.names, first.pinned.labels.tolist()))
-  return observations.Subject(
+  if first.selection.labels is not None:
+    classes = first.selection.labels.tolist()
+    labels = dict(zip(first.selection.names, classes))
+  return matching.Comparison(
     rows={
       row: [
         str(outputs(request.folder, sample))
         for sample in range(request.samples)
       ]
-      for row, request in drawn.items()
+      for row, request in requests_by_row.items()
     },
     originals=str(first.folder / 'originals'),
     inputs=str(first.folder / 'inputs'),
@@ -168,75 +176,77 @@ def subject(
   )
 
 
-def _claim(request):
-  """One folder, one request."""
+def _claim(request: Request) -> None:
+  """Checks that the folder is of this request, or makes it so.
+
+  Raises:
+    ValueError: if it is of another.
+  """
   file = request.folder / 'request.json'
-  if jax.process_index() == 0:
-    request.folder.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-      file.write_text(json.dumps(request.meta, indent=2))
+  if jax.process_index() == 0 and not file.exists():
+    files.write(file, json.dumps(request.meta, indent=2).encode())
   multihost_utils.sync_global_devices(f'claimed {request.case.name}')
   before = json.loads(file.read_text())
   now = json.loads(json.dumps(request.meta))
   for name in now:
     if before.get(name) != now[name]:
       raise ValueError(
-        f'{request.folder} was made with {name} = {before.get(name)}, this '
-        f'asks for {now[name]}. Move the folder away, or ask for the same.'
+        f'{request.folder} has samples with {name} = {before.get(name)}; this '
+        f'request has {now[name]}. Move the folder away, or request the same.'
       )
 
 
-def _rows(request, k):
-  """Names of the k-th batch, without those that fill up the last one."""
-  return request.pinned.names[k * request.batch : (k + 1) * request.batch]
+def _done(request: Request) -> Bool[np.ndarray, ' batches']:
+  """Finds the batches that are complete.
 
-
-def _done(request):
-  """Which batches are whole; the first host looks, so that all agree.
-
-  Outputs are written after all else of a batch.
+  Outputs are written after all else of a batch. The first host looks for all,
+  so that they agree.
   """
-  whole = np.ones(-(-len(request.pinned.names) // request.batch), bool)
+  done = np.ones(-(-len(request.selection.names) // request.batch), bool)
   if jax.process_index() == 0:
     for sample in range(request.samples):
       folder = outputs(request.folder, sample)
-      found = {
-        posixpath.join(where, file)
-        for where, _, files in tf.io.gfile.walk(str(folder))
-        for file in files
+      existing = {
+        posixpath.join(parent, name)
+        for parent, _, names in tf.io.gfile.walk(str(folder))
+        for name in names
       }
-      for k in range(len(whole)):
-        files = {str(_file(folder, name)) for name in _rows(request, k)}
-        whole[k] &= files <= found
-  return multihost_utils.broadcast_one_to_all(whole)
+      for k in range(len(done)):
+        needed = {str(_file(folder, name)) for name in request.names_of(k)}
+        done[k] &= needed <= existing
+  return np.asarray(multihost_utils.broadcast_one_to_all(done))
 
 
-def _file(folder, name):
+def _file(folder: epath.Path, name: str) -> epath.Path:
   return folder / f'{name}.png'
 
 
-def _batches(request, pending):
-  """This host's rows of each batch: its number, names, examples.
+def _batches(
+  request: Request, pending: Sequence[int]
+) -> Iterator[tuple[int, list[str], arrays.Examples]]:
+  """Yields the number, names and examples of this host's part of each batch.
 
-  The last batch is filled up with rows that have no name.
+  The last batch is padded with examples that have no name.
   """
-  names, size = request.pinned.names, request.batch
+  names, size = request.selection.names, request.batch
   rows = np.arange(len(names) + -len(names) % size)
   rows = rows.reshape(-1, jax.process_count(), size // jax.process_count())
   rows = rows[pending, jax.process_index()]
   if not rows.size:
     return
-  records = request.pinned.records[rows % len(names)]
-  read = request.data.listed(records.reshape(-1), rows.shape[1])
-  for k, own, batch in zip(pending, rows, read):
+  records = request.selection.records[rows % len(names)]
+  decoded = request.data.listed(records.reshape(-1), rows.shape[1])
+  for k, own, batch in zip(pending, rows, decoded):
     request.data.check_readable(batch)
-    filled = [names[i % len(names)] for i in own]
-    named = filled[: np.count_nonzero(own < len(names))]
-    yield k, named, _cut(request.case, filled, batch.examples)
+    padded = [names[i % len(names)] for i in own]
+    named = padded[: np.count_nonzero(own < len(names))]
+    yield k, named, _cut(request.case, padded, batch.examples)
 
 
-def _cut(case, names, examples):
-  """The holes of a task that has them."""
+def _cut(
+  case: cases.Case, names: Sequence[str], examples: arrays.Examples
+) -> arrays.Examples:
+  """Cuts the holes of a task that has them."""
   if case.hole is None:
     return examples
   _, height, width, _ = examples.target.shape
@@ -248,51 +258,65 @@ def _cut(case, names, examples):
   return arrays.Examples(examples.target, cond, given)
 
 
-def _given(examples):
-  """Folders of what a model is given: name -> uint8 [b, h, w, 3]."""
+def _inputs(
+  examples: arrays.Examples,
+) -> dict[str, UInt8[np.ndarray, 'b h w 3']]:
+  """Returns the images of a model's inputs, by the name of their folder."""
   empty = examples.given >= givens.NOISE
-  shown = {
-    'originals': examples.target,
-    'inputs': np.where(empty, np.uint8(pipeline.GREY), examples.cond),
-  }
+  cond = np.where(empty, np.uint8(pipeline.GREY), np.asarray(examples.cond))
+  folders = {'originals': np.asarray(examples.target), 'inputs': cond}
   if np.any(examples.given == givens.TRUTH):
     painted = np.where(examples.given == givens.TRUTH, 0, 255)
-    shown['holes'] = np.repeat(painted.astype(np.uint8), 3, axis=-1)
-  return shown
+    folders['holes'] = np.repeat(painted.astype(np.uint8), 3, axis=-1)
+  return folders
 
 
-def _write(pool, folder, names, shown):
-  """Files of a batch's named rows; waits until all are there."""
+def _write(
+  pool: concurrent.futures.Executor,
+  folder: epath.Path,
+  names: Sequence[str],
+  batches: Mapping[str, np.ndarray],
+) -> None:
+  """Writes the named images of batches by folder, and waits for all files."""
   jobs = [
     pool.submit(images.write_png, _file(folder / kind, name), image)
-    for kind, batch in shown.items()
+    for kind, batch in batches.items()
     for name, image in zip(names, batch)
   ]
   for job in jobs:
     job.result()
 
 
-def _sampler(run):
-  """(params, examples, key) -> images in [-1, 1], split over all devices."""
+def _sampler(
+  run: runs.Run,
+) -> Callable[
+  [arrays.Params, arrays.Examples, PRNGKeyArray], Float[Array, 'b h w 3']
+]:
+  """Returns (params, examples, key) -> images, split over all devices."""
 
-  def make(params, examples, key):
+  def sample(
+    params: arrays.Params, examples: arrays.Examples, key: PRNGKeyArray
+  ) -> Float[Array, 'b h w 3']:
     key_holes, key_steps = jax.random.split(key)
     batch = process.complete(examples, key_holes)
     return run.learner.restore(params, batch.cond, batch.mask, key_steps)
 
   return jax.jit(
-    make,
+    sample,
     out_shardings=sharding.by_batch(run.learner.mesh),
     compiler_options=sharding.compiler_options(),
   )
 
 
-def _key(seed, batch, sample):
-  key = jax.random.fold_in(jax.random.key(seed), int(batch))
+def _key(seed: int, batch: int, sample: int) -> PRNGKeyArray:
+  key = jax.random.fold_in(jax.random.key(seed), batch)
   return jax.random.fold_in(key, sample)
 
 
-def _local(made):
-  """This host's rows, in their order."""
-  shards = sorted(made.addressable_shards, key=lambda s: s.index[0].start or 0)
+def _local(images_on_devices: jax.Array) -> Float[np.ndarray, 'b h w 3']:
+  """Returns this host's part of a batch, in its order."""
+  shards = sorted(
+    images_on_devices.addressable_shards,
+    key=lambda shard: shard.index[0].start or 0,
+  )
   return np.concatenate([np.asarray(shard.data) for shard in shards])

@@ -1,16 +1,15 @@
-"""Which images are judged: a list that is the same for everybody.
+"""Selects the images that are judged: a list that is the same for everybody.
 
 (nothing)              all images of the source
-first:5000             by name: ColTran's and Table 1's first 5,000 of
-                       ImageNet's validation set
+first:5000             the first by name: the 5,000 of ImageNet's validation
+                       set of ColTran and Table 1
 list:/path.txt         a name and a label a line, in any folder: ctest10k
                        (Larsson et al. 2016), 10,000 of that set
-per_class:30           so many of each class, first by name: places10k is 30
-                       of each of 365; which 30 the paper took is not known
-categories:/path.txt   those in the folders that the file names, one a line
+per_class:30           the first of each class by name: places10k has 30 of
+                       each of 365; which 30 the paper took is not known
+categories:/path.txt   those in folders that the file lists, one a line
 """
 
-import collections
 import hashlib
 import os
 import pathlib
@@ -19,41 +18,43 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
+from palette_jax import files
 from palette_jax.data import listing, sources
 
 IMAGENET_CLASSES = 1000
 
 
-class Pinned(NamedTuple):
-  """Images that are judged.
+class Selection(NamedTuple):
+  """The images that are judged.
 
   Attributes:
     records: int64 [n], indices into the source.
-    names: what a file of each may be called, without its ending; different.
-    labels: int64 [n], classes, -1 where unknown; None if no class is known.
+    names: unique names for their files, without suffix.
+    labels: int64 [n], classes, -1 where unknown; None if all are.
   """
 
-  records: np.ndarray
+  records: Int[np.ndarray, ' n']
   names: list[str]
-  labels: np.ndarray | None
+  labels: Int[np.ndarray, ' n'] | None
 
   def digest(self) -> str:
-    """Of names and labels."""
+    """Hashes names and labels."""
     labels = [] if self.labels is None else self.labels.tolist()
     return hashlib.sha256(repr((self.names, labels)).encode()).hexdigest()
 
 
-def pin(source: sources.Source, rule: str) -> Pinned:
-  """Chooses images of a source.
+def select(source: sources.Source, rule: str) -> Selection:
+  """Selects images of a source.
 
   Args:
-    source: opened.
+    source: the source.
     rule: as above.
 
   Raises:
-    ValueError: if there is no such rule, or the source has not what it asks
-      for; says what is missing.
+    ValueError: if there is no such rule, or the source lacks what it takes;
+      says what is missing.
     FileNotFoundError: if there is no such list.
   """
   kind, _, argument = rule.partition(':')
@@ -61,7 +62,7 @@ def pin(source: sources.Source, rule: str) -> Pinned:
     listed, labels = source.names, _labels(source)
   else:
     listed, labels = source.catalogue()
-  names = stems(listed)
+  names = _below_common_folder(listed)
   if not rule:
     chosen = np.arange(len(source))
   elif kind == 'first' and argument.isdecimal():
@@ -78,37 +79,27 @@ def pin(source: sources.Source, rule: str) -> Pinned:
       'categories:FILE, or nothing for all images.'
     )
   chosen = np.asarray(chosen, np.int64)
-  return Pinned(
+  return Selection(
     chosen,
     [names[i] for i in chosen],
     None if labels is None else labels[chosen],
   )
 
 
-def stems(names: Sequence[str]) -> list[str]:
-  """Names below the folder that all share, without their endings.
+def _below_common_folder(names: Sequence[str]) -> list[str]:
+  """Returns the names below the folder that all share, without suffix.
 
   Raises:
     ValueError: if two would be the same.
   """
-  parts = [posixpath.normpath(name.replace('\\', '/')) for name in names]
-  common = posixpath.commonpath(parts) if len(parts) > 1 else ''
-  if len(parts) == 1:
-    common = posixpath.dirname(parts[0])
-  short = [
-    posixpath.splitext(posixpath.relpath(part, common or '.'))[0]
-    for part in parts
-  ]
-  twice = [name for name, n in collections.Counter(short).items() if n > 1]
-  if twice:
-    raise ValueError(
-      f'Two images are called {twice[0]}, but for their endings: rename one.'
-    )
-  return short
+  paths = [posixpath.normpath(name.replace('\\', '/')) for name in names]
+  folder = posixpath.commonpath([posixpath.dirname(path) for path in paths])
+  short = [posixpath.relpath(path, folder or '.') for path in paths]
+  return list(files.by_stem(short, folder or 'The source'))
 
 
-def _labels(source):
-  """Of the source's list; else of ImageNet's folders, one a class."""
+def _labels(source: sources.Source) -> Int[np.ndarray, ' n'] | None:
+  """Returns the labels of the source's list, or those of ImageNet's folders."""
   if source.labels is not None:
     return np.asarray(source.labels)
   folders = [pathlib.PurePath(name).parent.name for name in source.names]
@@ -118,17 +109,19 @@ def _labels(source):
   return np.array([classes.index(folder) for folder in folders])
 
 
-def _first(names, count):
+def _first(names: Sequence[str], count: int) -> list[int]:
   if count > len(names):
     raise ValueError(
       f'evaluation.records=first:{count}: the source has {len(names)} images.'
     )
-  # By the file's name alone: ImageNet's number is in it, whatever the folder.
+  # By the file's name alone, which holds ImageNet's number.
   by_file = sorted(range(len(names)), key=lambda i: os.path.basename(names[i]))
   return by_file[:count]
 
 
-def _per_class(names, labels, count):
+def _per_class(
+  names: Sequence[str], labels: Int[np.ndarray, ' n'] | None, count: int
+) -> list[int]:
   if labels is None:
     raise ValueError(
       f'evaluation.records=per_class:{count} needs classes: give a list with '
@@ -146,11 +139,11 @@ def _per_class(names, labels, count):
   return chosen
 
 
-def _in_categories(names, path):
-  """Places2 has folders such as a/airfield; 'airfield' finds it, too."""
-  wanted = [line.strip().strip('/') for line in listing.lines(path)]
+def _in_categories(names: Sequence[str], path: str) -> list[int]:
+  """Finds images by folder; 'airfield' also finds Places2's a/airfield."""
+  categories = [line.strip().strip('/') for line in listing.lines(path)]
   inside = {name: f'/{posixpath.dirname(name)}/' for name in names}
-  for category in wanted:
+  for category in categories:
     if not any(f'/{category}/' in folder for folder in inside.values()):
       raise ValueError(
         f'{path} names the category {category}; the source has no such folder.'
@@ -158,29 +151,35 @@ def _in_categories(names, path):
   return [
     i
     for i, name in enumerate(names)
-    if any(f'/{category}/' in inside[name] for category in wanted)
+    if any(f'/{category}/' in inside[name] for category in categories)
   ]
 
 
-def _listed(names, labels, path):
-  """Those of the list, in its order, found by the file's name alone."""
-  wanted, wanted_labels = listing.text(path)
-  files = [posixpath.splitext(posixpath.basename(name))[0] for name in wanted]
+def _listed(
+  names: Sequence[str], labels: Int[np.ndarray, ' n'] | None, path: str
+) -> tuple[list[int], Int[np.ndarray, ' n'] | None]:
+  """Finds the images of a list, in its order, by their file names alone.
+
+  Returns:
+    Their indices, and labels of all images.
+  """
+  listed, listed_labels = listing.text(path)
+  stems = [posixpath.splitext(posixpath.basename(name))[0] for name in listed]
   index = {os.path.basename(name): i for i, name in enumerate(names)}
   if len(index) < len(names):
     raise ValueError(
       f'evaluation.records=list:{path} finds images by their file names, and '
       'some of the source have the same in two folders.'
     )
-  missing = [file for file in files if file not in index]
+  missing = [stem for stem in stems if stem not in index]
   if missing:
     raise ValueError(
-      f'{len(missing)} of {len(files)} images of {path} are not in the source; '
+      f'{len(missing)} of {len(stems)} images of {path} are not in the source; '
       f'the first is {missing[0]}. Which folder has them? '
       '--config.evaluation.source=folder:/path'
     )
-  chosen = [index[file] for file in files]
-  if any(label is not None for label in wanted_labels):
+  chosen = [index[stem] for stem in stems]
+  if any(label is not None for label in listed_labels):
     labels = np.full(len(names), -1)
-    labels[chosen] = [-1 if n is None else n for n in wanted_labels]
+    labels[chosen] = [-1 if n is None else n for n in listed_labels]
   return chosen, labels

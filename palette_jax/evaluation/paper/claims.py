@@ -1,30 +1,35 @@
-"""What the paper's tables say, as comparisons that a small run can decide.
+"""The claims of the paper's tables, as comparisons that a small run can decide.
 
-Every claim is about a row and the first row of a table: its figure is higher,
-or lower. With the 95% interval of the difference, image by image, and one
-result for each seed of training, the answer is one of three:
+A claim says that a metric of a row is higher, or lower, than that of the
+table's first row. For each seed of training there is a 95% interval of the
+difference, image by image, and the verdict is one of three:
 
-  reproduced       every seed's interval lies on the side that the paper says
+  reproduced       every seed's interval lies on the side that the paper claims
   not reproduced   every seed's interval lies on the other side
   not decided      anything else
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from palette_jax.evaluation import baselines, scores
+from palette_jax import markdown
+from palette_jax.evaluation import baselines, registry
 
-FIGURES = 'fd_efficientnet', 'pd_efficientnet', 'lpips_alex'
+METRICS = 'fd_efficientnet', 'pd_efficientnet', 'lpips_alex'
+OUTCOMES = 'reproduced', 'not reproduced', 'not decided'
+
+# A difference and its interval, which may be missing.
+Difference = tuple[float, float | None, float | None]
 
 
 class Claim(NamedTuple):
-  """The row's figure is higher, or lower, than that of the first row.
+  """A claim about a row and the first row of its table.
 
   Attributes:
-    case: what is done to the images.
-    row: its name.
-    metric: a name in scores.METRICS.
-    higher: than the first row's; False for lower.
+    case: the case.
+    row: the name of the row.
+    metric: a name in registry.METRICS.
+    higher: whether the row's metric is claimed to be higher; False for lower.
   """
 
   case: str
@@ -34,31 +39,34 @@ class Claim(NamedTuple):
 
 
 class Verdict(NamedTuple):
-  """What came of a claim.
+  """The verdict on a claim.
 
   Attributes:
-    claim: what the paper says.
-    differences: value, low and high, the row's less the first's, by seed.
-    said: 'reproduced', 'not reproduced' or 'not decided'.
+    claim: the claim.
+    differences: the row's metric less the first row's, by seed.
+    outcome: one of OUTCOMES.
   """
 
   claim: Claim
-  differences: list[tuple[float, float, float]]
-  said: str
+  differences: list[Difference]
+  outcome: str
 
 
-def _worse(case, row, metrics=FIGURES):
+def _worse(
+  case: str, row: str, metrics: Sequence[str] = METRICS
+) -> list[Claim]:
+  """Returns claims that a row is worse than the first."""
   return [
-    Claim(case, row, metric, scores.METRICS[metric].better == 'lower')
+    Claim(case, row, metric, registry.METRICS[metric].better == 'lower')
     for metric in metrics
   ]
 
 
-_CLASSES = *FIGURES, 'ca_probe'
+_WITH_ACCURACY = *METRICS, 'ca_probe'
 _HOLES = 'inpainting:20-30%'  # where the paper does not state them
 CLAIMS = {
   'table-1': [
-    *_worse('colorization', 'Regression', _CLASSES),
+    *_worse('colorization', 'Regression', _WITH_ACCURACY),
     Claim('colorization', 'Regression', 'colourfulness', False),
   ],
   'table-4': [
@@ -84,9 +92,9 @@ CLAIMS = {
     )
   ],
   'table-7': [
-    *_worse('inpainting:centre', 'Multi-task', _CLASSES),
-    *_worse('colorization', 'Multi-task', _CLASSES),
-    *_worse('colorization', 'Regression', _CLASSES),
+    *_worse('inpainting:centre', 'Multi-task', _WITH_ACCURACY),
+    *_worse('colorization', 'Multi-task', _WITH_ACCURACY),
+    *_worse('colorization', 'Regression', _WITH_ACCURACY),
     *(
       claim._replace(higher=not claim.higher)  # the paper's is better at this
       for claim in _worse('jpeg:5', 'Multi-task')
@@ -98,11 +106,11 @@ CLAIMS = {
 
 
 def of_table(name: str, cases: Sequence[str]) -> list[Claim]:
-  """The paper's claims, then that every first row beats what takes no model.
+  """Returns the paper's claims, then those that first rows beat baselines.
 
   Args:
     name: 'table-4', 'figure-9', ...
-    cases: of the table.
+    cases: cases of the table.
   """
   beyond = [
     claim for case in cases for claim in _worse(case, baselines.label(case))
@@ -111,56 +119,51 @@ def of_table(name: str, cases: Sequence[str]) -> list[Claim]:
 
 
 def judge(
-  claims: Sequence[Claim], results: Mapping[str, Sequence[dict]]
+  claims: Sequence[Claim],
+  results: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> list[Verdict]:
-  """What each claim has come to; those of figures that are missing left out.
+  """Judges claims, except for those whose metrics are missing.
 
   Args:
-    claims: of a table.
-    results: of each case, what results.json holds, one for each seed.
+    claims: claims of a table.
+    results: by case, the contents of results.json for each seed.
   """
-  found = []
+  verdicts = []
   for claim in claims:
     seeds = [
-      one['differences_to_first'].get(claim.row, {}).get(claim.metric)
-      for one in results[claim.case]
+      of_seed['differences_to_first'].get(claim.row, {}).get(claim.metric)
+      for of_seed in results[claim.case]
     ]
     if seeds and None not in seeds:
       differences = [(d['value'], d['low'], d['high']) for d in seeds]
-      found.append(Verdict(claim, differences, _said(claim, differences)))
-  return found
+      outcome = _outcome(claim, differences)
+      verdicts.append(Verdict(claim, differences, outcome))
+  return verdicts
 
 
-def _said(claim, differences):
-  if any(low is None for _, low, _ in differences):
-    return 'not decided'
-  above = all(low > 0 for _, low, _ in differences)
-  below = all(high < 0 for _, _, high in differences)
+def _outcome(claim: Claim, differences: Sequence[Difference]) -> str:
+  above = all(low is not None and low > 0 for _, low, _ in differences)
+  below = all(high is not None and high < 0 for _, _, high in differences)
   if not above and not below:
     return 'not decided'
   return 'reproduced' if above == claim.higher else 'not reproduced'
 
 
-def markdown(verdicts: Sequence[Verdict]) -> str:
-  """A table of the verdicts."""
-  lines = [
-    '| case | row | metric | should be | differences | verdict |',
-    '|---|---|---|---|---|---|',
-  ]
-  for claim, differences, said in verdicts:
-    metric = scores.METRICS[claim.metric]
-    cells = [_cell(numbers, metric) for numbers in differences]
+def table(verdicts: Sequence[Verdict]) -> str:
+  """Returns a table of verdicts in Markdown."""
+  header = ['case', 'row', 'metric', 'should be', 'differences', 'verdict']
+  rows = []
+  for claim, differences, outcome in verdicts:
+    metric = registry.METRICS[claim.metric]
+    cells = '; '.join(_cell(difference, metric) for difference in differences)
     side = 'higher' if claim.higher else 'lower'
-    lines.append(
-      f'| {claim.case} | {claim.row} | {metric.title} | {side} | '
-      f'{"; ".join(cells)} | {said} |'
-    )
-  return '\n'.join(lines) + '\n'
+    rows.append([claim.case, claim.row, metric.title, side, cells, outcome])
+  return markdown.table(header, rows, text_columns=len(header))
 
 
-def _cell(numbers, metric):
+def _cell(difference: Difference, metric: registry.Metric) -> str:
   value, low, high = (
     'none' if x is None else f'{x * metric.scale:+,.{metric.digits}f}'
-    for x in numbers
+    for x in difference
   )
   return f'{value} [{low}, {high}]'

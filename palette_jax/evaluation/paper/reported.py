@@ -1,10 +1,10 @@
-"""The paper's own numbers (paper.csv), to stand beside ours, marked as its.
+"""The numbers that the paper reports (paper.csv).
 
 Tables 1 to 11 of Palette (arXiv 2111.05826v2), as far as they have numbers.
-FID is there against a whole validation set (50,000 images of ImageNet, 36,500
-of Places2): it compares with ours for the same images and reference only. CA's
-network, PD's layer, the images of Tables 5 and 6 and their holes, and the
-categories of Tables 10 and 11 are not stated.
+Their FID is to a whole validation set (50,000 images of ImageNet, 36,500 of
+Places2), and compares with ours for the same images and reference only. The
+paper does not state CA's network, PD's layer, the images and holes of Tables 5
+and 6, and the categories of Tables 10 and 11.
 """
 
 import csv
@@ -24,15 +24,16 @@ IMAGES = {
 
 
 class Row(NamedTuple):
-  """What the paper reports of one model.
+  """A row of a table of the paper.
 
   Attributes:
-    table: its number.
-    case: what was done to the images, as in palette_jax/evaluation/cases.py;
-      'inpainting' alone where the paper does not say which holes.
-    model: its name there; 'Original' is the images themselves.
-    images: which were judged, a name in IMAGES.
-    values: by metric: fid, is, ca (%), pd, diversity_lpips, fool_rate (%).
+    table: the number of the table.
+    case: the case (cases.py); 'inpainting' alone where the paper does not
+      state the holes.
+    model: the paper's name of the model; 'Original' is the images themselves.
+    images: the judged images, a name in IMAGES.
+    values: numbers by metric: fid, is, ca (%), pd, diversity_lpips,
+      fool_rate (%).
   """
 
   table: int
@@ -44,31 +45,31 @@ class Row(NamedTuple):
 
 @functools.cache
 def rows() -> tuple[Row, ...]:
-  """All of them, in the paper's order."""
+  """Returns all rows, in the paper's order."""
   with pathlib.Path(__file__).with_name('paper.csv').open() as file:
     return tuple(_row(**row) for row in csv.DictReader(file))
 
 
 def of_table(name: str) -> list[Row]:
-  """The rows of 'table-4'; of figures there are none."""
+  """Returns the rows of 'table-4'; a figure has none."""
   return [row for row in rows() if f'table-{row.table}' == name]
 
 
 def of_case(case: str) -> list[Row]:
-  """The rows of a case, each once: Table 7 repeats others under other names."""
-  found = {}
+  """Returns the rows of a case, without those that Table 7 repeats."""
+  kept = {}
   for row in rows():
     same = [
       other
-      for other in found.values()
+      for other in kept.values()
       if other.images == row.images
       and row.values.items() <= other.values.items()
     ]
     if row.case == case and not same:
-      found.setdefault((row.images, row.model), row)
-  return list(found.values())
+      kept.setdefault((row.images, row.model), row)
+  return list(kept.values())
 
 
-def _row(table, case, model, images, **cells):
+def _row(table: str, case: str, model: str, images: str, **cells: str) -> Row:
   values = {name: float(cell) for name, cell in cells.items() if cell}
   return Row(int(table), case, model, images, values)

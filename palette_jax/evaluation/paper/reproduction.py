@@ -1,27 +1,30 @@
-"""The paper's tables again: which models, on which images, at what.
+"""Reproduces the paper's tables: trains their models, draws, judges.
 
-At the scale `paper` the models are runs that have been trained, each in its own
-folder. At `small` they are trained here, for an hour each, on images of 32x32,
-and the paper's claims are held against them (docs/results.md). At `tiny` they
-are trained for minutes on the photos inside the package: that shows that
-everything works, and nothing about the paper.
+At the scale `paper`, the models are trained runs, each in a folder of its own.
+At `small`, they are trained here, for an hour each, on images of 32x32, and the
+paper's claims are judged by them (docs/results.md). At `tiny`, they are trained
+for minutes on the photos inside the package, which shows that everything works
+and says nothing about the paper.
 
-Below each table's rows stands the answer that takes no model.
+Below each table's rows stands the answer without a model.
 """
 
 import contextlib
 import shlex
-from typing import NamedTuple
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 from absl import logging
 from etils import epath
 
+from palette_jax import files
 from palette_jax.evaluation import (
   baselines,
   cases,
   command,
+  matching,
   protocol,
   report,
   samples,
@@ -30,7 +33,7 @@ from palette_jax.evaluation.networks import probe as probes
 from palette_jax.evaluation.paper import claims, reported, tables
 from palette_jax.training import loop, trained_run
 
-_RECORDS = {'first5k': 'first:5000'}  # by a rule; others by a list, as follows
+_RECORDS = {'first5k': 'first:5000'}  # by a rule; others by a list:
 _LISTS = {
   'ctest10k': (
     '--records list:/path/ctest10k.txt, the list that Larsson et al. 2016 '
@@ -42,15 +45,15 @@ _LISTS = {
 
 
 class Scale(NamedTuple):
-  """Of which models, and of which images.
+  """The models and images with which a table is reproduced.
 
   Attributes:
     name: one of tables.SCALES.
     runs: folder of the runs.
-    source: of the images; '' for the table's.
-    records: which of them, as in lists.py; '' for the table's.
-    reference: of Frechet distances; '' for the table's.
-    seeds: how often every model is trained.
+    source: source of the images; '' for the table's.
+    records: rule that selects them (selection.py); '' for the table's.
+    reference: reference of Frechet distances; '' for the table's.
+    seeds: trainings of every model.
   """
 
   name: str
@@ -65,39 +68,34 @@ def reproduce(name: str, scale: Scale) -> epath.Path:
   """Draws and judges what a table of the paper reports.
 
   Args:
-    name: in tables.TABLES.
-    scale: of which models and images.
+    name: a name in tables.TABLES.
+    scale: the models and images.
 
   Returns:
-    The folder with a folder of scores for each case, and claims.md.
+    The folder, with a folder of results for each case, and claims.md.
 
   Raises:
-    ValueError: for what is missing: images' list, trained runs.
+    ValueError: if the list of images or a trained run is missing.
+    FileNotFoundError: if images are missing.
   """
-  table = tables.TABLES[name]
-  _check_images(name, table, scale)
-  _check_runs(name, table, scale)
-  asked = {case: _asked(case, table, scale) for case in table.cases}
-  results = {case: [] for case in table.cases}
+  reproduction = _Reproduction(name, scale)
+  results = {case: [] for case in reproduction.table.cases}
   for seed in range(scale.seeds):
-    drawn = _draw(name, asked, scale, seed)
-    for case, rows in drawn.items():
-      found = _judge(name, asked[case], scale, seed, rows)
-      results[case].append(found)
-  folder = epath.Path(scale.runs, name)
-  wanted = claims.of_table(name, list(table.cases))
-  text = claims.markdown(claims.judge(wanted, results))
+    for case, requests in reproduction.draw(seed).items():
+      results[case].append(reproduction.judge(case, requests, seed))
+  judged = claims.of_table(name, list(reproduction.table.cases))
+  text = claims.table(claims.judge(judged, results))
   if jax.process_index() == 0:
-    (folder / 'claims.md').write_text(text)
-    print(f'\n{text}\n{folder / "claims.md"}')
-  return folder
+    path = files.write(reproduction.folder / 'claims.md', f'{text}\n'.encode())
+    print(f'\n{text}\n\n{path}')
+  return reproduction.folder
 
 
-class _Asked(NamedTuple):
-  """What every row of a case is asked for.
+class _Conditions(NamedTuple):
+  """The conditions that all rows of a case share.
 
   Attributes:
-    evaluation: the config's section.
+    evaluation: the section of the config.
     probe: a classifier of the labels, if they are not ImageNet's.
   """
 
@@ -105,147 +103,183 @@ class _Asked(NamedTuple):
   probe: probes.Probe | None
 
 
-def _asked(case, table, scale):
-  """What the first row's config says, unless the command line does."""
-  asked = table.cases[case][0].load(scale.name, 0).evaluation
-  asked.update(
-    cases=(case,),
-    samples=table.samples,
-    source=scale.source or asked.source,
-    records=scale.records or asked.records,
-    reference=scale.reference or asked.reference,
-  )
-  if scale.name == 'paper':
-    source = scale.source or 'tfds:imagenet2012'
-    asked.update(
-      source=source,
-      records=scale.records or _RECORDS[table.images],
-      reference=scale.reference or source,
+class _Reproduction:
+  """A table at a scale."""
+
+  def __init__(self, name: str, scale: Scale) -> None:
+    """Checks that images and runs are known, before anything is trained.
+
+    Raises:
+      ValueError, FileNotFoundError: if they are not.
+    """
+    self.name, self.scale = name, scale
+    self.table = tables.TABLES[name]
+    self.folder = epath.Path(scale.runs, name)
+    self._check_images()
+    self._check_runs()
+    self.conditions = {
+      case: self._conditions(case) for case in self.table.cases
+    }
+
+  def rows(self) -> Iterator[tuple[str, tables.Row]]:
+    """Yields each case and row."""
+    for case, rows in self.table.cases.items():
+      for row in rows:
+        yield case, row
+
+  def workdir(self, row: tables.Row, seed: int) -> epath.Path:
+    """Returns the workdir of a row's model."""
+    name = row.run_name(self.scale.name)
+    return epath.Path(self.scale.runs, _with_seed(name, seed))
+
+  def _check_images(self) -> None:
+    """Checks that the images of the scale `paper` are known."""
+    images = self.table.images
+    if self.scale.name != 'paper' or self.scale.records or images in _RECORDS:
+      return
+    raise ValueError(
+      f'{self._title()} is of {reported.IMAGES[images]}. Give '
+      f'{_LISTS[images]}. {self.table.remark}'
     )
-  with _hint(scale):
-    probe = probes.load(asked.probe) if asked.probe else None
-  return _Asked(asked, probe)
 
+  def _check_runs(self) -> None:
+    """Checks that the runs of the scale `paper` exist."""
+    if self.scale.name != 'paper':
+      return
+    rows = {row.run_name('paper'): row for _, row in self.rows()}
+    missing = [
+      f'  {self._training_command(row, seed)}'
+      for row in rows.values()
+      for seed in range(self.scale.seeds)
+      if not (self.workdir(row, seed) / 'config.json').exists()
+    ]
+    if missing:
+      raise ValueError(
+        f'{self._title()} takes {len(rows)} trained models; these are not in '
+        f'{self.scale.runs}:\n' + '\n'.join(missing)
+      )
 
-def _draw(name, asked, scale, seed):
-  """Every row's answers to every case: requests by case and row."""
-  table = tables.TABLES[name]
-  drawn = {case: {} for case in table.cases}
-  entries = {
-    e.folder(scale.name): e for own in table.cases.values() for e in own
-  }
-  for folder, entry in entries.items():
-    config = entry.load(scale.name, seed)
-    workdir = _run(entry, scale, seed)
-    if scale.name != 'paper':
-      with _hint(scale):
-        loop.train(config, workdir)
-    run, step, params = trained_run.load(config, workdir)
-    # Tables ask the same run for other images, or for more samples.
-    drawings = str(epath.Path(scale.runs, name, _seeded(folder, seed)))
-    for case, own in table.cases.items():
-      for row in (e.row for e in own if e.folder(scale.name) == folder):
-        config.evaluation = asked[case].evaluation
+  def _training_command(self, row: tables.Row, seed: int) -> str:
+    changes = [f'--config.{field}={value}' for field, value in row.changes]
+    if seed:
+      changes.append(f'--config.seed={seed}')
+    return ' '.join(
+      [
+        'python -m palette_jax.main',
+        f'--config={row.config}',
+        *changes,
+        f'--workdir={self.workdir(row, seed)}',
+      ]
+    )
+
+  def _title(self) -> str:
+    return self.name.replace('-', ' ').title()
+
+  def _conditions(self, case: str) -> _Conditions:
+    """Takes the conditions from the first row's config and the scale."""
+    scale = self.scale
+    evaluation = self.table.cases[case][0].load(scale.name, 0).evaluation
+    evaluation.update(
+      cases=(case,),
+      samples=self.table.samples,
+      source=scale.source or evaluation.source,
+      records=scale.records or evaluation.records,
+      reference=scale.reference or evaluation.reference,
+    )
+    if scale.name == 'paper':
+      source = scale.source or 'tfds:imagenet2012'
+      evaluation.update(
+        source=source,
+        records=scale.records or _RECORDS[self.table.images],
+        reference=scale.reference or source,
+      )
+    with self._hint():
+      probe = probes.load(evaluation.probe) if evaluation.probe else None
+    return _Conditions(evaluation, probe)
+
+  @contextlib.contextmanager
+  def _hint(self) -> Generator[None]:
+    """Says how to get missing files of the scale `small`."""
+    try:
+      yield
+    except FileNotFoundError as error:
+      if self.scale.name != 'small':
+        raise
+      raise FileNotFoundError(
+        f'{error} `python -m tools.small_data` writes the images of this '
+        'scale, and with --probe their classifier: docs/results.md.'
+      ) from error
+
+  def draw(self, seed: int) -> dict[str, dict[str, samples.Request]]:
+    """Trains every model, unless it is trained, and draws its samples.
+
+    Returns:
+      Requests by case and row, in the table's order.
+    """
+    requests = {}
+    distinct = {
+      row.samples_name(self.scale.name): row for _, row in self.rows()
+    }
+    for folder, model in distinct.items():
+      config = model.load(self.scale.name, seed)
+      workdir = str(self.workdir(model, seed))
+      if self.scale.name != 'paper':
+        with self._hint():
+          loop.train(config, workdir)
+      run, step, params = trained_run.load(config, workdir)
+      # Tables take other images, or more samples, of the same run.
+      drawings = str(self.folder / _with_seed(folder, seed))
+      for case, row in self.rows():
+        if row.samples_name(self.scale.name) != folder:
+          continue
+        config.evaluation = self.conditions[case].evaluation
         [request] = samples.requests(config, run, step, drawings)
         samples.draw(request, run, params)
-        drawn[case][row] = request
-  # In the table's order, whatever was drawn first.
-  return {
-    case: {entry.row: drawn[case][entry.row] for entry in own}
-    for case, own in table.cases.items()
-  }
+        requests[case, row.name] = request
+    return {
+      case: {row.name: requests[case, row.name] for row in rows}
+      for case, rows in self.table.cases.items()
+    }
+
+  def judge(
+    self, case: str, requests: Mapping[str, samples.Request], seed: int
+  ) -> dict[str, Any]:
+    """Writes the results of a case; returns the contents of results.json."""
+    logging.info('Judging %s.', case)
+    conditions = self.conditions[case]
+    comparison = samples.comparison(requests, conditions.probe)
+    reported_rows = reported.of_table(self.name)
+    if any('fool_rate' in row.values for row in reported_rows):
+      print(f'\nFool rates take people:\n  {_study_command(comparison)}')
+    folder = cases.get(case).folder
+    assert comparison.inputs is not None  # of samples
+    comparison.rows[baselines.label(case)] = [
+      baselines.write(
+        case,
+        comparison.inputs,
+        comparison.holes,
+        self.folder / 'trivial' / folder,
+      )
+    ]
+    reference = conditions.evaluation.reference
+    results = protocol.judge(comparison, reference=reference)
+    about = dict(
+      table=self.name,
+      scale=self.scale.name,
+      seed=seed,
+      remark=self.table.remark,
+    )
+    command.publish(results, self.folder / _with_seed(folder, seed), about)
+    return report.as_json(results, about)
 
 
-@contextlib.contextmanager
-def _hint(scale):
-  """Says who makes what is missing."""
-  try:
-    yield
-  except FileNotFoundError as error:
-    if scale.name != 'small':
-      raise
-    raise FileNotFoundError(
-      f'{error} `python -m tools.small_data` makes the images of this '
-      'scale, and with --probe their classifier: docs/results.md.'
-    ) from error
-
-
-def _judge(name, asked, scale, seed, drawn):
-  """Writes the scores of a case, and gives what results.json holds."""
-  [case] = asked.evaluation.cases
-  logging.info('Judging %s.', case)
-  subject = samples.subject(drawn, asked.probe)
-  if any('fool_rate' in row.values for row in reported.of_table(name)):
-    print(f'\nFool rates take people:\n  {_study(subject)}')
-  folder = cases.get(case).folder
-  answers = baselines.write(
-    case,
-    subject.inputs,
-    subject.holes,
-    epath.Path(scale.runs, name, 'trivial', folder),
-  )
-  subject.rows[baselines.label(case)] = [answers]
-  results = protocol.judge(subject, reference=asked.evaluation.reference)
-  remark = tables.TABLES[name].remark
-  about = dict(table=name, scale=scale.name, seed=seed, remark=remark)
-  out = epath.Path(scale.runs, name, _seeded(folder, seed))
-  command.publish(results, out, about)
-  return report.as_json(results, about)
-
-
-def _seeded(name, seed):
+def _with_seed(name: str, seed: int) -> str:
   return f'{name}-seed-{seed}' if seed else name
 
 
-def _run(entry, scale, seed):
-  """The workdir of a row's model."""
-  return str(epath.Path(scale.runs, _seeded(entry.run(scale.name), seed)))
-
-
-def _study(subject):
-  """The command that asks them."""
-  words = ['palette', 'study', '--originals', subject.originals]
-  for row, (folder, *_) in subject.rows.items():
+def _study_command(comparison: matching.Comparison) -> str:
+  """Returns the command of a study of the rows."""
+  words = ['palette', 'study', '--originals', comparison.originals]
+  for row, (folder, *_) in comparison.rows.items():
     words += ['--outputs', row, folder]
   return shlex.join(words)
-
-
-def _check_images(name, table, scale):
-  asked = scale.records or table.images in _RECORDS
-  if scale.name == 'paper' and not asked:
-    raise ValueError(
-      f'{_title(name)} is of {reported.IMAGES[table.images]}. Give '
-      f'{_LISTS[table.images]}. {table.remark}'
-    )
-
-
-def _title(name):
-  kind, _, number = name.partition('-')
-  return f'{kind.title()} {number}'
-
-
-def _check_runs(name, table, scale):
-  if scale.name != 'paper':
-    return
-  entries = {e.run(scale.name): e for own in table.cases.values() for e in own}
-  missing = [
-    _command(entry, scale, seed)
-    for entry in entries.values()
-    for seed in range(scale.seeds)
-    if not epath.Path(_run(entry, scale, seed), 'config.json').exists()
-  ]
-  if missing:
-    lines = '\n'.join(f'  {line}' for line in missing)
-    raise ValueError(
-      f'{_title(name)} takes {len(entries)} trained models; these are not in '
-      f'{scale.runs}:\n{lines}'
-    )
-
-
-def _command(entry, scale, seed):
-  changes = ''.join(f' --config.{name}={v}' for name, v in entry.changes)
-  changes += f' --config.seed={seed}' if seed else ''
-  return (
-    f'python -m palette_jax.main --config=configs/{entry.config}{changes} '
-    f'--workdir={_run(entry, scale, seed)}'
-  )

@@ -1,4 +1,4 @@
-"""The paper's tables: which models, trained how, on which images.
+"""The paper's tables: their models, how they are trained, their images.
 
 The first row of a table is what the others are compared with, image by image.
 """
@@ -10,53 +10,57 @@ import ml_collections
 
 from palette_jax import settings
 
-# The variant of configs/ of each scale.
+# The variant of the configs for each scale.
 SCALES = {'tiny': 'tiny,steps=20', 'small': 'small', 'paper': ''}
 
+# Fields of a config, and their values.
+Changes = tuple[tuple[str, str], ...]
 
-class Entry(NamedTuple):
-  """A row of ours.
+
+class Row(NamedTuple):
+  """A row of a table, and the model behind it.
 
   Attributes:
-    row: as the paper calls it.
-    config: of configs/, with its variant.
-    changes: fields that differ from the file's.
-    sampling: likewise, of drawing alone: rows may share a run.
+    name: its name in the paper.
+    config: name of the model's config, with its variant.
+    changes: fields that differ from the config's in training.
+    sampling: fields that differ in sampling alone: rows may share a run.
   """
 
-  row: str
+  name: str
   config: str
-  changes: tuple[tuple[str, str], ...] = ()
-  sampling: tuple[tuple[str, str], ...] = ()
+  changes: Changes = ()
+  sampling: Changes = ()
 
-  def run(self, scale: str) -> str:
-    """The name of its folder, as training would choose it."""
-    return _joined(self._file(scale), self.changes)
+  def run_name(self, scale: str) -> str:
+    """Returns the name of the run's folder."""
+    return _joined(self.variant(scale), self.changes)
 
-  def folder(self, scale: str) -> str:
-    """Of what is drawn: the run's, and how."""
-    return _joined(self.run(scale), self.sampling)
+  def samples_name(self, scale: str) -> str:
+    """Returns the name of the samples' folder."""
+    return _joined(self.run_name(scale), self.sampling)
 
-  def _file(self, scale):
-    """NAME.py:VARIANT."""
-    file, _, variant = self.config.partition(':')
+  def variant(self, scale: str) -> str:
+    """Returns NAME:VARIANT of the config at a scale."""
+    name, _, variant = self.config.partition(':')
     variant = ','.join(filter(None, [variant, SCALES[scale]]))
-    return f'{file}:{variant}' if variant else file
+    return f'{name}:{variant}' if variant else name
 
   def load(self, scale: str, seed: int) -> ml_collections.ConfigDict:
-    """The config.
+    """Returns the config.
 
     Args:
       scale: one of SCALES.
-      seed: of training.
-
-    Raises:
-      SystemExit: as `settings.take`, if there is no such file.
+      seed: seed of training.
     """
-    arguments = [f'--config={self._file(scale).replace(".py", "", 1)}']
     changes = *self.changes, *self.sampling, ('seed', str(seed))
-    arguments += [f'--config.{name}={value}' for name, value in changes]
-    config, _ = settings.take(arguments)
+    config, _ = settings.take(
+      [
+        f'--config={self.variant(scale)}',
+        *(f'--config.{name}={value}' for name, value in changes),
+      ]
+    )
+    assert config is not None
     return config
 
 
@@ -64,42 +68,42 @@ class Table(NamedTuple):
   """A table of the paper.
 
   Attributes:
-    title: what it is about.
-    cases: entries by what is done to the images.
-    images: as in paper.IMAGES.
-    samples: of each image.
+    title: its subject.
+    cases: rows by case.
+    images: its images, a name in reported.IMAGES.
+    samples: samples of each image.
     remark: what the paper leaves open, and what is done here.
   """
 
   title: str
-  cases: dict[str, tuple[Entry, ...]]
+  cases: dict[str, tuple[Row, ...]]
   images: str
   samples: int = 1
   remark: str = ''
 
 
-def _joined(name, changes):
-  plain = re.sub('[^a-z0-9_]', '-', name.replace('.py', ''))
+def _joined(name: str, changes: Changes) -> str:
+  plain = re.sub('[^a-z0-9_]', '-', name)
   return '-'.join([plain, *(value for _, value in changes)])
 
 
 _L1 = (('objective.norm', 'l1'),)
-_COLORIZE = Entry('Palette', 'colorize.py')
-_INPAINT = Entry('Palette', 'inpaint.py')
-_UNCROP = Entry('Palette', 'uncrop.py')
-_JPEG = Entry('Palette', 'jpeg.py')
-_MULTITASK = Entry('Multi-task', 'multitask.py')
-_OF_COLOUR = Entry('Regression', 'regression.py')
-_OF_JPEG = Entry('Regression', 'regression.py:task=jpeg')
-_BASE = Entry('Global self-attention', 'ablations.py')
-_IMPUTED = Entry(
+_COLORIZE = Row('Palette', 'colorize')
+_INPAINT = Row('Palette', 'inpaint')
+_UNCROP = Row('Palette', 'uncrop')
+_JPEG = Row('Palette', 'jpeg')
+_MULTITASK = Row('Multi-task', 'multitask')
+_OF_COLOUR = Row('Regression', 'regression')
+_OF_JPEG = Row('Regression', 'regression:task=jpeg')
+_BASE = Row('Global self-attention', 'ablations')
+_IMPUTED = Row(
   'Imputation',
-  'unconditional.py',
+  'unconditional',
   sampling=(('objective.sampler.name', 'imputation'),),
 )
-_REPAINTED = Entry(
+_REPAINTED = Row(
   'RePaint',
-  'unconditional.py',
+  'unconditional',
   sampling=(
     ('objective.sampler.name', 'repaint'),
     ('objective.sampler.jump', '5'),
@@ -141,9 +145,9 @@ TABLES = {
     {
       'inpainting:20-30%': (
         _BASE,
-        Entry('Dilated convolutions', 'ablations.py:dilated'),
-        Entry('More ResNet blocks', 'ablations.py:more_blocks'),
-        Entry('Local self-attention', 'ablations.py:local'),
+        Row('Dilated convolutions', 'ablations:dilated'),
+        Row('More ResNet blocks', 'ablations:more_blocks'),
+        Row('Local self-attention', 'ablations:local'),
       )
     },
     'ctest10k',
@@ -153,12 +157,12 @@ TABLES = {
     'L1 and L2, quality and diversity',
     {
       'inpainting:20-30%': (
-        _BASE._replace(row='L2'),
-        Entry('L1', 'ablations.py:l1'),
+        _BASE._replace(name='L2'),
+        Row('L1', 'ablations:l1'),
       ),
       'colorization': (
-        _COLORIZE._replace(row='L2'),
-        Entry('L1', 'colorize.py', _L1),
+        _COLORIZE._replace(name='L2'),
+        Row('L1', 'colorize', _L1),
       ),
     },
     'ctest10k',
@@ -168,13 +172,13 @@ TABLES = {
   'table-7': Table(
     'One model for several tasks',
     {
-      'inpainting:centre': (_INPAINT._replace(row='Specialist'), _MULTITASK),
+      'inpainting:centre': (_INPAINT._replace(name='Specialist'), _MULTITASK),
       'colorization': (
-        _COLORIZE._replace(row='Specialist'),
+        _COLORIZE._replace(name='Specialist'),
         _MULTITASK,
         _OF_COLOUR,
       ),
-      'jpeg:5': (_JPEG._replace(row='Specialist'), _MULTITASK, _OF_JPEG),
+      'jpeg:5': (_JPEG._replace(name='Specialist'), _MULTITASK, _OF_JPEG),
     },
     'ctest10k',
   ),
@@ -182,8 +186,8 @@ TABLES = {
     'Colorization on ctest10k',
     {
       'colorization': (
-        _COLORIZE._replace(row='Palette L2'),
-        Entry('Palette L1', 'colorize.py', _L1),
+        _COLORIZE._replace(name='Palette L2'),
+        Row('Palette L1', 'colorize', _L1),
       )
     },
     'ctest10k',
@@ -194,7 +198,7 @@ TABLES = {
       f'inpainting:{hole}': (
         _INPAINT,
         _INPAINT._replace(
-          row='Palette (ImageNet)',
+          name='Palette (ImageNet)',
           changes=(('data.source', 'tfds:imagenet2012'),),
         ),
       )
@@ -219,7 +223,7 @@ TABLES = {
     'A model that learns to inpaint, and imputation by one that does not',
     {
       'inpainting:centre': (
-        _INPAINT._replace(row='Conditional'),
+        _INPAINT._replace(name='Conditional'),
         _IMPUTED,
         _REPAINTED,
       )
