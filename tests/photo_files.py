@@ -1,4 +1,4 @@
-"""Image files that Pillow cannot write."""
+"""Pixels, ICC profiles and image files, some that Pillow cannot write."""
 
 import struct
 import zlib
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt16
+from PIL import Image, ImageCms
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, LA, RGB, RGBA
 _ADAM7 = (  # row, column, steps of each pass
@@ -17,6 +18,58 @@ _ADAM7 = (  # row, column, steps of each pass
   (0, 1, 2, 2),
   (1, 0, 2, 1),
 )
+
+
+def noise(shape, dtype=np.uint8, seed=0):
+  draw = np.random.default_rng(seed)
+  return draw.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+def smooth(height=40, width=56, channels=3):
+  coarse = Image.fromarray(noise([4, 5, 3])).resize((width, height))
+  return np.asarray(coarse)[..., :channels]
+
+
+def saved(path, levels, **options):
+  plain = levels[..., 0] if levels.shape[-1] == 1 else levels
+  Image.fromarray(plain).save(path, **options)
+  return path
+
+
+def wide_gamut():
+  """An ICC profile like Adobe RGB: sRGB's with a red and green of its own."""
+  content = bytearray(
+    ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+  )
+  count = struct.unpack('>I', content[128:132])[0]
+  for i in range(count):
+    name, at, _ = struct.unpack('>4sII', content[132 + 12 * i : 144 + 12 * i])
+    values = {
+      b'rXYZ': (0.6097, 0.3111, 0.0195),
+      b'gXYZ': (0.2053, 0.6257, 0.0609),
+      b'bXYZ': (0.1492, 0.0632, 0.7446),
+    }.get(name)
+    if values:
+      fixed = [round(value * 65536) for value in values]
+      content[at + 8 : at + 20] = struct.pack('>iii', *fixed)
+  return bytes(content)
+
+
+def gamma_grey(gamma):
+  """A grey ICC profile of one power."""
+  content = bytearray(
+    ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+  )
+  content[16:20] = b'GRAY'
+  count = struct.unpack('>I', content[128:132])[0]
+  for i in range(count):
+    entry = slice(132 + 12 * i, 136 + 12 * i)
+    if content[entry] == b'rTRC':
+      content[entry] = b'kTRC'
+      at = struct.unpack('>I', content[136 + 12 * i : 140 + 12 * i])[0]
+      assert content[at : at + 4] == b'para'
+      content[at + 8 : at + 16] = struct.pack('>HHi', 0, 0, int(gamma * 65536))
+  return bytes(content)
 
 
 def deep_png(

@@ -1,1 +1,1 @@
-"""Somebody's own photo: read, cut up, put together again, written."""
+"""Photos: read, painted in tiles, and written as the same kind of file."""

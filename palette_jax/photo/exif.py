@@ -1,7 +1,7 @@
-"""EXIF: which side is up, and what is still true of another picture."""
+"""EXIF: the orientation, and what is still true of a painted photo."""
 
 import numpy as np
-from jaxtyping import UInt
+from jaxtyping import Integer
 from PIL import ExifTags, Image
 
 # No thumbnail, no sizes, no maker's note, no orientation.
@@ -24,14 +24,14 @@ _DROPPED = tuple(
 
 
 def orientation(image: Image.Image) -> int:
-  """How the picture that was opened lies: 1, upright, to 8."""
+  """Returns the orientation of an opened image: 1, upright, to 8."""
   return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def upright(
-  array: UInt[np.ndarray, 'h w c'], orientation: object
-) -> UInt[np.ndarray, 'y x c']:
-  """The pixels as they must be seen; any orientation but 2 to 8 is 1."""
+  array: Integer[np.ndarray, 'h w c'], orientation: object
+) -> Integer[np.ndarray, 'y x c']:
+  """Turns and flips pixels upright; all orientations but 2 to 8 are 1."""
   turned = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -45,20 +45,20 @@ def upright(
 
 
 def kept(image: Image.Image) -> bytes:
-  """What is kept of the EXIF of a picture that was opened; b'' for nothing."""
+  """Returns the part of an opened image's EXIF that is kept, b'' for none."""
   try:
-    found, kept = image.getexif(), Image.Exif()
+    exif, kept = image.getexif(), Image.Exif()
     for tag in _KEPT:
-      if tag in found:
-        kept[tag] = found[tag]
+      if tag in exif:
+        kept[tag] = exif[tag]
     for folder in _KEPT_FOLDERS:
       values = {
         tag: value
-        for tag, value in found.get_ifd(folder).items()
+        for tag, value in exif.get_ifd(folder).items()
         if tag not in _DROPPED
       }
       if values:
         kept[folder] = values
     return kept.tobytes() if len(kept) else b''
-  except Exception:  # damaged EXIF is no reason not to look at the picture
+  except Exception:  # a photo with damaged EXIF can still be painted
     return b''

@@ -28,7 +28,7 @@ from palette_jax.photo.painting import methods, painter, region
 from palette_jax.weights import load as weights
 
 PhotoLike = reader.PhotoLike
-Progress = Callable[[int, int], object]
+Progress = Callable[[int, int], None]
 Result = results.Result
 
 
@@ -59,18 +59,18 @@ class Model:
     jpeg_quality: the lowest and the highest quality of JPEGs that they restore.
   """
 
-  def __init__(self, read: weights.Weights):
+  def __init__(self, loaded: weights.Weights):
     """Moves weights (`weights.read`) to the device."""
-    self._weights = read
-    self._painter = painter.Painter(read.denoise_fn, read.params)
-    self._multiple = unet.size_multiple(read.network)
-    side = math.sqrt(read.size[0] * read.size[1])
+    self._weights = loaded
+    self._painter = painter.Painter(loaded.denoise_fn, loaded.params)
+    self._multiple = unet.size_multiple(loaded.network)
+    side = math.sqrt(loaded.size[0] * loaded.size[1])
     self._tile = max(1, round(side / self._multiple)) * self._multiple
-    self.tasks: tuple[str, ...] = read.tasks
-    self.checkpoint: str = read.sha256
-    self.size: tuple[int, int] = read.size
-    self.experimental: tuple[str, ...] = read.experimental
-    self.jpeg_quality: tuple[int, int] = read.jpeg_quality
+    self.tasks: tuple[str, ...] = loaded.tasks
+    self.checkpoint: str = loaded.sha256
+    self.size: tuple[int, int] = loaded.size
+    self.experimental: tuple[str, ...] = loaded.experimental
+    self.jpeg_quality: tuple[int, int] = loaded.jpeg_quality
 
   def colorize(self, photo: PhotoLike, **sampling: Any) -> list[Result]:
     """Colours a photo; its luma stays, to the finest detail.

@@ -1,9 +1,9 @@
-"""How coarsely a JPEG was quantized: the quality that its encoder was told."""
+"""Estimates a JPEG's quality setting from its quantization table."""
 
 import numpy as np
 from PIL import Image
 
-# Of brightness, at quality 50: ITU-T T.81, table K.1, by rows of frequencies.
+# Luminance at quality 50: ITU-T T.81, table K.1, by rows of frequencies.
 _TABLE = np.array([
   16, 11, 10, 16, 24, 40, 51, 61,
   12, 12, 14, 19, 26, 58, 60, 55,
@@ -17,36 +17,36 @@ _TABLE = np.array([
 
 
 def quality(image: Image.Image) -> int | None:
-  """The quality factor, 1 to 100, whose table of brightness is nearest.
+  """Returns the quality, 1 to 100, whose luminance table is nearest.
 
-  It is exact for the Independent JPEG Group's encoder and all that scale the
-  standard's table as it does; None if the file is no JPEG.
+  It is exact for the Independent JPEG Group's encoder and for all others that
+  scale the standard's table in the same way; None if the file is not a JPEG.
   """
   tables = getattr(image, 'quantization', None)
   if not tables or len(tables[min(tables)]) != 64:
     return None
-  found = np.array(tables[min(tables)])
+  table = np.array(tables[min(tables)])
   factors = np.arange(1, 101)
   scales = np.where(factors < 50, 5000 // factors, 200 - 2 * factors)
   scaled = (scales[:, None] * _TABLE + 50) // 100
-  apart = np.abs(np.clip(scaled, 1, 255) - found).sum(axis=1)
+  apart = np.abs(np.clip(scaled, 1, 255) - table).sum(axis=1)
   return int(factors[apart.argmin()])
 
 
 def too_fine(quality: int | None, learnt: tuple[int, int]) -> str:
-  """What to say of a JPEG that is finer than those that weights have learnt.
+  """Warns of a JPEG of better quality than those that weights have learnt.
 
   Args:
-    quality: of the photo; None if it is no JPEG.
-    learnt: lowest and highest factor.
+    quality: of the photo; None if it is not a JPEG.
+    learnt: the lowest and the highest quality that the weights have learnt.
 
   Returns:
-    A sentence; '' for nothing to be said.
+    A sentence, or ''.
   """
   if quality is None or quality <= learnt[1]:
     return ''
   return (
     f'It is a JPEG of quality {quality}, and these weights have learnt '
-    f'{learnt[0]} to {learnt[1]}. Unless it was a worse one before it was '
-    'saved like this, they take away more detail than artefacts.'
+    f'{learnt[0]} to {learnt[1]}. Unless an earlier version of it was saved '
+    'with a lower quality, they remove more detail than artefacts.'
   )

@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 from etils import epath
 from jaxtyping import UInt8, UInt16
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from palette_jax.photo import exif, profile, quantization
 from palette_jax.photo import photo as photos
@@ -143,8 +143,9 @@ def _decode(encoded: bytes, most_pixels: int) -> photos.Photo:
   with Image.open(io.BytesIO(encoded), formats=formats) as image:
     _check_size(image, most_pixels)
     notes = []
-    if getattr(image, 'n_frames', 1) > 1 and image.format != 'MPO':
-      notes.append(f'It has {image.n_frames} frames; the first one is used.')
+    frames = getattr(image, 'n_frames', 1)
+    if frames > 1 and image.format != 'MPO':
+      notes.append(f'It has {frames} frames; the first one is used.')
     is_deep = _is_deep(image, encoded)
     icc = image.info.get('icc_profile') or None
     image.load()
@@ -184,7 +185,7 @@ def _is_deep(image: Image.Image, encoded: bytes) -> bool:
   """
   if image.format == 'PNG':
     return encoded[_PNG_DEPTH] == 16
-  if image.format != 'TIFF':
+  if not isinstance(image, TiffImagePlugin.TiffImageFile):
     return image.mode.startswith('I;16')
   tags = image.tag_v2
   bits = tags.get(_BITS) or ()

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from etils import epath
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import palette_jax
 from palette_jax.photo import photo as photos
@@ -120,7 +120,7 @@ def read(path: epath.PathLike) -> Recipe:
   if not path.exists():
     raise FileNotFoundError(f'There is no file {path}.')
   try:
-    with path.open('rb') as file, Image.open(file, formats=['PNG']) as image:
+    with path.open('rb') as file, PngImagePlugin.PngImageFile(file) as image:
       line = image.text.get(KEY)  # also from behind the pixels, unlike .info
   except Exception as error:  # Pillow's decoders raise errors of every class
     raise ValueError(
@@ -156,15 +156,15 @@ def _parsed(line: str) -> Recipe:
 
 def _check_fields(fields: Options) -> None:
   """Checks names and types of a recipe's fields, and its hashes."""
-  expected = {field.name: field.type for field in dataclasses.fields(Recipe)}
-  if missing := sorted(expected.keys() - fields.keys()):
+  kinds = {field.name: field.type for field in dataclasses.fields(Recipe)}
+  if missing := sorted(kinds.keys() - fields.keys()):
     raise ValueError(f'it lacks {", ".join(missing)}')
-  if unknown := sorted(fields.keys() - expected.keys()):
+  if unknown := sorted(fields.keys() - kinds.keys()):
     raise ValueError(f'it has unknown fields: {", ".join(unknown)}')
-  for name, kind in expected.items():
-    kind = kind if kind in (str, int) else dict
-    if type(fields[name]) is not kind:
-      raise ValueError(f'{name} is {fields[name]!r}, not {kind.__name__}')
+  for name, value in fields.items():
+    kind = next((kind for kind in (str, int) if kind is kinds[name]), dict)
+    if type(value) is not kind:
+      raise ValueError(f'{name} is {value!r}, not {kind.__name__}')
   hashes = {
     name: fields[name] for name in ('checkpoint', 'input_sha256', 'pixels')
   }

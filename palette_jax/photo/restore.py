@@ -43,7 +43,7 @@ class Model(Protocol):
     self,
     request: requests.Request,
     recipes: list[recipes.Recipe],
-    progress: Callable[[int, int], object] | None = None,
+    progress: Callable[[int, int], None] | None = None,
   ) -> Sequence[results.Result]:
     """Does what is requested."""
     ...

@@ -138,7 +138,8 @@ def _deep_png(photo: photos.Photo, text: Mapping[str, str]) -> bytes:
   """Encodes 16 bits a channel, which Pillow writes of grey alone."""
   import imagecodecs  # few photos need it
 
-  encoded = imagecodecs.png_encode(_joined(photo.levels, photo.alpha), level=6)
+  pixels = _joined(photo.levels, photo.alpha)
+  encoded = bytes(imagecodecs.png_encode(pixels, level=6))
   chunks = b''.join(_chunk(*chunk) for chunk in _deep_metadata(photo, text))
   return encoded[:_PNG_HEADER] + chunks + encoded[_PNG_HEADER:]
 
