@@ -173,6 +173,14 @@ def test_links_lead_somewhere(page):
     assert anchor in [re.sub(r'[\s-]+', '-', slug) for slug in slugs]
 
 
+@pytest.mark.parametrize('page', PAGES)
+def test_extras_exist(page):
+  setup = (ROOT / 'setup.py').read_text().partition('extras_require')[2]
+  for extras in re.findall(r"'[.\w]+\[([\w,]+)\]'", PAGES[page].read_text()):
+    for extra in extras.split(','):
+      assert f"'{extra}': " in setup, extra
+
+
 def test_every_page_is_in_the_navigation_once():
   nav = (ROOT / 'mkdocs.yml').read_text().partition('\nnav:')[2]
   listed = re.findall(r': ([\w/]+\.md)$', nav, re.M)
@@ -237,6 +245,7 @@ def test_the_guides_task_is_a_task(tmp_path, monkeypatch):
   (tmp_path / 'deblur.py').write_text(code)
   monkeypatch.setattr(tasks, '__path__', [*tasks.__path__, str(tmp_path)])
   monkeypatch.delitem(sys.modules, 'palette_jax.tasks.deblur', raising=False)
+  assert 'deblur' in subcommands()
   image = np.random.default_rng(0).integers(0, 256, [8, 8, 3], np.uint8)
   corrupt = tasks.corruption('deblur')
   target, cond, _ = corrupt({'image': tf.constant(image)}, tf.constant([0, 0]))
