@@ -42,10 +42,9 @@ photo = np.random.default_rng(0).integers(0, 256, [side, side, 3], np.uint8)
 PACKAGE = """
 import functools, jax
 from palette_jax import images, sharding
-from palette_jax.weights import stablehlo
-from palette_jax.weights import weights
+from palette_jax.weights import stablehlo, trained
 mark('import')
-found = weights.read(path)
+found = trained.load(path)
 objective = found.objective(found.choose())
 sampler = functools.partial(stablehlo.restored, found.denoise_fn, objective)
 run = jax.jit(sampler, compiler_options=sharding.compiler_options())

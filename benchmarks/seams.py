@@ -41,7 +41,7 @@ from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import sampler
 from palette_jax.diffusion import schedule as schedules
 from palette_jax.photo.painting import painter, tiles
-from palette_jax.weights import load
+from palette_jax.weights import trained
 
 PHOTOS = pathlib.Path(palette_jax.__file__).parent / 'data/photos'
 QUALITY, BLOCK = 10, 8
@@ -197,7 +197,7 @@ def main() -> None:
   arguments.add_argument('--steps', type=int, default=0)
   args = arguments.parse_args()
   if args.weights:
-    found = load.read(args.weights)
+    found = trained.load(args.weights)
     objective = found.objective(found.choose(args.sampler, args.steps))
     tile, params, network = found.size[0], found.params, found.denoise_fn
     paths = sorted(PHOTOS.glob('*.jpg'))[: args.pictures]

@@ -26,7 +26,7 @@ from palette_jax.photo import (
   request,
   verbs,
 )
-from palette_jax.weights import load, names
+from palette_jax.weights import names, trained
 
 PASSES = 5  # per sample
 
@@ -160,7 +160,7 @@ def weights_of(task=EVERYTHING, objective=None, seed=0, size=16, **more):
   )
   if task:
     config |= dict(task=task, data=dict(size=[size, size]))
-  return load.Weights(network, params, config, load.sha256(params))
+  return trained.Weights(network, params, config, trained.sha256(params))
 
 
 def write(path, weights, **changes):

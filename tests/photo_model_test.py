@@ -21,7 +21,7 @@ from palette_jax.photo import photo as photos
 from palette_jax.photo import reader, recipe
 from palette_jax.photo import request as requests
 from palette_jax.photo.painting import painter, panorama
-from palette_jax.weights import load
+from palette_jax.weights import trained
 
 
 @pytest.fixture(scope='module')
@@ -316,7 +316,7 @@ def test_whatever_cannot_be_done_is_said(model, tmp_path):
 
 def test_nobody_knows_what_imported_weights_have_learnt():
   found = weights_of(task=None)
-  assert found.tasks == load.known_tasks() and found.size == (256, 256)
+  assert found.tasks == trained.known_tasks() and found.size == (256, 256)
   warned = weights_of(experimental=['uncropping', 'flying'])
   assert models.Model(warned).experimental == ('uncropping',)
   colours = weights_of(dict(name='colorization'), experimental=['inpainting'])
@@ -531,7 +531,7 @@ else:
 
 
 def test_weights_that_are_not_there(tmp_path, monkeypatch):
-  monkeypatch.setattr(load, 'SHIPPED', tmp_path)
+  monkeypatch.setattr(trained, 'SHIPPED', tmp_path)
   with pytest.raises(FileNotFoundError, match='comes without weights.*Name'):
     palette_jax.load()
   with pytest.raises(FileNotFoundError, match='no weights .*nowhere'):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from palette_jax.weights import load
+from palette_jax.weights import trained
 from tools import collect, results
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -131,4 +131,4 @@ def test_the_usual_steps_are_the_fewest_that_are_no_worse_than_all(sampler):
       for cell, all_of in zip(cells, every)
     )
   ]
-  assert load.STEPS[sampler] == min(enough)
+  assert trained.STEPS[sampler] == min(enough)

@@ -32,8 +32,8 @@ from palette_jax.weights import (
   sampler_file,
   stablehlo,
   tensor_stream,
+  trained,
 )
-from palette_jax.weights import load as weights_
 
 MODEL = dict(
   channels=32,
@@ -109,7 +109,7 @@ def examples(batch, height, width, seed=0):
 
 
 def by_package(path, cond, mask, seed, **sampler):
-  found = weights_.read(path)
+  found = trained.load(path)
   objective = found.objective(sampler)
 
   def draw(params, cond, mask, seed):
@@ -174,7 +174,7 @@ def test_weights_are_arguments_and_no_folder_of_ours_is_inside(exported):
 
 def test_bfloat16_is_for_devices_that_have_it():
   model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
-  found = weights_.Weights(model, {}, dict(objective=FEW), '')
+  found = trained.Weights(model, {}, dict(objective=FEW), '')
   traced = stablehlo.trace(model, found.objective())
   module = export.deserialize(bytearray(traced)).mlir_module()
   products = re.findall(r'stablehlo.convolution.*-> tensor<.*x(\w+)>', module)
@@ -206,7 +206,7 @@ def test_the_program_compiles_for_a_tpu_that_is_not_here():
   pytest.importorskip('libtpu')
   device = topology.describe('v5e:2x2').devices[0]
   model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
-  found = weights_.Weights(model, {}, dict(objective=FEW), '')
+  found = trained.Weights(model, {}, dict(objective=FEW), '')
   traced = stablehlo.trace(model, found.objective())
   where = jax.sharding.SingleDeviceSharding(device)
   made = compiled(model, traced, where)
@@ -223,7 +223,7 @@ def test_a_file_is_made_of_a_file(exported, tmp_path):
   cond, mask = examples(3, 4, 10)
   made = by_file(again, cond, mask, 0)
   assert np.array_equal(made, by_file(path, cond, mask, 0))
-  found = [weights_.read(one) for one in (path, weights)]
+  found = [trained.load(one) for one in (path, weights)]
   assert {one.sha256 for one in found} == {recipe['weights_sha256']}
   ours, theirs = (one.config['objective'].pop('sampler') for one in found)
   assert theirs.items() <= ours.items()
@@ -296,7 +296,7 @@ def readers(path):
   return (
     lambda: sampler_file.read(path),
     lambda: sampler_file.read_program(path),
-    lambda: weights_.read(path),
+    lambda: trained.load(path),
   )
 
 

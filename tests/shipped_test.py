@@ -13,7 +13,7 @@ import palette_jax
 from benchmarks import seams, unseen
 from palette_jax.data import sources
 from palette_jax.evaluation import baselines
-from palette_jax.weights import load
+from palette_jax.weights import trained
 
 FOLDER = ROOT / 'palette_jax/weights'
 PHOTOS = ROOT / 'palette_jax/data/photos'
@@ -30,9 +30,9 @@ def model():
 
 
 def test_what_was_judged_is_what_is_shipped(judged):
-  read = load.read()
+  read = trained.load()
   assert read.sha256 == judged['weights']
-  assert set(read.tasks) == set(judged['tasks']) == set(load.known_tasks())
+  assert set(read.tasks) == set(judged['tasks']) == set(trained.known_tasks())
   bad = {task for task, one in judged['tasks'].items() if not one['good']}
   assert set(read.experimental) == bad
   chosen = read.choose()

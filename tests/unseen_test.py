@@ -16,7 +16,7 @@ import palette_jax
 from benchmarks import photo_steps, unseen
 from palette_jax.evaluation import networks as nets
 from palette_jax.evaluation import protocol
-from palette_jax.weights import exporter, load
+from palette_jax.weights import exporter, trained
 
 COUNT, SIDE = 20, 32
 DRAWING = dict(sampler='ancestral', steps=5)
@@ -29,7 +29,7 @@ class Oracle:
   side: no better than they are, by the interval.
   """
 
-  tasks, checkpoint, size = load.known_tasks(), 'ab' * 32, (SIDE, SIDE)
+  tasks, checkpoint, size = trained.known_tasks(), 'ab' * 32, (SIDE, SIDE)
 
   def __init__(self, photos):
     self.left = {task: list(photos) for task in self.tasks}
@@ -121,10 +121,10 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
       'uncropping': False,
       'jpeg': False,
     }
-    read = load.read(shipped)
+    read = trained.load(shipped)
     assert read.experimental == ('uncropping', 'jpeg')
-    assert read.sha256 == load.read(made).sha256
-    assert load.read(made).choose()['name'] == 'dpm_solver'
+    assert read.sha256 == trained.load(made).sha256
+    assert trained.load(made).choose()['name'] == 'dpm_solver'
     chosen = read.choose()  # what was judged is what the commands do
     assert (chosen['name'], chosen['steps']) == ('ancestral', 5)
     assert chosen['variance'] == 'posterior'

@@ -25,7 +25,7 @@ from palette_jax.photo import replay as replays
 from palette_jax.photo import request as requests
 from palette_jax.photo import result as results
 from palette_jax.photo.painting import methods, painter, region
-from palette_jax.weights import load as weights
+from palette_jax.weights import trained
 
 PhotoLike = reader.PhotoLike
 Progress = Callable[[int, int], None]
@@ -59,8 +59,8 @@ class Model:
     jpeg_quality: the lowest and the highest quality of JPEGs that they restore.
   """
 
-  def __init__(self, loaded: weights.Weights):
-    """Moves weights (`weights.read`) to the device."""
+  def __init__(self, loaded: trained.Weights):
+    """Moves weights (`trained.load`) to the device."""
     self._weights = loaded
     self._painter = painter.Painter(loaded.denoise_fn, loaded.params)
     self._multiple = unet.size_multiple(loaded.network)
@@ -346,4 +346,4 @@ def load(source: epath.PathLike = '') -> Model:
     FileNotFoundError: if there are no weights.
     ValueError: if they are damaged, or of an unknown kind.
   """
-  return Model(weights.read(source))
+  return Model(trained.load(source))

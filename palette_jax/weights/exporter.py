@@ -12,13 +12,13 @@ import palette_jax
 from palette_jax import arrays, images, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
-from palette_jax.weights import load as weights_
 from palette_jax.weights import (
   names,
   new_file,
   sampler_file,
   stablehlo,
   tensor_file,
+  trained,
 )
 
 
@@ -39,7 +39,7 @@ def write(source: str, path: str, form: str, half: bool = False) -> unet.UNet:
     ValueError: if the weights are damaged or too large for float16, or the file
       cannot be written.
   """
-  found = weights_.read(source)
+  found = trained.load(source)
   tensors = names.to_theirs(found.params, found.network)
   if half:
     tensors = {name: _rounded(name, own) for name, own in tensors.items()}
@@ -84,7 +84,7 @@ def write_sampler(
     raise ValueError(f'{path}: end its name in {sampler_file.ENDING}.')
   if steps < 0:
     raise ValueError(f'The number of steps must be at least 1; got {steps}.')
-  found = weights_.read(source)
+  found = trained.load(source)
   objective = found.objective(found.choose(sampler, steps))
   with new_file.whole(path) as partial:
     recipe = _recipe(found, objective)
@@ -104,7 +104,7 @@ def write_sampler(
   return recipe
 
 
-def _recipe(found: weights_.Weights, objective: objectives.Objective):
+def _recipe(found: trained.Weights, objective: objectives.Objective):
   """What the file says of itself, for people and for programs."""
   config, multiple = found.config, unet.size_multiple(found.network)
   if isinstance(objective, objectives.Regression):
@@ -169,7 +169,7 @@ def _check(partial, wanted, canvas):
   """
   tensors = sampler_file.read_weights(partial)
   recipe = sampler_file.read_recipe(partial)
-  if weights_.sha256(names.params(tensors)) != recipe['weights_sha256']:
+  if trained.sha256(names.params(tensors)) != recipe['weights_sha256']:
     raise ValueError(
       'The weights that were read back are not those that were written, and '
       'the file was removed. Is the disk sound? Try again on another.'

@@ -18,7 +18,7 @@ from etils import epath
 from palette_jax.diffusion import schedule as schedules
 from palette_jax.models import unet
 from palette_jax.training import checkpoint, optimizer, state
-from palette_jax.weights import load, names, torch_file
+from palette_jax.weights import names, torch_file, trained
 
 # What tensors do not show: attention's heads, in the published checkpoints, and
 # how the noise level enters.
@@ -74,7 +74,7 @@ def import_weights(
   if epath.Path(folder, 'checkpoints').exists():
     raise ValueError(f'{folder} has checkpoints already. Name a new folder.')
   if source == 'palette':
-    found = load.read(path)
+    found = trained.load(path)
     model, params, config = found.network, found.params, found.config
   else:
     model, params, config = _foreign(

@@ -179,7 +179,7 @@ def known_tasks() -> tuple[str, ...]:
   return tuple(task.name for task in tasks.for_photos())
 
 
-def read(source: epath.PathLike = '') -> Weights:
+def load(source: epath.PathLike = '') -> Weights:
   """Reads weights.
 
   Args:

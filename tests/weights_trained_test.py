@@ -13,7 +13,7 @@ import palette_jax
 from configs import common
 from palette_jax import cli, settings
 from palette_jax.models import unet
-from palette_jax.weights import exporter, importer, load
+from palette_jax.weights import exporter, importer, trained
 
 
 def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
@@ -24,14 +24,14 @@ def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
   again = str(tmp_path / 'b.safetensors')
   exporter.write(str(tmp_path / 'run'), again, 'safetensors')
   for source in file, again, tmp_path / 'run':
-    found = load.read(source)
+    found = trained.load(source)
     assert found.sha256 == wanted.sha256
     assert found.tasks == wanted.tasks and found.size == (16, 16)
     same = jax.tree.map(np.array_equal, found.params, wanted.params)
     assert all(jax.tree.leaves(same))
   model = palette_jax.load(file)
   assert model.checkpoint == wanted.sha256
-  assert model.tasks == load.known_tasks() and model.size == (16, 16)
+  assert model.tasks == trained.known_tasks() and model.size == (16, 16)
 
 
 @pytest.mark.filterwarnings(
@@ -41,7 +41,7 @@ def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
 @pytest.mark.parametrize(
   'task',
   [
-    *(dict(name=task) for task in load.known_tasks()),
+    *(dict(name=task) for task in trained.known_tasks()),
     dict(name='unconditional'),
     dict(name='superresolution'),  # which has no config of its own
     dict(name='multitask', tasks=['colorization', 'inpainting', 'jpeg']),
@@ -73,7 +73,7 @@ def test_half_a_file_holds_the_nearest_numbers_of_float16(tmp_path):
   file = write(tmp_path / 'a.safetensors', wanted)
   half, again = (str(tmp_path / f'{name}.safetensors') for name in 'bc')
   cli.main(['export', file, half, '--half'])
-  found = load.read(half)
+  found = trained.load(half)
   for own, rounded in zip(
     jax.tree.leaves(wanted.params), jax.tree.leaves(found.params)
   ):
@@ -107,7 +107,7 @@ def test_weights_are_the_same_in_pytorch_s_file(tmp_path):
   file = write(tmp_path / 'a.safetensors', wanted)
   importer.import_weights('palette', file, str(tmp_path / 'run'))
   exporter.write(str(tmp_path / 'run'), str(tmp_path / 'b.pt'), 'torch')
-  found = load.read(tmp_path / 'b.pt')
+  found = trained.load(tmp_path / 'b.pt')
   assert found.sha256 == wanted.sha256 and found.tasks == wanted.tasks
 
 
@@ -117,15 +117,15 @@ def test_any_number_name_or_shape_makes_other_weights():
   for i in 0, len(flat) - 1:
     other = [leaf.copy() for leaf in flat]
     other[i].reshape(-1)[-1] += 1e-3
-    assert load.sha256(tree.unflatten(other)) != wanted.sha256
+    assert trained.sha256(tree.unflatten(other)) != wanted.sha256
   a, b = np.zeros([2, 3], np.float32), np.zeros([3, 2], np.float32)
   hashes = [{'a': a}, {'b': a}, {'a': b}, {'a': a.astype(np.float64)}]
-  assert len({load.sha256(one) for one in hashes}) == 4
-  assert load.sha256({'a': a, 'b': b}) == load.sha256({'b': b, 'a': a})
+  assert len({trained.sha256(one) for one in hashes}) == 4
+  assert trained.sha256({'a': a, 'b': b}) == trained.sha256({'b': b, 'a': a})
 
 
 def test_the_weights_in_the_package_are_the_default(tmp_path, monkeypatch):
-  monkeypatch.setattr(load, 'SHIPPED', tmp_path)
+  monkeypatch.setattr(trained, 'SHIPPED', tmp_path)
   wanted = weights_of()
   write(tmp_path / 'palette.safetensors', wanted)
   assert palette_jax.load().checkpoint == wanted.sha256
@@ -134,14 +134,14 @@ def test_the_weights_in_the_package_are_the_default(tmp_path, monkeypatch):
 def test_files_from_before_tasks_were_written_are_read(tmp_path):
   old = weights_of(task=None)
   assert set(old.config) == {'model', 'objective'}
-  found = load.read(write(tmp_path / 'old.safetensors', old))
-  assert found.tasks == load.known_tasks() and found.sha256 == old.sha256
+  found = trained.load(write(tmp_path / 'old.safetensors', old))
+  assert found.tasks == trained.known_tasks() and found.sha256 == old.sha256
 
 
 def test_what_a_config_is_silent_about_is_the_paper_s():
   paper = common.get_config(common.parse_arg(None), 'colorization')
-  assert ml_collections.ConfigDict(load._OBJECTIVE) == paper.objective
-  assert load._SIZE == tuple(paper.data.size)
+  assert ml_collections.ConfigDict(trained._OBJECTIVE) == paper.objective
+  assert trained._SIZE == tuple(paper.data.size)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_what_a_config_is_silent_about_is_the_paper_s():
 def test_settings_that_nobody_wrote_are_refused(tmp_path, changes, message):
   file = write(tmp_path / 'a.safetensors', weights_of(), **changes)
   with pytest.raises(ValueError, match=message):
-    load.read(file)
+    trained.load(file)
 
 
 def test_damaged_files_are_refused(tmp_path):
@@ -173,9 +173,9 @@ def test_damaged_files_are_refused(tmp_path):
   whole = path.read_bytes()
   path.write_bytes(whole[:-100])
   with pytest.raises(ValueError, match='no safetensors file'):
-    load.read(path)
+    trained.load(path)
   network = unet.to_config(weights_of().network) | dict(channels=64)
   file = write(path, weights_of(), model=network)
   with pytest.raises(ValueError, match="a.safetensors: '.*' does not fit"):
-    load.read(file)
+    trained.load(file)
   assert EVERYTHING['name'] == 'multitask'
