@@ -1,20 +1,20 @@
-"""What accelerators can do, by their data sheets: one table, sources named.
+"""The peak figures of accelerators, from their data sheets.
 
-All figures are those of one JAX device. TPU v2, v3 and 7x show each of a chip's
-two cores as a device, which here has half of the chip; of v4 and v5p a device
-is the whole chip.
+All figures are those of one JAX device. On TPU v2, v3 and 7x each of a chip's
+two cores is a device, which has half of the chip's figures here; on v4 and v5p
+a device is the whole chip.
 
 Sources: the page of each generation in Google's Cloud TPU documentation
 (docs.cloud.google.com/tpu/docs/v5e and so on) and NVIDIA's data sheets, dense
-bf16. Interconnect: the documentation gives a chip's bandwidth, both ways, over
-all links (v5e: 400 GB/s over 4), or in older pages one way (v4: 2,400 Gbit/s
-over 6); here it is that of one link, one way. It agrees with what the same
-pages call the pod's all-reduce bandwidth: for v5e 51.2 TB/s over 256 chips is
-200 GB/s a chip, its four links. A GPU's is that of NVLink, one way.
+bf16. Interconnect: the documentation gives a chip's bandwidth over all links,
+both ways (v5e: 400 GB/s over 4) or, on older pages, one way (v4: 2,400 Gbit/s
+over 6); the table has that of one link, one way. It agrees with the pod's
+all-reduce bandwidth on the same pages: for v5e, 51.2 TB/s over 256 chips is
+200 GB/s a chip, its four links. For GPUs it is that of NVLink, one way.
 
-The clock is not published for all of them: it is the peak over the products
-that the matrix units do in a cycle (v5e: 4 units of 128x128, two operations
-each), which the cycles in compiled programs confirm.
+The clock is not published for all chips: it is the peak divided by the
+operations of the matrix units in a cycle (v5e: 4 units of 128x128, two
+operations each), and agrees with the cycles in compiled programs.
 """
 
 from typing import NamedTuple
@@ -23,19 +23,19 @@ import jax
 
 
 class Chip(NamedTuple):
-  """One device.
+  """The figures of one device.
 
   Attributes:
-    name: what people call it; of a TPU, the first part of a topology's name.
+    name: its usual name; for a TPU, the first part of a topology's name.
     peak_flops: bf16, FLOP/s.
-    hbm_bytes: of memory.
-    hbm_bandwidth: of memory, bytes/s.
+    hbm_bytes: size of its memory.
+    hbm_bandwidth: bandwidth of its memory, bytes/s.
     link_bandwidth: of one link to a neighbour, one way, bytes/s.
-    devices: how many of them are on what is rented as one chip.
-    axes: of the torus of links; 0 if all are linked to all.
-    ring: a torus' side closes to a ring where this divides it, else it is a
-      line.
-    pod: chips that are linked, at most.
+    devices: number of devices on a chip, as chips are rented.
+    axes: of the torus of links; 0 if every device is linked to every other.
+    ring: a side of the torus that this divides closes to a ring; others are
+      lines.
+    pod: largest number of linked chips.
     clock: cycles/s; 0 if programs are not scheduled in cycles.
   """
 
@@ -87,5 +87,5 @@ def of_device(device: jax.Device) -> Chip | None:
 
 
 def tpus() -> dict[str, Chip]:
-  """The TPUs of the table, by name."""
+  """Returns the TPUs of the table by name."""
   return {chip.name: chip for chip in _CHIPS.values() if chip.axes}

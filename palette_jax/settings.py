@@ -11,7 +11,7 @@ import pathlib
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import ml_collections
 from absl import flags
@@ -65,7 +65,7 @@ def load(name: str) -> ml_collections.ConfigDict:
 
 
 @contextlib.contextmanager
-def _neighbours(folder: pathlib.Path) -> Iterator[None]:
+def _neighbours(folder: pathlib.Path) -> Generator[None]:
   """Makes `from configs import common` work, and nothing else importable.
 
   `configs` stands for the config's own folder, and then for that of the
@@ -117,7 +117,7 @@ def define(
     'What to train: NAME, NAME:VARIANT or a path, as in colorize:tiny; names: '
     f'{", ".join(names())}.',
     flag_values=values,
-    sys_argv=argv,
+    sys_argv=None if argv is None else list(argv),
   )
   values['config'].parser = _Parser()
   return holder

@@ -38,7 +38,7 @@ def run(
   if picture is not None and importlib.util.find_spec('matplotlib') is None:
     raise ValueError(
       '--scaling draws with matplotlib, which is not installed: '
-      "pip install 'palette_jax[evaluation]'."
+      "pip install 'palette_jax[train]'."
     )
   configs = {
     name: _resize(config, topologies.describe(name), batch, per_chip)

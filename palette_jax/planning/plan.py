@@ -135,8 +135,10 @@ def compile_for(
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
     raise _does_not_fit(config, topology, str(error)) from error
-  memory = compiled.memory_analysis()
-  program = programs.read(compiled.as_text(), mesh.size)
+  memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
+  text = compiled.as_text()
+  assert memory and costs and text  # every TPU program has them
+  program = programs.read(text, mesh.size)
   images = batch / mesh.size
   passes = 3 if mode == 'train' else learner.objective.passes()
   return Plan(
@@ -153,8 +155,8 @@ def compile_for(
     + memory.output_size_in_bytes
     - memory.alias_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
-    accessed=compiled.cost_analysis()['bytes accessed'],
-    flops=passes * images * flops.forward(learner.network, *learner.size),
+    accessed=costs['bytes accessed'],
+    flops=passes * images * flops.forward(learner.network, *learner.size),  # ty: ignore
     computing=program.cycles / topology.chip.clock,
     sending=sum(map(_seconds(topology, mesh), program.collectives), 0.0),
     program=program,
@@ -173,9 +175,9 @@ def _lower(
 
   abstract = learner.abstract_state()
   if mode == 'train':
-    examples = arrays.Examples(
-      *(image(channels, jnp.uint8) for channels in (3, 3, 1))
-    )
+    # Shapes take the place of arrays.
+    shapes = [image(channels, jnp.uint8) for channels in (3, 3, 1)]
+    examples = arrays.Examples(*shapes)  # ty: ignore[invalid-argument-type]
     return learner.jit_step().lower(abstract, examples)
 
   def restore(params, cond, mask, seed):

@@ -1,4 +1,4 @@
-"""TPU slices that nobody has rented: their devices, as the compiler sees them.
+"""TPU slices that are not rented: their devices, as the compiler sees them.
 
 The TPU library (`libtpu`, the `tpu` extra) describes any slice and compiles for
 it on a machine without a TPU.
@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.experimental import topologies
@@ -24,9 +24,9 @@ class Topology(NamedTuple):
 
   Attributes:
     name: as Google writes it: v5e:4x4, v5p:4x4x8.
-    chip: what it is made of.
-    sides: chips along each axis.
-    devices: all of them; nothing can run there.
+    chip: the figures of a device.
+    sides: number of chips along each axis.
+    devices: all of them; programs can be compiled for them, not run.
   """
 
   name: str
@@ -36,26 +36,25 @@ class Topology(NamedTuple):
 
   @property
   def chips(self) -> int:
-    """How many are rented."""
+    """Number of chips, as they are rented."""
     return math.prod(self.sides)
 
 
 def describe(name: str) -> Topology:
-  """The slice of that name.
+  """Describes the slice of a name.
 
   Raises:
-    ValueError: if there is no such slice, or no compiler for it; says what is
-      known.
+    ValueError: if there is no such slice, or no compiler for it.
   """
   known = chips.tpus()
-  found = re.fullmatch(r'(\w+):(\d+(?:x\d+)*)', name)
-  if not found or found[1] not in known:
+  match = re.fullmatch(r'(\w+):(\d+(?:x\d+)*)', name)
+  if not match or match[1] not in known:
     raise ValueError(
-      f'{name!r} is no TPU slice. Write GENERATION:SIDES, as in {_EXAMPLES}; '
-      f'generations: {", ".join(known)}.'
+      f'{name!r} is not a TPU slice. Write GENERATION:SIDES, as in '
+      f'{_EXAMPLES}; generations: {", ".join(known)}.'
     )
-  chip = known[found[1]]
-  sides = tuple(map(int, found[2].split('x')))
+  chip = known[match[1]]
+  sides = tuple(map(int, match[2].split('x')))
   if len(sides) != chip.axes or math.prod(sides) > chip.pod:
     raise ValueError(
       f'{name!r}: a slice of {chip.name} has {chip.axes} sides and at most '
@@ -63,7 +62,7 @@ def describe(name: str) -> Topology:
     )
   _load()
   # Two cores of a v4 or v5p work as one device; a single chip is half a host's.
-  options = {}
+  options: dict[str, Any] = {}
   if chip.axes == 3 and chip.devices == 1:
     options['chip_config_name'] = 'megacore'
   if math.prod(sides) == 1:
@@ -74,14 +73,14 @@ def describe(name: str) -> Topology:
     )
   except jax.errors.JaxRuntimeError as error:
     raise ValueError(
-      f'{name!r} cannot be rented: a host has 2x2 chips, and a slice whole '
-      f'hosts or a single chip. Slices are {_EXAMPLES} ({error}).'
+      f'{name!r} cannot be rented: a slice is a single chip, or whole hosts of '
+      f'2x2 chips. Slices are {_EXAMPLES} ({error}).'
     ) from error
   return Topology(name, chip, sides, slice_.devices)
 
 
-def _load():
-  """Sets the TPU library up, before it is loaded, to look for no TPU."""
+def _load() -> None:
+  """Keeps the TPU library from looking for a TPU; call before it is loaded."""
   if importlib.util.find_spec('libtpu') is None:
     raise ValueError(
       "Compiling for a TPU takes Google's compiler, which is not installed: "
@@ -92,22 +91,22 @@ def _load():
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-4')
   os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
-  # Two plans may be made at a time: nothing is run.
+  # Two plans may be compiled at a time, as nothing runs.
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
 
 
 def links(topology: Topology, group: Sequence[int]) -> int:
-  """Links that a chip can use at once, to talk within a group.
+  """Counts the links that a chip can use at once within a group.
 
-  Along every axis that the group spans a chip has two of them, if the axis is
-  closed to a ring, else the chips at its ends have but one.
+  Along every axis that the group spans, a chip has two links if the axis is
+  closed to a ring; otherwise the chips at its ends have only one.
 
   Args:
     topology: the slice.
     group: places of devices in `topology.devices`.
 
   Returns:
-    0 if the group is within one chip.
+    The number of links; 0 if the group is within one chip.
   """
   places = [topology.devices[i].coords for i in group]
   total = 0
@@ -119,11 +118,11 @@ def links(topology: Topology, group: Sequence[int]) -> int:
 
 
 def scatters(topology: Topology, count: int) -> bool:
-  """Whether XLA lets so many chips keep a part each of a sum.
+  """Returns True if XLA lets so many chips keep only their part of a sum.
 
-  What all chips of a square or a cube sum it sums over all its axes at a time,
-  to the whole on every chip, of which each then takes its part: twice the
-  bytes. Seen by compiling (benchmarks/tpu_scatter.py).
+  A sum over all chips of a square or a cube goes over all axes at a time and
+  leaves the whole on every chip, which then takes its part: twice the bytes.
+  Observed in compiled programs (benchmarks/tpu_scatter.py).
   """
   sides = [side for side in topology.sides if side > 1]
   square = len(sides) == 2 and sides[0] == sides[1] > 2

@@ -1,10 +1,10 @@
-"""Checkpoints: what is saved, and never loading what does not fit.
+"""Checkpoints: saved with checksums, and loaded only if they fit.
 
 Orbax writes three items a step: `train` (step, params, optimizer, key), `ema`
 (the average alone, so that sampling never loads the optimizer), `meta` (the
 config, the data's fingerprint, shape and checksum of every leaf: Orbax reads
-arrays whose bytes were flipped without complaint). What does not check is
-damaged, and the checkpoint before it is used.
+arrays with flipped bits without complaint). A checkpoint that does not match
+its checksums is damaged, and the one before it is used.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
+from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
 from palette_jax import arrays
@@ -25,26 +26,26 @@ from palette_jax.training import checksum
 from palette_jax.training import state as states
 from palette_jax.training import step as steps
 
-KEEP = 2  # if the newest turns out to be damaged, there is one before it
+KEEP = 2  # one in reserve if the newest turns out to be damaged
 
 Loaded = TypeVar('Loaded')
 
 
 class Damaged(ValueError):
-  """A checkpoint that is not, or cannot be shown to be, what was written."""
+  """A checkpoint that is not, or cannot be verified to be, as written."""
 
 
 class Checkpoints:
   """The checkpoints of one run, in workdir/checkpoints."""
 
   def __init__(self, workdir: str, hold: Callable[[], None] | None = None):
-    """Looks at what is there.
+    """Opens the folder.
 
     Args:
       workdir: of the run.
-      hold: of the run that holds the workdir, asked before every save. That run
-        alone removes what a kill has left half written, and moves what is
-        damaged; without it nothing is touched.
+      hold: called before every save; it raises if the workdir has been lost.
+        Only the run that holds the workdir removes half-written checkpoints
+        and moves damaged ones away; without `hold` nothing is touched.
     """
     self._folder = _absolute(workdir) + '/checkpoints'
     self._hold = hold
@@ -59,20 +60,21 @@ class Checkpoints:
     self._checkpointer = ocp.training.Checkpointer(
       self._folder,
       context=context,
-      preservation_policy=policy,
+      # Orbax's own class does not name its protocol.
+      preservation_policy=policy,  # ty: ignore[invalid-argument-type]
       cleanup_tmp_directories=hold is not None,
     )
 
   def latest(self) -> int | None:
-    """The newest complete checkpoint's step; None if there is none."""
+    """Returns the step of the newest complete checkpoint; None without any."""
     newest = self._checkpointer.latest
     return None if newest is None else newest.step
 
   def save(self, state: states.TrainState, meta: dict[str, Any]) -> None:
-    """Starts to write the state in the background; once a step.
+    """Starts to write the state in the background, once for each step.
 
     Raises:
-      OSError: if the save could not be started, or an earlier one has failed: a
+      OSError: if the save could not be started, or an earlier one has failed; a
         run never goes on without its checkpoints.
       NotFinite: if the state is not finite.
       InUse: if another run has taken the workdir over.
@@ -85,14 +87,14 @@ class Checkpoints:
     self.wait()
     train, ema = _split(state)
     items = {'train': train, 'ema': ema}
-    found = {item: checksum.digests(tree) for item, tree in items.items()}
-    _check_finite(step, found)
+    digests = {item: checksum.digests(tree) for item, tree in items.items()}
+    _check_finite(step, digests)
     record = {
       **meta,
       'shapes': {item: _shapes(tree) for item, tree in items.items()},
       'checksums': {
         item: {name: digest.checksum for name, digest in tree.items()}
-        for item, tree in found.items()
+        for item, tree in digests.items()
       },
     }
     text = json.dumps(record)
@@ -101,14 +103,14 @@ class Checkpoints:
       started = self._checkpointer.save_checkpointables_async(
         step, items, force=True
       )
-    except Exception as error:  # Orbax has many kinds for one cause
+    except Exception as error:  # Orbax raises many kinds for one cause
       raise self._not_written(error) from error
     if started is None:
-      raise self._not_written('Orbax did not start to')
+      raise self._not_written('Orbax did not start')
     self._writing = True
 
   def check(self) -> None:
-    """Raises as `wait` if the save in the background has failed; at once."""
+    """Raises as `wait` if a save has failed, without waiting for it."""
     if self._writing and not self._checkpointer.is_saving_in_progress():
       self._writing = False
       self.wait()
@@ -132,41 +134,47 @@ class Checkpoints:
       raise self._not_written(error) from error
 
   def load_newest(self, load: Callable[[int], Loaded]) -> Loaded | None:
-    """`load(step)` of the newest checkpoint that is whole; None without any.
+    """Loads the newest whole checkpoint.
 
-    Damaged ones are passed over, which is said. Who holds the workdir moves
-    them to STEP.damaged, but not before another has been read: until then it
-    may as well be the storage that cannot be reached.
+    Logs damaged ones and skips them. The run that holds the workdir moves them
+    to STEP.damaged, but not before another one has been read: until then the
+    storage itself may be the cause.
+
+    Args:
+      load: loads the checkpoint of a step.
+
+    Returns:
+      `load(step)`; None if there is no checkpoint.
 
     Raises:
       Damaged: if none is whole. Imported weights (step 0) do not stand in for
-        what was trained on them.
+        checkpoints that were trained from them.
     """
-    present = sorted(one.step for one in self._checkpointer.checkpoints)
+    present = sorted(saved.step for saved in self._checkpointer.checkpoints)
     trained = [step for step in present if step > 0]
-    damaged = {}
+    damaged: dict[int, str] = {}
     for step in reversed(trained or present):
       try:
         loaded = load(step)
       except Damaged as error:
-        damaged[step] = str(error)  # not what it holds on to
+        damaged[step] = str(error)  # the error itself would keep arrays alive
         logging.warning('%s', damaged[step])
         continue
       if damaged:
-        logging.warning('Checkpoint %d, which is whole, is used.', step)
+        logging.warning('Using checkpoint %d, which is whole.', step)
         self._move_away(damaged)
       return loaded
     if damaged:
       raise Damaged(
         f'None of the checkpoints {sorted(damaged)} in {self._folder} is '
-        'whole:\n' + '\n'.join(damaged.values()) + '\nNothing was '
-        'changed. If the storage can be reached, restore that folder from a '
-        'copy, or start again in another --workdir.'
+        'whole:\n' + '\n'.join(damaged.values()) + '\nNothing was changed. If '
+        'the storage can be reached, restore that folder from a backup, or '
+        'start again in another --workdir.'
       )
     return None
 
   def meta(self, step: int) -> dict[str, Any]:
-    """What `save` was given, and shapes and checksums.
+    """Reads the meta that `save` was given, with shapes and checksums.
 
     Raises:
       Damaged: if it cannot be read, or has changed.
@@ -177,8 +185,10 @@ class Checkpoints:
       raise Damaged(f'Checkpoint {self._where(step)} is damaged: meta changed.')
     return json.loads(text)
 
-  def restore(self, step: int, abstract: states.TrainState):
-    """The whole state, onto the abstract state's shardings.
+  def restore(
+    self, step: int, abstract: states.TrainState
+  ) -> states.TrainState:
+    """Restores the whole state onto the shardings of an abstract state.
 
     Raises:
       Damaged: if it cannot be read, or its bits have changed.
@@ -189,11 +199,11 @@ class Checkpoints:
     return abstract.replace(ema_params=loaded['ema'], **loaded['train'])
 
   def restore_ema(self, step: int, abstract: arrays.Params) -> arrays.Params:
-    """The average alone, as `restore`."""
+    """Restores the average alone; raises as `restore`."""
     return self._load(step, {'ema': abstract})['ema']
 
-  def _load(self, step, abstract):
-    """Reads items whole, and only if they are what is expected."""
+  def _load(self, step: int, abstract: dict[str, PyTree]) -> dict[str, PyTree]:
+    """Reads items, and checks their shapes and checksums."""
     where, meta = self._where(step), self.meta(step)
     for item, expected in abstract.items():
       _check_shapes(where, meta['shapes'][item], _shapes(expected))
@@ -207,8 +217,8 @@ class Checkpoints:
           )
     return loaded
 
-  def _read(self, step, items):
-    """Reads on each host for itself, and fails on all of them or on none."""
+  def _read(self, step: int, items: dict[str, PyTree]) -> dict[str, PyTree]:
+    """Reads on each host by itself, and fails on all hosts or on none."""
     host, loaded, failure = jax.process_index(), {}, None
     context = ocp.Context()
     # No barriers: a host whose part is damaged would not reach them.
@@ -218,9 +228,10 @@ class Checkpoints:
     where = self._where(step)
     try:
       with context:
-        for name, tree in items.items():  # one failing leaves none half read
+        # One by one: if one of several fails, others are left half read.
+        for name, tree in items.items():
           loaded |= ocp.load_checkpointables(where, {name: tree})
-    except Exception as error:  # Orbax has many kinds for one cause
+    except Exception as error:  # Orbax raises many kinds for one cause
       failure = error
     failed = multihost_utils.process_allgather(np.array(failure is not None))
     if failed.any():
@@ -230,7 +241,7 @@ class Checkpoints:
       ) from failure
     return loaded
 
-  def _move_away(self, damaged: Iterable[int]):
+  def _move_away(self, damaged: Iterable[int]) -> None:
     if self._hold is None:
       return
     if jax.process_index() == 0:
@@ -238,23 +249,23 @@ class Checkpoints:
         source = epath.Path(self._where(step))
         target = _unused(epath.Path(f'{source}.damaged'))
         source.rename(target)
-        logging.warning('What is damaged is now in %s.', target)
+        logging.warning('The damaged checkpoint is now in %s.', target)
     multihost_utils.sync_global_devices('damaged checkpoints are moved')
     self._checkpointer.reload()
 
-  def _where(self, step):
+  def _where(self, step: int) -> str:
     return f'{self._folder}/{step}'
 
-  def _not_written(self, why):
+  def _not_written(self, reason: object) -> OSError:
     return OSError(
-      f'A checkpoint could not be written to {self._folder}: {why}\nIs the '
-      'disk full? The checkpoints before it are untouched: make room, and the '
-      'same command goes on from the newest.'
+      f'A checkpoint could not be written to {self._folder}: {reason}\nIs the '
+      'disk full? Earlier checkpoints are untouched: make room, and the same '
+      'command goes on from the newest.'
     )
 
 
 def _unused(path: epath.Path) -> epath.Path:
-  """The path, or the first of path.2, path.3 ... that does not exist."""
+  """Returns the first of path, path.2, path.3 ... that does not exist."""
   number, free = 1, path
   while free.exists():
     number += 1
@@ -270,7 +281,10 @@ def _sha256(text: str) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _split(state):
+def _split(
+  state: states.TrainState,
+) -> tuple[dict[str, PyTree], arrays.Params]:
+  """Splits a state into the items `train` and `ema`."""
   train = dict(
     step=state.step,
     params=state.params,
@@ -280,30 +294,34 @@ def _split(state):
   return train, state.ema_params
 
 
-def _shapes(tree) -> dict[str, list[int]]:
+def _shapes(tree: PyTree) -> dict[str, list[int]]:
   return {
     name: list(leaf.shape) for name, leaf in arrays.leaves_by_path(tree).items()
   }
 
 
-def _check_shapes(where, saved, expected):
-  """Compares what is stored with what the config asks for, leaf by leaf."""
+def _check_shapes(
+  where: str, saved: dict[str, list[int]], expected: dict[str, list[int]]
+) -> None:
+  """Compares the stored shapes with those of the config, leaf by leaf."""
   for name in sorted(saved.keys() | expected.keys()):
     if saved.get(name) == expected.get(name):
       continue
-    found, wanted = (
+    there, here = (
       tuple(shapes[name]) if name in shapes else None
       for shapes in (saved, expected)
     )
     raise ValueError(
       f'Checkpoint {where} belongs to another model: {name} is '
-      f'{found or "missing"} there, and {wanted or "unknown"} to this config. '
+      f'{there or "missing"} there, and {here or "unknown"} to this config. '
       'Use the config that it was trained with, or another --workdir.'
     )
 
 
-def _check_finite(step, found):
-  for item, tree in found.items():
+def _check_finite(
+  step: int, digests: dict[str, dict[str, checksum.Digest]]
+) -> None:
+  for item, tree in digests.items():
     for name, digest in tree.items():
       if not digest.finite:
         raise steps.NotFinite(step, f'{item} {name} is not finite')

@@ -1,10 +1,10 @@
-"""One run a workdir: two would overwrite each other's checkpoints.
+"""One run in a workdir: two would overwrite each other's checkpoints.
 
 Where the file system has locks, the operating system keeps one for the process
-and drops it when the process dies, whatever kills it. Elsewhere (gs://) process
-0 holds a lease: a file that it rewrites every few seconds. Nobody's clock is
-trusted: whoever wants the workdir watches that file, and takes it over when it
-has not changed for as long as a lease lasts.
+and drops it when the process dies. Elsewhere (gs://) process 0 holds a lease: a
+file that it rewrites every few seconds. No clocks are compared: another run
+watches that file, and takes over when it has not changed for as long as a lease
+lasts.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -26,57 +26,57 @@ from jax.experimental import multihost_utils
 
 RENEW = 10.0  # seconds between two writes of a lease
 EXPIRE = 60.0  # seconds without a write until another run may take it over
-SETTLE = 3.0  # seconds in which one of two that write at once has the last word
+SETTLE = 3.0  # seconds after which two simultaneous writers agree who was last
 
 
 class InUse(RuntimeError):
-  """The workdir belongs to another run that is alive."""
+  """Another run, which is alive, holds the workdir."""
 
 
 class Hold(Protocol):
-  """What keeps other runs out, until it is closed."""
+  """Keeps other runs out until it is closed."""
 
   def check(self) -> None:
     """Raises InUse if another run has taken over."""
 
   def close(self) -> None:
-    """Lets others in."""
+    """Lets other runs in."""
 
 
 @contextlib.contextmanager
-def hold(workdir: str) -> Iterator[Callable[[], None]]:
+def hold(workdir: str) -> Generator[Callable[[], None]]:
   """Keeps other runs out of a workdir.
 
   Process 0 does so for all hosts, which go on or stop together.
 
   Args:
-    workdir: of the run, local or gs://; made if it is not there.
+    workdir: of the run, local or gs://; created if it does not exist.
 
   Yields:
-    A function to be called by all hosts before they write: it raises if the
-    workdir has been lost to another run, which a lock cannot be, a lease can.
+    A function that all hosts call before they write. It raises InUse if the
+    workdir has been lost to another run, as can happen with a lease.
 
   Raises:
-    InUse: if another run holds it, naming its process and machine.
+    InUse: if another run holds it; names its process and machine.
   """
   mine: Hold | None = None
 
-  def take():
+  def take() -> None:
     nonlocal mine
     epath.Path(workdir).mkdir(parents=True, exist_ok=True)
     mine = _take(workdir)
 
   try:
     _on_first_host(take)
-    yield lambda: _on_first_host(lambda: mine and mine.check())
+    yield lambda: _on_first_host(lambda: mine.check() if mine else None)
   finally:
     if mine is not None:
       mine.close()
 
 
-def _on_first_host(action):
-  """Does it on process 0; what that raises is raised on all hosts."""
-  failure = None
+def _on_first_host(action: Callable[[], None]) -> None:
+  """Calls a function on process 0; if it raises, all hosts raise."""
+  failure: Exception | None = None
   if jax.process_index() == 0:
     try:
       action()
@@ -88,7 +88,7 @@ def _on_first_host(action):
   raise failure or InUse('The first host could not hold the workdir.')
 
 
-def _take(workdir):
+def _take(workdir: str) -> Hold:
   if '://' not in workdir:
     try:
       return Lock(pathlib.Path(workdir, 'lock'))
@@ -101,22 +101,22 @@ def _myself() -> str:
   return f'process {os.getpid()} on {socket.gethostname()}'
 
 
-def _in_use(folder, holder):
+def _in_use(folder: epath.PathLike, holder: object) -> InUse:
   return InUse(
     f'{folder} is in use by {holder}: two runs would overwrite each other. '
-    'Wait until it ends, stop it, or give another --workdir.'
+    'Wait until it ends, stop it, or use another --workdir.'
   )
 
 
 class Lock:
-  """A lock of the operating system on a file, for as long as we live."""
+  """A lock of the operating system on a file, until the process ends."""
 
   def __init__(self, path: pathlib.Path):
     """Takes the lock.
 
     Raises:
-      InUse: if somebody has it.
-      OSError, ImportError: if there are no locks here.
+      InUse: if another process has it.
+      OSError, ImportError: if the system or its file system has no locks.
     """
     import fcntl
 
@@ -126,7 +126,9 @@ class Lock:
     except BlockingIOError:
       holder = os.pread(self._file, 1000, 0).decode(errors='replace')
       self.close()
-      raise _in_use(path.parent, holder or 'a process that starts') from None
+      raise _in_use(
+        path.parent, holder or 'a process that is starting'
+      ) from None
     except OSError:
       self.close()
       raise
@@ -134,15 +136,15 @@ class Lock:
     os.pwrite(self._file, _myself().encode(), 0)
 
   def check(self) -> None:
-    """Nobody can have taken it over."""
+    """Does nothing: no other process can take a lock over."""
 
   def close(self) -> None:
-    """Lets others in. The file stays: removing it would race with them."""
+    """Lets other runs in. The file stays: removing it would race with them."""
     os.close(self._file)
 
 
 class Lease:
-  """A file that we rewrite for as long as we live; any file system will do."""
+  """A file that the process keeps rewriting, on any file system."""
 
   def __init__(
     self,
@@ -151,16 +153,16 @@ class Lease:
     expire: float,
     settle: float,
   ):
-    """Takes the lease, waiting until it expires if its holder has died.
+    """Takes the lease; if its holder has died, waits until it expires.
 
     Args:
       path: of the file.
       renew: seconds between two writes.
       expire: seconds without a write until it may be taken over.
-      settle: seconds in which a write is seen by all; more than it takes.
+      settle: seconds after which every process sees a write.
 
     Raises:
-      InUse: if its holder lives, or another was faster.
+      InUse: if its holder is alive, or another run was faster.
     """
     self._path, self._renew, self._expire = path, renew, expire
     self._token, self._beats = uuid.uuid4().hex, 0
@@ -170,7 +172,7 @@ class Lease:
     time.sleep(settle)
     holder = self._read()
     if holder.get('token') != self._token:
-      raise _in_use(path.parent, holder.get('holder', 'another'))
+      raise _in_use(path.parent, holder.get('holder', 'another run'))
     self._stop = threading.Event()
     self._thread = threading.Thread(target=self._keep, daemon=True)
     self._thread.start()
@@ -190,20 +192,24 @@ class Lease:
       )
 
   def close(self) -> None:
-    """Lets others in at once."""
+    """Lets other runs in at once."""
     self._stop.set()
     self._thread.join()
     with contextlib.suppress(OSError):
       if self._read().get('token') == self._token:
         self._path.unlink(missing_ok=True)
 
-  def _wait_for_expiry(self):
-    """Until nobody has the lease; a holder that lives rewrites it meanwhile."""
+  def _wait_for_expiry(self) -> None:
+    """Waits until the lease has expired; a living holder rewrites it meanwhile.
+
+    Raises:
+      InUse: if the holder is alive.
+    """
     before = self._read()
     if not before:
       return
     logging.info(
-      '%s has been held by %s: waiting for up to %.0f s whether it lives.',
+      '%s was held by %s: waiting up to %.0f s for a sign of life.',
       self._path.parent,
       before.get('holder'),
       self._expire,
@@ -216,30 +222,30 @@ class Lease:
         return
       if now != before:
         raise _in_use(self._path.parent, now.get('holder'))
-    logging.info('It does not: going on.')
+    logging.info('No sign of life: going on.')
 
-  def _keep(self):
-    """Rewrites the lease, unless it has become somebody else's."""
+  def _keep(self) -> None:
+    """Rewrites the lease until another process has it."""
     while not self._stop.wait(self._renew):
       try:
-        found = self._read()
-        if found.get('token') != self._token:
-          self._lost = found.get('holder', 'somebody who removed the lease')
+        lease = self._read()
+        if lease.get('token') != self._token:
+          self._lost = lease.get('holder', 'someone who removed the lease')
           return
         self._write()
-      except Exception as error:  # of any storage; `check` knows how long
+      except Exception as error:  # of any storage; `check` judges how long
         logging.warning('Cannot renew %s: %s', self._path, error)
 
-  def _write(self):
-    """Its time is that of its beginning: others may see it no earlier."""
+  def _write(self) -> None:
+    # Dated from its beginning: other processes cannot see it earlier.
     now = time.monotonic()
     self._beats += 1
     record = dict(holder=_myself(), token=self._token, beats=self._beats)
     self._path.write_text(json.dumps(record))
     self._written = now
 
-  def _read(self):
-    """What is in the file; empty if it is not there."""
+  def _read(self) -> Mapping[str, Any]:
+    """Reads the file; returns an empty mapping if it does not exist."""
     try:
       return json.loads(self._path.read_text())
     except FileNotFoundError:

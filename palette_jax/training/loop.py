@@ -185,7 +185,7 @@ class Session:
         state, metrics = train_step(state, examples)
         watch.add(done + 1, metrics)
         if (done + 1) % config.train.log_every == 0:
-          watch.report(done + 1, learning_rate=float(rate(done)))
+          watch.report(done + 1, learning_rate=float(np.asarray(rate(done))))
 
       self._save(state, watch)
       self._measure(state, watch)

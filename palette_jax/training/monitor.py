@@ -194,9 +194,8 @@ def peak_memory() -> int:
   Where devices do not count it, as CPUs do not: of the whole process.
   """
   stats = [device.memory_stats() or {} for device in jax.local_devices()]
-  peaks = [device.get('peak_bytes_in_use') for device in stats]
-  if None not in peaks:
-    return max(peaks)
+  if all('peak_bytes_in_use' in device for device in stats):
+    return max(device['peak_bytes_in_use'] for device in stats)
   most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return most if sys.platform == 'darwin' else most * 1024
 

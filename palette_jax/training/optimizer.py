@@ -5,12 +5,12 @@ import optax
 
 
 def schedule(learning_rate: float, warmup_steps: int) -> optax.Schedule:
-  """From 0 up to `learning_rate` in `warmup_steps`, then constant."""
+  """Rises from 0 to `learning_rate` in `warmup_steps`, then stays constant."""
   if warmup_steps == 0:
     return optax.schedules.constant_schedule(learning_rate)
   return optax.schedules.linear_schedule(0.0, learning_rate, warmup_steps)
 
 
 def create(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
-  """The optimizer of `config.optimizer`: Adam, no clipping, no decay."""
+  """Creates the optimizer of `config.optimizer`: Adam without weight decay."""
   return optax.adam(schedule(**config))

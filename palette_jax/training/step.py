@@ -1,4 +1,4 @@
-"""One step of training: a pure function of state and batch."""
+"""A training step: a pure function of state and batch."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from palette_jax import arrays, sharding
 from palette_jax.diffusion import objective as objectives
@@ -19,15 +19,15 @@ GAMMA_EDGES = (0.0, 0.01, 0.1, 0.5, 0.9, 1.0)
 
 
 class NotFinite(FloatingPointError):
-  """A step after which something is not a finite number.
+  """The loss, its gradient or the state is not finite after a step.
 
   Attributes:
     step: the step, counted from one.
   """
 
-  def __init__(self, step: int, what: str):
+  def __init__(self, step: int, reason: str):
     super().__init__(
-      f'Step {step}: {what}. The last good checkpoint is kept, and nothing '
+      f'Step {step}: {reason}. The last good checkpoint is kept, and nothing '
       'after it was saved.'
     )
     self.step = step
@@ -44,22 +44,21 @@ def train_step(
   optimizer: optax.GradientTransformation,
   ema_decay: float,
 ) -> tuple[states.TrainState, arrays.Metrics]:
-  """Learns from one batch.
+  """Trains on one batch.
 
   Args:
     state: before the step.
-    examples: the global batch; the loss is the mean over all masked values in
-      it.
+    examples: the global batch; the loss is the mean over its masked values.
     mesh: the devices.
-    accumulation: micro-batches that the batch is cut into, one after another.
+    accumulation: number of micro-batches, taken one after another.
     denoise_fn: the network.
-    objective: what is learnt.
-    optimizer: from gradients to updates.
+    objective: what the network learns.
+    optimizer: turns gradients into updates.
     ema_decay: the average's decay in the long run.
 
   Returns:
-    The state after the step, and metrics as scalars: loss, grad_norm and, by
-    class of noise level, `errors` and `counts` [classes] to be summed over
+    The state after the step, and metrics: the scalars loss and grad_norm and,
+    by class of noise level, `errors` and `counts` [classes], to be summed over
     steps before they are divided.
   """
   key_holes, key_chance = jax.random.split(
@@ -96,13 +95,15 @@ def train_step(
 
 
 def accumulate(
-  gradient: Callable, params: arrays.Params, parts: tuple
+  gradient: Callable[..., tuple[arrays.Params, objectives.Errors]],
+  params: arrays.Params,
+  parts: tuple[PyTree, PyTree],
 ) -> tuple[arrays.Params, objectives.Errors]:
   """Sums gradients over micro-batches, one at a time in memory.
 
   Args:
     gradient: (batch, chance) -> gradient of the summed errors, and the errors.
-    params: what the gradient is like.
+    params: has the structure of the gradient.
     parts: (batch, chance), each with micro-batches along the first axis.
 
   Returns:
@@ -121,7 +122,7 @@ def accumulate(
 
 
 def by_gamma(errors: objectives.Errors) -> dict[str, Float[Array, ' k']]:
-  """Sums of errors and counts for each class of noise level."""
+  """Sums errors and counts in each class of noise level."""
   edges = np.asarray(GAMMA_EDGES[1:-1], np.float32)
   classes = len(GAMMA_EDGES) - 1
   member = jnp.sum(errors.gamma[:, None] >= edges[None], axis=1)
