@@ -1,11 +1,12 @@
 """Trains, samples or evaluates, on one device or on all hosts of a pod.
 
-  python -m palette_jax.main --config=configs/colorize.py:tiny
+  python -m palette_jax.main --config=colorize:tiny
   python -m palette_jax.main --config=... --workdir=... --mode=sample
 
 Any field can be set on the command line: --config.train.batch=256. A run goes
-on from the newest checkpoint in its workdir. Exit codes: 0 done, 75 told to
-stop and saved (start it again), 1 a mistake that the last lines explain.
+on from the newest checkpoint in its workdir. Exit codes: 0 done; 75 stopped on
+request, with everything saved (start it again); 1 a mistake, which the last
+lines explain.
 """
 
 import errno
@@ -33,36 +34,35 @@ _MODE = flags.DEFINE_enum(
   'mode',
   'train',
   ['train', 'sample', 'evaluate'],
-  'train: until the last step. sample: draw held-out photos. evaluate: their '
-  'loss, and the scores of what config.evaluation asks for.',
+  'train: until the last step. sample: draw the held-out photos. evaluate: '
+  'their loss, and the scores that config.evaluation asks for.',
 )
 _UNTIL = flags.DEFINE_integer(
   'until',
   None,
-  'Stop after this step of training, saved; the schedule stays as it is.',
+  'Save and stop after this step of training; the schedule stays as it is.',
   lower_bound=1,
 )
 _DEBUG_NANS = flags.DEFINE_bool(
   'debug_nans',
   False,
-  'Name the operation that makes the first NaN or infinity; slow.',
+  'Name the operation that produces the first NaN or infinity; slow.',
 )
 
 
 class _Steps(flags.ArgumentParser):
-  """FIRST:LAST -> two numbers of steps."""
+  """Parses FIRST:LAST, a range of steps."""
 
   syntactic_help = 'FIRST:LAST'
 
-  def parse(self, argument):
-    """Raises ValueError, which becomes an answer on the command line."""
+  def parse(self, argument: str | tuple[int, int]) -> tuple[int, int]:
     if isinstance(argument, tuple):  # parsed before
       return argument
     first, _, last = argument.partition(':')
     if not (first.isdecimal() and last.isdecimal()) or not (
       1 <= int(first) <= int(last)
     ):
-      raise ValueError('write FIRST:LAST, two numbers of steps: 100:110.')
+      raise ValueError('write FIRST:LAST, a range of steps: 100:110.')
     return int(first), int(last)
 
 
@@ -75,7 +75,7 @@ _PROFILE = flags.DEFINE(
 
 
 def default_workdir(config_file: str) -> str:
-  """configs/colorize.py:tiny -> runs/colorize-tiny."""
+  """Returns runs/colorize-tiny for configs/colorize.py:tiny."""
   path, _, variant = config_file.partition(':')
   name = pathlib.Path(path).stem
   variant = ''.join(c if c.isalnum() else '-' for c in variant)
@@ -83,20 +83,20 @@ def default_workdir(config_file: str) -> str:
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-  """As absl does, but whatever is wrong is answered in one sentence."""
+  """Parses flags as absl does, but reports mistakes in one sentence."""
   return settings.parse(argv, flags.FLAGS)
 
 
 def main(argv: Sequence[str]) -> None:
-  """Checks the data, sets the machine up, and hands over to the loop."""
+  """Runs the command, and reports the user's mistakes in one sentence."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   console.simplify_logging()
   try:
     run(_CONFIG.value)
   except (ValueError, RuntimeError, OSError) as error:
-    full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT)
-    if not full and not console.is_for_the_user(error):
+    disk_full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT)
+    if not disk_full and not console.is_for_the_user(error):
       raise
     sys.exit(f'\n{error}')
   except KeyboardInterrupt:
@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def run(config: ml_collections.ConfigDict) -> None:
-  """Does what --mode says."""
+  """Checks the data, sets the machine up, and runs the mode."""
   workdir = _WORKDIR.value or default_workdir(
     config_flags.get_config_filename(flags.FLAGS['config'])
   )
@@ -113,7 +113,7 @@ def run(config: ml_collections.ConfigDict) -> None:
   # Missing data are noticed before the libraries below have loaded.
   sources.check(config.data.source)
 
-  gc.disable()  # a million objects that stay: looking at them takes seconds
+  gc.disable()  # imports leave a million objects: scanning them takes seconds
   import jax
   import tensorflow as tf
 
@@ -125,7 +125,7 @@ def run(config: ml_collections.ConfigDict) -> None:
   if _DEBUG_NANS.value:
     jax.config.update('jax_debug_nans', True)
     jax.config.update('jax_debug_infs', True)
-  tf.config.set_visible_devices([], 'GPU')  # they are JAX's
+  tf.config.set_visible_devices([], 'GPU')  # JAX needs them
   hosts.join()
   hosts.cache_compilations()
   logging.info(
@@ -148,33 +148,33 @@ def run(config: ml_collections.ConfigDict) -> None:
     sys.exit(f'\n{error}\n{how_to_repeat(error.step)}')
 
 
-def _evaluate(config, workdir):
-  """Other modes start without what only this one needs."""
+def _evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
+  # Only this mode needs the import.
   from palette_jax.evaluation import command
 
   command.evaluate_run(config, workdir)
 
 
 def how_to_repeat(step: int) -> str:
-  """What to do about a step that gave NaN: batch and key are still its own."""
+  """Explains how to repeat a step that gave NaN: same batch, same key."""
   command = ['python', '-m', 'palette_jax.main', *sys.argv[1:]]
   command += [f'--until={step}', '--debug_nans']
   return (
-    'This repeats it from there, the same batch and the same noise, and names '
-    f'the operation:\n\n  {shlex.join(command)}\n\nA lower '
-    '--config.optimizer.learning_rate is the usual cure.'
+    'To repeat it with the same batch and the same noise, and name the '
+    f'operation:\n\n  {shlex.join(command)}\n\nA lower '
+    '--config.optimizer.learning_rate usually helps.'
   )
 
 
-def _check_profile(num_steps):
-  """Refuses a profile of steps that no run of this command has."""
+def _check_profile(num_steps: int) -> None:
+  """Checks that the run takes the steps of a profile."""
   if _PROFILE.value is None:
     return
   first, last = _PROFILE.value
   if _MODE.value != 'train' or last > num_steps:
     raise ValueError(
-      f'--profile={first}:{last} is of steps of training, 1 to {num_steps} '
-      f'(train.steps) with --mode=train; got --mode={_MODE.value}.'
+      f'--profile={first}:{last} needs --mode=train and steps from 1 to '
+      f'{num_steps} (train.steps); got --mode={_MODE.value}.'
     )
 
 

@@ -213,7 +213,7 @@ def test_who_holds_the_workdir_moves_what_is_damaged_away(tmp_path, caplog):
     assert names() == before
     assert newest(tmp_path, states, hold=lambda: None)[0] == 2
     assert names() == ['2', *aside]
-    assert f'is now in {folder}/{aside[-1]}' in caplog.text
+    assert f'{folder}/{aside[-1]}' in caplog.text
     saved(tmp_path, states[3])
     assert newest(tmp_path, states)[0] == 3
 

@@ -113,7 +113,10 @@ def test_what_the_page_tells_to_type_can_be_typed():
 @pytest.mark.parametrize(
   ('args', 'message'),
   [
-    (['gke', '--image=i', '--topology=v5:4x4'], 'KIND:SHAPE.*v4, v5e, v5p'),
+    (
+      ['gke', '--image=i', '--topology=v5:4x4'],
+      'GENERATION:SIDES.*v4, v5e, v5p',
+    ),
     (['gke', '--image=i', '--topology=v5e:4x4x4'], 'v5e has 2 sides'),
     (['gke', '--image=i', '--topology=v5e:3x3'], 'has 9 chips'),
     (['gke', '--image=i', '--topology=v5e:0x4'], 'v5e has 2 sides'),
@@ -125,12 +128,12 @@ def test_what_the_page_tells_to_type_can_be_typed():
     ),
     (
       ['gke', '--image=i', '--accelerator=a', '--xpk=c', '--', 'x'],
-      'with --xp',
+      '--xpk takes',
     ),
     (['slurm', '--nodes=2'], 'give a command'),
-    (['slurm', '--nodes=0', '--', 'x'], 'no number of at least 1'),
-    (['tpu_vm', 'run', '--zone=z'], 'run takes a command'),
-    (['tpu_vm', 'create', '--zone=z'], 'create takes a --topology'),
+    (['slurm', '--nodes=0', '--', 'x'], 'a number of at least 1'),
+    (['tpu_vm', 'run', '--zone=z'], 'give a command after --'),
+    (['tpu_vm', 'create', '--zone=z'], 'give --topology with create'),
     (['local_hosts', '2'], 'give a number of processes and a command'),
     (['local_hosts', '2', 'no-such'], 'there is no program no-such'),
   ],

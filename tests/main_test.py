@@ -60,7 +60,11 @@ def test_without_imagenet_the_default_config_says_what_to_do(tmp_path):
     ('colorize.py:tiny', ['--config.data.source=folder:/no'], 'no folder /no'),
     ('colorize.py:tiny', ['stray'], 'Unknown arguments.*stray'),
     ('colorize.py:tiny', ['--profile=9'], 'profile=9: write FIRST:LAST'),
-    ('colorize.py:tiny', ['--profile=90:110'], 'training, 1 to 100 .* got --'),
+    (
+      'colorize.py:tiny',
+      ['--profile=90:110'],
+      'profile=90:110.* 1 to 100 .* got --',
+    ),
     ('jpeg.py:tiny', ['--profile=1:2', '--mode=sample'], 'got --mode=sample'),
     ('colorize.py:tyny', [], "^\nUnknown variant.*Did you mean 'tiny'"),
     ('colourise.py', ['--config.seed=1'], "colourise.py.*'colorize'"),

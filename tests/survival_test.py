@@ -1,4 +1,4 @@
-"""Nothing is lost: kills, notices, damage, full disks, other machines."""
+"""A run survives kills, notices, damage, full disks and other machines."""
 
 import contextlib
 import json
@@ -18,7 +18,13 @@ from runs import SMALL, command, environment, run_main, same_bits, tiny
 
 from benchmarks import survival
 from palette_jax.data import pipeline
-from palette_jax.training import checkpoint, lock, loop, preemption
+from palette_jax.training import (
+  checkpoint,
+  lock,
+  loop,
+  preemption,
+  trained_run,
+)
 
 CONFIG = 'inpaint.py:tiny,steps=100000'
 
@@ -26,34 +32,32 @@ pytestmark = pytest.mark.usefixtures('one_device')
 
 
 def latest(workdir):
-  with contextlib.closing(checkpoint.Checkpoints(str(workdir))) as found:
-    return found.latest()
+  with contextlib.closing(checkpoint.Checkpoints(str(workdir))) as saved:
+    return saved.latest()
 
 
 def at_batch(monkeypatch, number, action):
-  """Does something while the batch of a step is being made."""
+  """Calls a function before the batch of a step is yielded."""
   original = pipeline.Pipeline.train
 
-  def patched(self, batch, start, *hosts):
-    made = original(self, batch, start, *hosts)
-    for step, one in enumerate(made, start):
+  def patched(self, size, start, *hosts):
+    for step, batch in enumerate(original(self, size, start, *hosts), start):
       if step == number:
         action()
-      yield one
+      yield batch
 
   monkeypatch.setattr(pipeline.Pipeline, 'train', patched)
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
-  """The signal comes in the fourth step, which is finished and saved."""
+  """The signal comes in the fourth step, which is completed and saved."""
   config = tiny(steps=6, checkpoint_every=100)
   before = signal.getsignal(signal.SIGTERM)
   with monkeypatch.context() as patch:
     at_batch(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(
-      preemption.Preempted, match='4 of 6 steps are done and saved'
-    ):
+    with pytest.raises(preemption.Preempted) as stopped:
       loop.train(config, str(tmp_path / 'parts'))
+  assert stopped.value.step == 4
   assert signal.getsignal(signal.SIGTERM) is before
   assert latest(tmp_path / 'parts') == 4
   resumed = loop.train(config, str(tmp_path / 'parts'))
@@ -75,7 +79,7 @@ def test_a_second_run_of_a_workdir_is_refused_and_sampling_is_not(tmp_path):
   with lock.hold(str(tmp_path)):
     with pytest.raises(lock.InUse, match=f'in use by process {os.getpid()}'):
       loop.train(config, str(tmp_path))
-    loop.evaluate(config, str(tmp_path))
+    trained_run.evaluate(config, str(tmp_path))
 
 
 @orphans
@@ -83,7 +87,7 @@ def test_a_second_run_of_a_workdir_is_refused_and_sampling_is_not(tmp_path):
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
   tmp_path, caplog
 ):
-  """Sampling uses that one, too, and touches nothing; training goes on."""
+  """Sampling uses the earlier one, too, and changes nothing."""
   config = tiny(steps=4, checkpoint_every=2)
   whole = loop.train(config, str(tmp_path))
   for path in (tmp_path / 'checkpoints/4/ema').rglob('d/*'):
@@ -91,8 +95,8 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     for at in range(500, len(damaged), 1000):
       damaged[at] ^= 1
     path.write_bytes(damaged)
-  loop.evaluate(config, str(tmp_path))
-  assert 'Checkpoint 2, which is whole, is used' in caplog.text
+  trained_run.evaluate(config, str(tmp_path))
+  assert 'checkpoint 2, which is whole' in caplog.text
   folder = tmp_path / 'checkpoints'
   assert sorted(path.name for path in folder.iterdir()) == ['2', '4']
   assert same_bits(loop.train(config, str(tmp_path)), whole)
@@ -100,8 +104,8 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
   assert names == ['2', '4', '4.damaged']
 
 
-def test_what_is_drawn_has_been_saved(tmp_path, monkeypatch):
-  """Drawing may take longer than a machine's notice."""
+def test_a_state_is_saved_before_it_is_sampled(tmp_path, monkeypatch):
+  """Drawing may take longer than the notice of a machine."""
   config = tiny(steps=4, checkpoint_every=100)
   config.held_out.every = 2
 
@@ -126,12 +130,12 @@ def test_a_run_killed_25_times_ends_as_one_never_killed(tmp_path):
   )
   print(done.stdout)  # the phase of each kill
   assert done.returncode == 0, done.stdout + done.stderr
-  found = json.loads((folder / 'survival.json').read_text())
-  assert sum(found['kills'].values()) >= 25
-  assert found['kills']['step'] >= 5 and found['kills']['save'] >= 5
-  assert found['arrays that differ'] == found['batches that differ'] == []
-  # Not the benchmark's word alone: what is on disk.
-  step = found['steps']
+  results = json.loads((folder / 'survival.json').read_text())
+  assert sum(results['kills'].values()) >= 25
+  assert results['kills']['step'] >= 5 and results['kills']['save'] >= 5
+  assert results['arrays that differ'] == results['batches that differ'] == []
+  # Not only what the benchmark reports, but what is on disk.
+  step = results['steps']
   sums = [
     json.loads(
       json.loads(
@@ -157,6 +161,11 @@ def start(workdir, *more, **variables):
   )
 
 
+def stopped_after(log):
+  """The steps that a run had done when it was asked to stop."""
+  return int(re.search(r'(\d+) of \d+ steps are done and saved', log).group(1))
+
+
 def wait_for(path, *processes):
   end = time.monotonic() + 900
   while not path.exists():
@@ -171,9 +180,9 @@ def test_sigterm_ends_the_command_with_75_and_all_saved(tmp_path):
   process = start(tmp_path)
   wait_for(tmp_path / 'checkpoints/5', process)
   process.send_signal(signal.SIGTERM)
-  _, said = process.communicate(timeout=900)
-  assert process.returncode == 75, said
-  step = int(re.search(r'Told to stop: (\d+) of', said).group(1))
+  _, log = process.communicate(timeout=900)
+  assert process.returncode == 75, log
+  step = stopped_after(log)
   assert latest(tmp_path) == step >= 5
   done = run_main(CONFIG, tmp_path, *SMALL, f'--until={step + 1}')
   assert done.returncode == 0, done.stderr
@@ -192,7 +201,7 @@ app.run(main.main, flags_parser=main.parse_flags)
 
 
 def recorded(folder, name, *more, **variables):
-  """The command, in a process that writes down the batches it takes."""
+  """Starts the command in a process that records its batches."""
   (folder / name).mkdir(exist_ok=True)
   record = folder / name / survival.BATCHES
   arguments = command(CONFIG, folder / 'run', *SMALL, *more)[3:]
@@ -207,18 +216,18 @@ def recorded(folder, name, *more, **variables):
 
 
 @pytest.mark.slow
-def test_8_devices_then_2_hosts_told_to_stop_then_1_device(tmp_path):
+def test_8_devices_then_2_preempted_hosts_then_1_device(tmp_path):
   """SIGTERM reaches one host only; both save the same step and leave.
 
-  The data order is that of one device, and what each loads has the checksums
-  of what the one before it saved.
+  The order of the data is that of one device, and each process loads arrays
+  with the checksums that the one before it saved.
   """
   config = '--config.mesh.fsdp=2'
   first = recorded(
     tmp_path, 'first', config, '--until=4', JAX_NUM_CPU_DEVICES='8'
   )
-  _, said = first.communicate(timeout=900)
-  assert first.returncode == 0, said
+  _, log = first.communicate(timeout=900)
+  assert first.returncode == 0, log
   with socket.socket() as free:
     free.bind(('localhost', 0))
     port = free.getsockname()[1]
@@ -238,21 +247,19 @@ def test_8_devices_then_2_hosts_told_to_stop_then_1_device(tmp_path):
   hosts[1].send_signal(signal.SIGTERM)
   ends = [host.communicate(timeout=900)[1] for host in hosts]
   assert [host.returncode for host in hosts] == [75, 75], ends
-  steps = [
-    int(re.search(r'Told to stop: (\d+) of', said).group(1)) for said in ends
-  ]
+  steps = [stopped_after(log) for log in ends]
   assert 'Going on from step 4' in ends[0]
   assert steps[0] == steps[1] == latest(tmp_path / 'run')
   last = recorded(tmp_path, 'last', f'--until={steps[0] + 2}')
-  _, said = last.communicate(timeout=900)
-  assert last.returncode == 0, said
-  assert f'Going on from step {steps[0]}' in said
+  _, log = last.communicate(timeout=900)
+  assert last.returncode == 0, log
+  assert f'Going on from step {steps[0]}' in log
 
   alone = recorded(
     tmp_path, 'alone', f'--until={steps[0] + 2}', f'--workdir={tmp_path}/alone'
   )
-  _, said = alone.communicate(timeout=900)
-  assert alone.returncode == 0, said
+  _, log = alone.communicate(timeout=900)
+  assert alone.returncode == 0, log
   first, *halves, last, alone = (
     dict(survival.batches(tmp_path / name))
     for name in ('first', 'host0', 'host1', 'last', 'alone')
@@ -289,8 +296,8 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path):
   subprocess.run(
     [*namespace, 'bash', '-c', script], cwd=ROOT, env=environment(), check=True
   )
-  said = (tmp_path / 'full.txt').read_text()
-  assert said.splitlines()[-1] == '1' and 'Is the disk full?' in said, said
+  log = (tmp_path / 'full.txt').read_text()
+  assert log.splitlines()[-1] == '1' and 'Is the disk full?' in log, log
   left = (tmp_path / 'left.txt').read_text().split()
   free = (tmp_path / 'free.txt').read_text()
   kept = max((int(name) for name in left if name.isdigit()), default=0)
@@ -301,10 +308,10 @@ def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_in_the_message_names_the_operation_that_makes_nan(
+def test_the_suggested_command_names_the_operation_that_makes_nan(
   tmp_path,
 ):
-  """A learning rate that no network survives; then what the message says."""
+  """A learning rate that no network survives; then the suggested command."""
   failed = run_main(
     'inpaint.py:tiny,steps=9',
     tmp_path,

@@ -139,6 +139,9 @@ def compile_for(
   text = compiled.as_text()
   assert memory and costs and text  # every TPU program has them
   program = programs.read(text, mesh.size)
+  network, size = learner.network, learner.size
+  # Flax makes modules hashable at run time.
+  forward = flops.forward(network, *size)  # ty: ignore[invalid-argument-type]
   images = batch / mesh.size
   passes = 3 if mode == 'train' else learner.objective.passes()
   return Plan(
@@ -156,7 +159,7 @@ def compile_for(
     - memory.alias_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
     accessed=costs['bytes accessed'],
-    flops=passes * images * flops.forward(learner.network, *learner.size),  # ty: ignore
+    flops=passes * images * forward,
     computing=program.cycles / topology.chip.clock,
     sending=sum(map(_seconds(topology, mesh), program.collectives), 0.0),
     program=program,

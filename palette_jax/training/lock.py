@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -33,6 +33,7 @@ class InUse(RuntimeError):
   """Another run, which is alive, holds the workdir."""
 
 
+@runtime_checkable
 class Hold(Protocol):
   """Keeps other runs out until it is closed."""
 

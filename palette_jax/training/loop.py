@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import jax
 import ml_collections
@@ -174,7 +173,8 @@ class Session:
         if save or measure or (stop and new):
           self._save(state, watch)
         if stop:
-          self._leave(done)
+          self.checkpoints.wait()
+          raise preemption.Preempted(done, config.train.steps)
         self.checkpoints.check()
         if measure:
           self._measure(state, watch)
@@ -209,13 +209,6 @@ class Session:
     """Starts to save a state whose loss and gradient are finite."""
     watch.check()
     self.checkpoints.save(state, self.meta)
-
-  def _leave(self, done: int) -> NoReturn:
-    self.checkpoints.wait()
-    raise preemption.Preempted(
-      f'Asked to stop: {done} of {self.run.config.train.steps} steps are done '
-      'and saved. The same command goes on from there.'
-    )
 
   def _measure(self, state: states.TrainState, watch: monitor.Monitor) -> None:
     """Reports the held-out loss and shows the sheet of samples."""

@@ -17,7 +17,18 @@ EXIT_CODE = 75
 
 
 class Preempted(Exception):
-  """The run has stopped as requested, with all its work on disk."""
+  """The run has stopped as requested, with all its work on disk.
+
+  Attributes:
+    step: number of steps done and saved.
+  """
+
+  def __init__(self, step: int, num_steps: int):
+    super().__init__(
+      f'Asked to stop: {step} of {num_steps} steps are done and saved. The '
+      'same command goes on from there.'
+    )
+    self.step = step
 
 
 @contextlib.contextmanager
