@@ -1,4 +1,4 @@
-"""Nothing that does not fit, or has changed on disk, is ever loaded."""
+"""A checkpoint that does not fit, or has changed on disk, is never loaded."""
 
 import contextlib
 import os
@@ -55,8 +55,8 @@ def opened():
 def saved(tmp_path, *states):
   """Writes checkpoints, and waits until they are on disk."""
   with contextlib.closing(checkpoint.Checkpoints(str(tmp_path))) as checkpoints:
-    for one in states:
-      checkpoints.save(one, {'config': {'seed': 0}})
+    for state_ in states:
+      checkpoints.save(state_, {'config': {'seed': 0}})
 
 
 def same(a, b):
@@ -71,7 +71,9 @@ def same(a, b):
   )
 
 
-def test_what_is_saved_comes_back_and_the_newest_two_are_kept(tmp_path, opened):
+def test_a_saved_state_is_restored_and_the_newest_two_are_kept(
+  tmp_path, opened
+):
   states = [make(seed=s, step=s) for s in (1, 2, 3)]
   saved(tmp_path, *states)
   checkpoints = opened(tmp_path)
@@ -86,15 +88,15 @@ def test_what_is_saved_comes_back_and_the_newest_two_are_kept(tmp_path, opened):
 
 
 def test_the_average_is_loaded_alone(tmp_path, opened):
-  one = make()
-  saved(tmp_path, one)
+  original = make()
+  saved(tmp_path, original)
   checkpoints = opened(tmp_path)
   train = tmp_path / 'checkpoints/3/train'
   for path in train.rglob('*'):  # as if there were no optimizer
     if path.is_file() and 'METADATA' not in path.name:
       path.unlink()
-  restored = checkpoints.restore_ema(3, abstract(one.ema_params))
-  assert same(restored, one.ema_params)
+  restored = checkpoints.restore_ema(3, abstract(original.ema_params))
+  assert same(restored, original.ema_params)
 
 
 @pytest.mark.parametrize(
@@ -154,10 +156,10 @@ def flipped(data, draw):
   ],
   ids=['flipped', 'truncated', 'empty'],
 )
-def test_what_is_damaged_is_passed_over_or_was_of_no_use(
+def test_damaged_files_never_change_what_is_loaded(
   two, item, damage, collected
 ):
-  """Any file of any item: what loads has the bits that were saved.
+  """In any file of any item: the loaded state has the saved bits.
 
   Orbax alone loads flipped weights: its data files carry no checksum.
   """
@@ -171,17 +173,17 @@ def test_what_is_damaged_is_passed_over_or_was_of_no_use(
     whole = path.read_bytes()
     path.write_bytes(damage(whole, draw))
     try:
-      step, found = newest(folder, states)
+      step, restored = newest(folder, states)
     finally:
       path.write_bytes(whole)
-    assert same(found, states[step]), path
+    assert same(restored, states[step]), path
     passed_over += step == 2
-  # In truth two files of three matter; those beside the items do not.
+  # Two files of three matter in fact; those beside the items do not.
   assert passed_over >= (len(files) // 4 if item != '.' else 0)
 
 
 def flip_weights(folder, item='ema', step=3, from_end=1000):
-  """Flips a bit of the array bytes themselves: Orbax would load them."""
+  """Flips a bit in the bytes of an array, which Orbax would load."""
   files = (folder / f'checkpoints/{step}/{item}').rglob('*')
   files = [path for path in files if path.is_file()]
   path = max(files, key=lambda path: path.stat().st_size)
@@ -192,16 +194,18 @@ def flip_weights(folder, item='ema', step=3, from_end=1000):
 
 @pytest.mark.parametrize('item', ['train', 'ema'])
 def test_flipped_array_bytes_are_named(tmp_path, opened, item):
-  one = make(width=5000)
-  saved(tmp_path, one)
+  original = make(width=5000)
+  saved(tmp_path, original)
   flip_weights(tmp_path, item)
   message = f'is damaged: the bits of {item} .*layer/kernel have changed'
   with pytest.raises(checkpoint.Damaged, match=message):
-    opened(tmp_path).restore(3, abstract(one))
+    opened(tmp_path).restore(3, abstract(original))
 
 
-def test_who_holds_the_workdir_moves_what_is_damaged_away(tmp_path, caplog):
-  """Readers leave it alone; the same step can be saved again, and again."""
+def test_the_holder_of_the_workdir_moves_damaged_checkpoints_away(
+  tmp_path, caplog
+):
+  """Readers do not; the same step can be saved and damaged again."""
   states = {step: make(width=5000, step=step) for step in (2, 3)}
   folder = tmp_path / 'checkpoints'
   names = lambda: sorted(path.name for path in folder.iterdir())  # noqa: E731
@@ -218,7 +222,7 @@ def test_who_holds_the_workdir_moves_what_is_damaged_away(tmp_path, caplog):
     assert newest(tmp_path, states)[0] == 3
 
 
-def test_without_a_whole_checkpoint_nothing_starts_again_from_zero(tmp_path):
+def test_without_a_whole_checkpoint_a_run_does_not_start_from_zero(tmp_path):
   """Not even from imported weights, and nothing is moved."""
   states = {step: make(width=5000, step=step) for step in (0, 3)}
   saved(tmp_path, *states.values())
@@ -232,15 +236,15 @@ def test_without_a_whole_checkpoint_nothing_starts_again_from_zero(tmp_path):
   assert newest(tmp_path / 'empty', states) is None
 
 
-def test_half_written_checkpoints_are_none_and_only_the_holder_removes_them(
+def test_only_the_holder_removes_half_written_checkpoints(
   tmp_path,
 ):
-  one = make(step=2)
-  saved(tmp_path, one)
+  original = make(step=2)
+  saved(tmp_path, original)
   half = tmp_path / 'checkpoints/3.orbax-checkpoint-tmp'
   (half / 'train').mkdir(parents=True)
-  assert newest(tmp_path, {2: one})[0] == 2 and half.exists()
-  assert newest(tmp_path, {2: one}, hold=lambda: None)[0] == 2
+  assert newest(tmp_path, {2: original})[0] == 2 and half.exists()
+  assert newest(tmp_path, {2: original}, hold=lambda: None)[0] == 2
   assert not half.exists()
 
 
@@ -252,10 +256,10 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
   assert newest(tmp_path, {4: make(step=4)})[0] == 4
 
 
-def test_a_write_that_fails_says_so_and_leaves_the_last_one(tmp_path):
+def test_a_failed_write_raises_and_leaves_the_last_checkpoint(tmp_path):
   """A limit on the size of files fails as a full disk does: halfway."""
-  one, big = make(step=1), make(step=2, width=50_000)
-  saved(tmp_path, one)
+  original, big = make(step=1), make(step=2, width=50_000)
+  saved(tmp_path, original)
   _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
   try:
@@ -264,12 +268,12 @@ def test_a_write_that_fails_says_so_and_leaves_the_last_one(tmp_path):
       saved(tmp_path, big)
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-  assert newest(tmp_path, {1: one})[0] == 1
+  assert newest(tmp_path, {1: original})[0] == 1
   saved(tmp_path, big)  # there is room again
   assert newest(tmp_path, {2: big})[0] == 2
 
 
-def test_who_has_lost_the_workdir_does_not_write(tmp_path):
+def test_a_run_that_has_lost_the_workdir_does_not_write(tmp_path):
   def lost():
     raise lock.InUse('lost')
 
@@ -282,7 +286,7 @@ def test_who_has_lost_the_workdir_does_not_write(tmp_path):
 
 @pytest.mark.parametrize('fsdp', [1, 2])
 def test_a_state_of_8_devices_is_restored_on_4_2_and_1(tmp_path, opened, fsdp):
-  """Bit for bit, and lying as the new mesh wants it."""
+  """Bit for bit, with the layout of the new mesh."""
   whole = make(width=2**14)
 
   def mesh(devices):
@@ -299,14 +303,16 @@ def test_a_state_of_8_devices_is_restored_on_4_2_and_1(tmp_path, opened, fsdp):
   saved(tmp_path, jax.device_put(whole, shape(mesh(8))))
   checkpoints = opened(tmp_path)
   for devices in (8, 4, 2, 1):
-    wanted = jax.tree.map(
+    layout = jax.tree.map(
       lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
       whole,
       shape(mesh(devices)),
     )
-    found = checkpoints.restore(3, wanted)
-    assert same(found, whole)
-    for leaf, expected in zip(jax.tree.leaves(found), jax.tree.leaves(wanted)):
+    restored = checkpoints.restore(3, layout)
+    assert same(restored, whole)
+    for leaf, expected in zip(
+      jax.tree.leaves(restored), jax.tree.leaves(layout)
+    ):
       assert leaf.sharding.is_equivalent_to(expected.sharding, leaf.ndim)
 
 
@@ -323,16 +329,16 @@ def layout(leaf):
   split = leaf.shape and leaf.shape[-1] % 2 == 0
   spec = jax.P(*[None] * (leaf.ndim - 1), 'a') if split else jax.P()
   return jax.sharding.NamedSharding(mesh, spec)
-def made(step):
+def create(step):
   make = lambda: checkpoint_test.make(step=step)
   where = jax.tree.map(layout, jax.eval_shape(make))
   return jax.jit(make, out_shardings=where)()
-states = {step: made(step) for step in (2, 3)}
+states = {step: create(step) for step in (2, 3)}
 abstract = {
   step: jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), one
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree
   )
-  for step, one in states.items()
+  for step, tree in states.items()
 }
 def opened():
   held = checkpoint.Checkpoints(sys.argv[3], lambda: None)
@@ -349,7 +355,7 @@ def broken(where, items):
   return whole(where, items)
 checkpoint.ocp.load_checkpointables = broken
 with opened() as checkpoints:
-  step, found = checkpoints.load_newest(
+  step, _ = checkpoints.load_newest(
     lambda step: (step, checkpoints.restore(step, abstract[step]))
   )
 print('loaded', step)
@@ -358,7 +364,7 @@ jax.distributed.shutdown()
 
 
 @pytest.mark.slow
-def test_what_one_host_cannot_read_is_passed_over_by_both(tmp_path):
+def test_both_hosts_skip_a_checkpoint_that_one_cannot_read(tmp_path):
   with socket.socket() as free:
     free.bind(('localhost', 0))
     address = f'localhost:{free.getsockname()[1]}'

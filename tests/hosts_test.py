@@ -1,4 +1,4 @@
-"""Several hosts: how they find each other, and that they train as one does."""
+"""Several hosts find each other, and train as one host does."""
 
 import contextlib
 import http.server
@@ -33,7 +33,7 @@ CONFIG = 'inpaint.py:tiny,steps=6'
 
 @pytest.fixture
 def joined(monkeypatch):
-  """What jax.distributed.initialize is called with, in a bare environment."""
+  """Returns the calls of jax.distributed.initialize, without other hosts."""
   for name in list(os.environ):
     if name.startswith(('SLURM_', 'TPU_', 'MEGASCALE_')):
       monkeypatch.delenv(name)
@@ -122,7 +122,7 @@ def test_tpus_join_if_there_are_others(monkeypatch, joined, variables, calls):
     ),
   ],
 )
-def test_what_is_said_of_hosts_must_be_whole(
+def test_an_incomplete_description_of_hosts_is_refused(
   monkeypatch, joined, variables, message
 ):
   for name, value in variables.items():
@@ -178,8 +178,8 @@ hosts.join()
 jax.config.update('jax_platforms', 'cpu')
 import numpy as np
 from jax.experimental import multihost_utils
-found = multihost_utils.process_allgather(np.array(jax.process_index()))
-print(jax.process_index(), found.tolist())
+indices = multihost_utils.process_allgather(np.array(jax.process_index()))
+print(jax.process_index(), indices.tolist())
 """
 TPU = {'JAX_FORCE_TPU_INIT': '1'}
 
@@ -187,12 +187,12 @@ TPU = {'JAX_FORCE_TPU_INIT': '1'}
 @pytest.mark.slow
 @pytest.mark.parametrize('where', ['tpu_vm', 'gke', 'slurm'])
 def test_two_processes_find_each_other(where):
-  """JAX's own detection, told what each place tells of itself."""
+  """By JAX's own detection, in the environment of each place."""
   with contextlib.ExitStack() as stack:
     port = free_port(2**16 - 2**12)
     processes = []
     for i in range(2):
-      told = {
+      place = {
         'tpu_vm': {
           **TPU,
           'GCE_METADATA_IP': stack.enter_context(metadata(i)),
@@ -215,8 +215,8 @@ def test_two_processes_find_each_other(where):
           'SLURM_LOCALID': str(i),
         },
       }[where]
-      variables = environment(**told, JAX_COORDINATOR_PORT=str(port))
-      if 'JAX_FORCE_TPU_INIT' in told:
+      variables = environment(**place, JAX_COORDINATOR_PORT=str(port))
+      if 'JAX_FORCE_TPU_INIT' in place:
         del variables['JAX_PLATFORMS']
       processes.append(
         subprocess.Popen(
@@ -228,13 +228,13 @@ def test_two_processes_find_each_other(where):
           text=True,
         )
       )
-    said = [process.communicate(timeout=300) for process in processes]
-  for i, (out, _) in enumerate(said):  # Gloo may speak first
-    assert out.endswith(f'{i} [0, 1]\n'), said
+    outputs = [process.communicate(timeout=300) for process in processes]
+  for i, (out, _) in enumerate(outputs):  # Gloo may speak first
+    assert out.endswith(f'{i} [0, 1]\n'), outputs
 
 
 def on_hosts(count, arguments, devices):
-  """Runs something as several hosts; their output, the first one's apart."""
+  """Runs a command as several hosts; returns the finished process."""
   done = subprocess.run(
     [
       *(sys.executable, str(ROOT / 'launch/local_hosts'), str(count)),
@@ -262,11 +262,11 @@ from palette_jax import sharding
 from palette_jax.training import run
 config = micro(load('inpaint'), 'photos')
 config.train.batch = config.held_out.examples = 16  # one for each device
-made = run.build(config)
+built = run.build(config)
 host, count = jax.process_index(), jax.process_count()
-for k, batch in zip(range(3), made.train_data.train(16, 2, host, count)):
+for k, batch in zip(range(3), built.train_data.train(16, 2, host, count)):
   assert len(batch.record) == 16 // count
-  placed = sharding.put_batch(made.learner.mesh, batch.examples)
+  placed = sharding.put_batch(built.learner.mesh, batch.examples)
   whole = multihost_utils.process_allgather(placed, tiled=True)
   if host == 0:
     np.savez(f'{sys.argv[1]}/{k}.npz', **whole._asdict())
@@ -277,37 +277,37 @@ for k, batch in zip(range(3), made.train_data.train(16, 2, host, count)):
 def test_the_batches_of_two_processes_are_those_of_one(tmp_path):
   """Bit for bit, over the end of an epoch."""
   on_hosts(2, [sys.executable, '-c', BATCHES, str(tmp_path)], devices=8)
-  made = run.build(micro(load('inpaint'), 'photos'))
-  for k, alone in zip(range(3), made.train_data.train(16, 2)):
+  built = run.build(micro(load('inpaint'), 'photos'))
+  for k, alone in zip(range(3), built.train_data.train(16, 2)):
     both = np.load(tmp_path / f'{k}.npz')
     for name, array in alone.examples._asdict().items():
       np.testing.assert_array_equal(both[name], array)
 
 
 def losses(workdir):
-  """Of every step, from the curves."""
-  found = {}
+  """Returns the loss of every step, from the curves."""
+  results = {}
   for file in workdir.glob('events*'):
     for event in tf.compat.v1.train.summary_iterator(str(file)):
       for value in event.summary.value:
         if value.tag == 'loss':
-          found[event.step] = float(tf.make_ndarray(value.tensor))
-  return [found[step] for step in sorted(found)]
+          results[event.step] = float(tf.make_ndarray(value.tensor))
+  return [results[step] for step in sorted(results)]
 
 
 def restored(workdir, step):
-  """The state that a run of CONFIG has saved."""
+  """Restores the state that a run of CONFIG has saved."""
   config = load('inpaint', 'tiny')
   config.data.size = (16, 16)
   config.model.update(channel_mult=(1, 1), attention_levels=())
-  made = run.build(config)
-  abstract = made.learner.abstract_state()
+  built = run.build(config)
+  abstract = built.learner.abstract_state()
   with contextlib.closing(checkpoint.Checkpoints(str(workdir))) as saved:
     return saved.restore(step, abstract)
 
 
 def difference(a, b):
-  """Of two trees, in relation to their size."""
+  """Returns the relative difference of two trees."""
 
   def norm(tree):
     leaves = jax.tree.leaves(tree)
@@ -329,7 +329,7 @@ def test_two_processes_train_as_one_does(tmp_path):
   more = [*SMALL, '--config.train.log_every=1']
   both = on_hosts(2, command(CONFIG, two, *more), devices=1)
   on_hosts(1, command(CONFIG, one, *more), devices=2)
-  # One of them speaks, and writes.
+  # Only one of them prints and writes.
   assert both.stdout.count('this model') == 1
   assert 'this model' not in both.stderr
   assert re.search(r'Host 1 of 2; .*\n', both.stderr)
@@ -362,7 +362,7 @@ if jax.process_index() == 0:
 
 
 def evaluate(folder, kept='references'):
-  """Draws fifteen photos with weights of nobody, and judges them."""
+  """Draws fifteen photos with untrained weights, and judges them."""
   networks = {'inception': lambda: small_networks.a_network(0, 'inception')}
   protocol.loaders = lambda dialect: networks
   references.CACHE = pathlib.Path(folder, kept)
@@ -374,18 +374,18 @@ def evaluate(folder, kept='references'):
     samples=2,
     batch=16,
   )
-  made = run.build(config)
-  params = made.learner.create_state().params
-  (request,) = samples.requests(config, made, 0, folder)
-  samples.draw(request, made, params)
+  built = run.build(config)
+  params = built.learner.create_state().params
+  (request,) = samples.requests(config, built, 0, folder)
+  samples.draw(request, built, params)
   return protocol.judge(
-    samples.comparison({'nobody': request}), reference='photos', batch=4
+    samples.comparison({'untrained': request}), reference='photos', batch=4
   )
 
 
 @pytest.mark.slow
 def test_two_processes_judge_as_one_does(tmp_path, monkeypatch):
-  """Which rows a host draws and looks at makes no difference."""
+  """The rows that a host draws and judges make no difference."""
   two, one = tmp_path / 'two', tmp_path / 'one'
   on_hosts(2, [sys.executable, '-c', EVALUATE, str(two)], devices=8)
   monkeypatch.setattr(protocol, 'loaders', None)
@@ -393,15 +393,15 @@ def test_two_processes_judge_as_one_does(tmp_path, monkeypatch):
   mesh = sharding.make_mesh(devices=jax.devices()[:2])
   monkeypatch.setattr(sharding, 'make_mesh', lambda fsdp=1, devices=None: mesh)
   alone = evaluate(str(one))
-  found = report.read(two / 'results.json')
+  results = report.read(two / 'results.json')
   names = sorted(p.relative_to(one) for p in one.glob('**/*.png'))
   assert len(names) == 15 * 5
   for name in names:
     a, b = (matching.read(str(root / name)).astype(int) for root in (one, two))
     assert np.abs(a - b).max() <= 1, name  # sums are rounded in another order
-  assert found['images'] == 15
+  assert results['images'] == 15
   for row, figures in alone.rows.items():
     for metric, estimate in figures.items():
-      there = found['rows'][row][metric]
+      there = results['rows'][row][metric]
       assert there['n'] == estimate.n
       assert there['value'] == pytest.approx(estimate.value, rel=1e-2, abs=1e-6)

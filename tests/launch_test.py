@@ -66,16 +66,16 @@ def pod(jobset):
 
 
 def test_every_file_in_launch_is_tested():
-  found = {path.name for path in (ROOT / 'launch').iterdir() if path.is_file()}
+  names = {path.name for path in (ROOT / 'launch').iterdir() if path.is_file()}
   shell = {path.removeprefix('launch/') for path in SHELL if 'launch' in path}
-  assert found == LAUNCHERS.keys() | shell | {'commands.py', 'tpus.py'}
+  assert names == LAUNCHERS.keys() | shell | {'commands.py', 'tpus.py'}
 
 
 @pytest.mark.parametrize('name', LAUNCHERS)
-def test_every_launcher_is_executable_and_explains_itself(name):
+def test_every_launcher_is_executable_and_has_help(name):
   assert (ROOT / 'launch' / name).stat().st_mode & 0o111
-  said = launch(name, '--help').stdout
-  assert f'launch/{name}' in said and '--dry-run' in said
+  text = launch(name, '--help').stdout
+  assert f'launch/{name}' in text and '--dry-run' in text
 
 
 @pytest.mark.parametrize('name', LAUNCHERS)
@@ -100,7 +100,7 @@ def written(page):
         yield words
 
 
-def test_what_the_page_tells_to_type_can_be_typed():
+def test_the_commands_of_the_page_are_valid():
   commands = list(written('docs/from_laptop_to_pod.md'))
   assert {words[0].removeprefix('launch/') for words in commands} == {
     *LAUNCHERS
@@ -138,14 +138,14 @@ def test_what_the_page_tells_to_type_can_be_typed():
     (['local_hosts', '2', 'no-such'], 'there is no program no-such'),
   ],
 )
-def test_a_wrong_command_line_is_refused_in_words(args, message):
+def test_a_wrong_command_line_is_refused(args, message):
   done = launch(args[0], '--dry-run', *args[1:])
   assert done.returncode == 2 and not done.stdout
   assert re.search(message, done.stderr, re.S), done.stderr
 
 
 @pytest.mark.parametrize('topology', TPUS)
-def test_a_topology_is_what_google_s_tools_call_it(topology):
+def test_a_topology_has_the_names_of_google_s_tools(topology):
   """gcloud counts cores of v4 and v5p, chips of the others."""
   chips, hosts, kind = TPUS[topology]
   jobset = manifest(f'--topology={topology}', '--slices=3')
@@ -169,20 +169,20 @@ def test_a_topology_is_what_google_s_tools_call_it(topology):
     assert f'--accelerator-type={kind} ' in line
 
 
-def test_gpus_are_told_of_the_first_host():
+def test_gpu_nodes_get_the_address_of_the_first_host():
   jobset = manifest('--accelerator=nvidia-l4', '--nodes=3', '--gpus=4')
   (container,) = pod(jobset)['containers']
-  told = {one['name']: one for one in container['env']}
+  variables = {variable['name']: variable for variable in container['env']}
   # A JobSet's pods: SET-JOB-REPLICA-POD in a subdomain of the set's name.
   first = 'palette-workers-0-0.palette:8476'
-  assert told['COORDINATOR_ADDRESS']['value'] == first
-  assert told['NUM_PROCESSES']['value'] == '3'
-  field = told['PROCESS_ID']['valueFrom']['fieldRef']['fieldPath']
+  assert variables['COORDINATOR_ADDRESS']['value'] == first
+  assert variables['NUM_PROCESSES']['value'] == '3'
+  field = variables['PROCESS_ID']['valueFrom']['fieldRef']['fieldPath']
   assert 'job-completion-index' in field
   assert container['resources']['limits'] == {'nvidia.com/gpu': 4}
 
 
-def test_a_run_that_was_told_to_stop_is_started_again_everywhere():
+def test_every_launcher_restarts_a_run_that_stopped_on_request():
   jobset = manifest('--topology=v5e:4x4')
   (job,) = jobset['spec']['replicatedJobs']
   rules = job['template']['spec']['podFailurePolicy']['rules']
@@ -213,7 +213,7 @@ def test_slurm_starts_one_process_a_gpu():
   assert '--gpus-per-task' not in script  # JAX picks: all must be visible
 
 
-def test_tpu_vms_are_queued_installed_and_told_to_stop():
+def test_tpu_vms_are_queued_installed_and_stopped():
   def line(action, *args):
     done = launch('tpu_vm', '--dry-run', action, '--zone=z', *args)
     assert done.returncode == 0, done.stderr
@@ -236,7 +236,7 @@ def test_shell_scripts_are_executable_and_parse(script):
   subprocess.run(['bash', '-n', str(path)], check=True)
 
 
-def test_install_refuses_what_it_does_not_know():
+def test_install_refuses_unknown_options():
   done = subprocess.run(
     [str(ROOT / 'launch/install'), '--tpus'], capture_output=True, text=True
   )
@@ -255,16 +255,16 @@ def hosts(count, script, *options):
   )
 
 
-def test_local_hosts_are_told_of_each_other():
+def test_local_hosts_get_each_other_s_address():
   done = hosts(3, 'echo $PROCESS_ID of $NUM_PROCESSES at $COORDINATOR_ADDRESS')
   assert done.returncode == 0
-  said = re.fullmatch(r'0 of 3 at (localhost:\d+)\n', done.stdout)
+  match = re.fullmatch(r'0 of 3 at (localhost:\d+)\n', done.stdout)
   assert sorted(done.stderr.splitlines()) == [
-    f'[{i}] {i} of 3 at {said[1]}' for i in (1, 2)
+    f'[{i}] {i} of 3 at {match[1]}' for i in (1, 2)
   ]
 
 
-def test_the_first_failure_of_local_hosts_is_theirs():
+def test_local_hosts_end_with_the_first_failure():
   failing = 'if [ $PROCESS_ID = 1 ]; then exit 7; fi; '
   assert hosts(3, failing).returncode == 7
   done = hosts(2, failing + 'exec sleep 50', '--grace=0.2')
@@ -395,7 +395,7 @@ def test_manifests_parse_against_their_schemas(args):
 
 
 @pytest.mark.slow
-def test_shellcheck_has_nothing_to_say(tmp_path):
+def test_shellcheck_has_no_complaints(tmp_path):
   """Of the scripts, and of those that are rendered."""
   scripts = [str(ROOT / script) for script in SHELL]
   texts = {'job': would('slurm', '--', *TRAIN)[1]}
@@ -414,11 +414,11 @@ def test_shellcheck_has_nothing_to_say(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_dockerfile_parses_and_copies_what_is_there():
+def test_the_dockerfile_parses_and_copies_existing_files():
   import dockerfile_parse
 
   parser = dockerfile_parse.DockerfileParser(str(ROOT / 'Dockerfile'))
-  steps = [(one['instruction'], one['value']) for one in parser.structure]
+  steps = [(step['instruction'], step['value']) for step in parser.structure]
   known = {'COMMENT', 'FROM', 'ARG', 'ENV', 'WORKDIR', 'COPY', 'RUN', 'CMD'}
   assert {name for name, _ in steps} == known
   assert parser.baseimage == 'python:3.12-slim'
@@ -432,7 +432,7 @@ def test_the_dockerfile_parses_and_copies_what_is_there():
   assert f"'{extra}': [" in (ROOT / 'setup.py').read_text()
 
 
-def test_launchers_start_again_what_a_run_saved():
+def test_launchers_know_the_exit_code_of_a_stopped_run():
   """launch/ imports nothing of the package, so the code stands twice."""
   commands = (ROOT / 'launch/commands.py').read_text()
   assert f'\nRUN_AGAIN = {preemption.EXIT_CODE}\n' in commands

@@ -1,4 +1,4 @@
-"""One run a workdir, whatever the file system, and whoever has died."""
+"""One run in a workdir, on any file system, also after a process died."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from palette_jax.training import lock
 PATIENT = dict(renew=0.05, expire=60.0, settle=0.05)
 
 
-def test_the_second_is_refused_and_told_by_whom(tmp_path):
+def test_a_second_run_is_refused_with_the_name_of_the_first(tmp_path):
   with lock.hold(str(tmp_path / 'new/run')) as check:
     check()
     me = f'in use by process {os.getpid()} on .*another --workdir'
@@ -56,8 +56,8 @@ def test_a_lock_dies_with_its_process(tmp_path):
     pass
 
 
-def test_where_there_are_no_locks_a_lease_is_held(tmp_path, monkeypatch):
-  """As for gs://, by the same code, on a local folder."""
+def test_a_lease_is_held_where_there_are_no_locks(tmp_path, monkeypatch):
+  """The code for gs://, on a local folder."""
 
   def no_locks(path):
     raise OSError(38, 'Function not implemented')
@@ -104,7 +104,7 @@ def test_a_half_written_lease_expires_too(path):
   lock.Lease(path, renew=0.05, expire=1.0, settle=0.05).close()
 
 
-def test_a_lease_taken_by_another_is_lost_and_left_to_it(path):
+def test_a_lease_taken_by_another_run_is_lost_and_left_alone(path):
   held = lock.Lease(path, **PATIENT)
   theirs = '{"holder": "process 7 on mars", "token": "x", "beats": 1}'
   while held._thread.is_alive():  # until it has seen it
@@ -117,7 +117,7 @@ def test_a_lease_taken_by_another_is_lost_and_left_to_it(path):
   assert path.read_text() == theirs
 
 
-def test_a_lease_that_cannot_be_renewed_ends_before_another_may_take_it(
+def test_a_lease_that_cannot_be_renewed_ends_before_it_can_be_taken(
   path, monkeypatch
 ):
   held = lock.Lease(path, renew=0.05, expire=60.0, settle=0.05)
@@ -135,7 +135,7 @@ def test_a_lease_that_cannot_be_renewed_ends_before_another_may_take_it(
   held.close()
 
 
-def test_of_many_that_start_at_once_one_has_the_lease(path):
+def test_of_many_runs_that_start_at_once_one_gets_the_lease(path):
   held, refused = [], []
   start = threading.Barrier(6)
 

@@ -1,4 +1,4 @@
-"""Training as a whole, on a network of seconds."""
+"""Training as a whole, on networks that train within seconds."""
 
 import contextlib
 import json
@@ -80,7 +80,7 @@ def test_a_run_leaves_curves_pictures_config_and_a_readable_end(
   assert pictures == 3  # after 2, 4 and 5 steps
 
 
-def test_a_finished_run_says_so_and_changes_nothing(tmp_path, caplog):
+def test_a_finished_run_changes_nothing(tmp_path, caplog):
   first = loop.train(tiny(), str(tmp_path))
   with caplog.at_level(logging.INFO):
     again = loop.train(tiny(), str(tmp_path))
@@ -105,7 +105,7 @@ def test_sample_and_evaluate_use_the_average_of_the_checkpoint(
   assert losses and losses[0] in again
 
 
-def test_a_picture_that_a_kill_prevented_is_drawn_when_the_run_goes_on(
+def test_a_sheet_that_a_kill_prevented_is_drawn_on_the_next_start(
   tmp_path, capsys
 ):
   loop.train(tiny(), str(tmp_path))
@@ -118,17 +118,17 @@ def test_a_picture_that_a_kill_prevented_is_drawn_when_the_run_goes_on(
   assert str(picture) in capsys.readouterr().out
 
 
-def test_a_checkpoint_is_sampled_wherever_it_makes_sense(
+def test_a_checkpoint_is_sampled_for_all_that_it_has_learned(
   photo_folder, tmp_path, caplog
 ):
-  """On other photos, seeds, arithmetic; for each task that it has learnt."""
+  """On other photos, seeds, arithmetic; for each task that it has learned."""
   several, workdir = tiny(name='multitask', steps=1), str(tmp_path)
   loop.train(several, workdir)
-  one = tiny(f'folder:{photo_folder}', name='inpaint')
-  one.seed = 7
-  one.model.dtype = 'bfloat16'
-  one.objective.sample_schedule.num_steps = 2
-  trained_run.sample(one, workdir)
+  other = tiny(f'folder:{photo_folder}', name='inpaint')
+  other.seed = 7
+  other.model.dtype = 'bfloat16'
+  other.objective.sample_schedule.num_steps = 2
+  trained_run.sample(other, workdir)
   assert (tmp_path / 'samples/1.png').exists()
   assert 'may have seen photos that are held out here' in caplog.text
   with pytest.raises(ValueError, match='learned multitask, .* for uncropping'):
@@ -177,10 +177,10 @@ def test_a_checkpoint_of_another_run_is_refused(
     loop.train(other, str(workdir))
 
 
-def test_what_does_not_change_the_model_or_its_batches_may_change(
+def test_settings_outside_the_model_and_its_batches_may_change(
   photo_folder, tmp_path
 ):
-  """Another place of the same images, another speed, other pictures."""
+  """Another folder with the same images, another rate, other samples."""
   workdir = str(tmp_path / 'run')
   loop.train(tiny(f'folder:{photo_folder}', steps=1), workdir)
   moved = photo_folder.rename(tmp_path / 'moved')
@@ -298,7 +298,7 @@ def test_an_unreadable_held_out_photo_is_refused(photo_folder):
 
 @pytest.mark.eight_devices
 def test_any_number_of_images_is_restored_on_all_devices():
-  """Three on eight devices: padded, and cut again."""
+  """Three on eight devices, by padding."""
   config = tiny()
   built = run.build(config)
   photos = held_out.HeldOut(built)
@@ -307,9 +307,9 @@ def test_any_number_of_images_is_restored_on_all_devices():
   cond[:, :8] = 0.25
   mask = np.ones([3, 16, 16, 1], np.float32)
   mask[:, :8] = 0
-  drawn = photos.restore(params, cond, mask, 0)
-  assert drawn.shape == cond.shape
-  assert np.all(drawn[:, :8] == 0.25) and np.all(np.abs(drawn) <= 1)
+  samples = photos.restore(params, cond, mask, 0)
+  assert samples.shape == cond.shape
+  assert np.all(samples[:, :8] == 0.25) and np.all(np.abs(samples) <= 1)
 
 
 def test_means_weigh_noise_levels_by_their_counts():
@@ -317,5 +317,5 @@ def test_means_weigh_noise_levels_by_their_counts():
     dict(loss=1.0, grad_norm=2.0, errors=np.eye(5)[0], counts=np.eye(5)[0]),
     dict(loss=3.0, grad_norm=4.0, errors=np.eye(5)[0], counts=3 * np.eye(5)[0]),
   ]
-  found = monitor.means(rows)
-  assert found == {'loss': 2.0, 'grad_norm': 3.0, 'loss_by_gamma/0.0-0.01': 0.5}
+  means = monitor.means(rows)
+  assert means == {'loss': 2.0, 'grad_norm': 3.0, 'loss_by_gamma/0.0-0.01': 0.5}

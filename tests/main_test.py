@@ -126,7 +126,7 @@ def test_a_run_is_judged_at_each_of_its_tasks(config, cases, tmp_path):
   """Stopped and started again, it goes on; the scores are the same."""
   trained = run_main(f'{config}.py:tiny,steps=6', tmp_path, *SMALL)
   assert trained.returncode == 0, trained.stderr
-  found = []
+  judgements = []
   for _ in range(2):
     judged = run_main(
       f'{config}.py:tiny,steps=6', tmp_path, *SMALL, '--mode=evaluate'
@@ -136,14 +136,14 @@ def test_a_run_is_judged_at_each_of_its_tasks(config, cases, tmp_path):
     assert judged.stdout.count('## All metrics') == cases
     files = sorted((tmp_path / 'evaluation/6').glob('*/results.json'))
     assert len(files) == cases
-    found.append([json.loads(file.read_text()) for file in files])
+    judgements.append([json.loads(file.read_text()) for file in files])
     assert len(list((tmp_path / 'evaluation/6').glob('*/examples-*.png'))) == (
       cases
     )
     for lost in (tmp_path / 'evaluation/6').glob('*/outputs/china.png'):
       lost.unlink()
-  assert found[0] == found[1]
-  for results in found[0]:
+  assert judgements[0] == judgements[1]
+  for results in judgements[0]:
     assert results['images'] == 3 and 'ssim' in results['rows'][tmp_path.name]
 
 
@@ -174,10 +174,10 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(tmp_path):
     if process.poll() is None:
       process.send_signal(how)
       killed += 1
-    _, said = process.communicate(timeout=300)
+    _, log = process.communicate(timeout=300)
     if how == signal.SIGINT:
       # Orbax, if it was writing, has more to say.
-      assert 'The same command goes on from the newest checkpoint.' in said
+      assert 'The same command goes on from the newest checkpoint.' in log
   assert killed >= 2
   last = run_main(config, tmp_path / 'killed', *SMALL)
   assert last.returncode == 0, last.stderr

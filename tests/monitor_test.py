@@ -1,4 +1,4 @@
-"""What a person watches: pace, share of the peak, memory, profiles."""
+"""The monitor: pace, share of the peak, memory, profiles."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ CHIP = chips.Chip('v0', 1e12, 1e9, 1e9, 1e9)
 
 
 def watched(tmp_path, batches, steps=4, **more):
-  """What is written after some steps that take no time by themselves."""
+  """Returns the scalars written after steps that take no time themselves."""
   watch = monitor.Monitor(str(tmp_path), num_steps=100, batch=8, **more)
   written = []
   watch._writer = types.SimpleNamespace(
@@ -59,7 +59,7 @@ def test_the_pace_is_written_and_printed(tmp_path, caplog):
   )
 
 
-def test_the_share_of_an_unknown_chip_s_peak_is_not_made_up(tmp_path, caplog):
+def test_an_unknown_chip_has_no_share_of_peak(tmp_path, caplog):
   with caplog.at_level(logging.INFO):
     ((_, scalars),) = watched(tmp_path, batches())
   assert 'share_of_peak' not in scalars and 'peak' not in caplog.text
@@ -68,8 +68,8 @@ def test_the_share_of_an_unknown_chip_s_peak_is_not_made_up(tmp_path, caplog):
   ) is (None)
 
 
-def test_waiting_for_data_is_told_from_computing(tmp_path):
-  """All of the time, then next to nothing of it."""
+def test_waiting_for_data_is_measured_apart_from_computing(tmp_path):
+  """Nearly all of the time, then hardly any."""
   ((_, scalars),) = watched(tmp_path, batches(0.05))
   assert 0.8 < scalars['data_wait'] <= 1
 
@@ -82,14 +82,14 @@ def test_waiting_for_data_is_told_from_computing(tmp_path):
 
 
 def test_the_share_of_peak_is_of_the_model_s_flops(monkeypatch):
-  """As many images on as many more devices: the same seconds."""
+  """Twice the images on twice the devices take the same time."""
   built = run.build(micro(load('jpeg'), 'photos')).learner
   monkeypatch.setattr(chips, 'of_device', lambda device: CHIP)
-  one = flops.training_step(built.network, 16, 16, 1)
-  assert one > 1e6
+  work = flops.training_step(built.network, 16, 16, 1)
+  assert work > 1e6
   devices = jax.device_count()
-  found = monitor.fastest_step(built, 2 * devices)
-  assert found == pytest.approx(2 * one / CHIP.peak_flops)
+  seconds = monitor.fastest_step(built, 2 * devices)
+  assert seconds == pytest.approx(2 * work / CHIP.peak_flops)
 
 
 def test_memory_is_the_fullest_device_s_or_the_process_s(monkeypatch):
@@ -108,19 +108,19 @@ def test_memory_is_the_fullest_device_s_or_the_process_s(monkeypatch):
 
 
 def steps_of(folder):
-  """The steps that a profile has, by XProf's own marks."""
+  """Returns the steps in a profile, by XProf's own marks."""
   (file,) = folder.glob('plugins/profile/*/*.xplane.pb')
   assert file.stat().st_size > 1000
-  found = set()
+  steps = set()
   for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
     for line in plane.lines:
       for event in line.events:
         if event.name == 'train':
-          found |= {v for k, v in event.stats if k == 'step_num'}
-  return found
+          steps |= {v for k, v in event.stats if k == 'step_num'}
+  return steps
 
 
-def test_a_profile_has_the_steps_that_were_asked_for(tmp_path, monkeypatch):
+def test_a_profile_has_the_requested_steps(tmp_path, monkeypatch):
   config = micro(load('jpeg'), 'photos')
   config.train.update(steps=5, checkpoint_every=100)
   loop.train(config, str(tmp_path), profile=(3, 4))
@@ -144,7 +144,7 @@ def test_a_profile_that_is_cut_short_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize('text', ['10', '5:3', '0:3', 'a:b', ':', '1:2:3'])
-def test_a_range_of_steps_that_is_none_is_refused(text):
+def test_an_invalid_range_of_steps_is_refused(text):
   with pytest.raises(ValueError, match='FIRST:LAST, .* 100:110'):
     main._Steps().parse(text)
   assert main._Steps().parse('100:110') == (100, 110)

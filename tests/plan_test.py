@@ -1,4 +1,4 @@
-"""Plans: model FLOPs, what a compiled program says, slices, and compiling."""
+"""Plans: model FLOPs, compiled programs, slices, compiling for them."""
 
 import collections
 import json
@@ -40,7 +40,7 @@ def test_a_program_s_collectives_are_what_devices_send():
 
 
 def slice_of(generation, *sides):
-  """A slice without its compiler: devices that have a place, no more."""
+  """Returns a slice without a compiler: devices with coordinates only."""
   device = collections.namedtuple('Device', 'coords')
   devices = [
     device(tuple(reversed(place))) for place in np.ndindex(*reversed(sides))
@@ -105,8 +105,8 @@ def test_model_flops_are_counted_by_hand():
 
 def test_model_flops_do_not_depend_on_how_they_are_done():
   """Remat on or off, bf16 or not; accumulated or not: 3 a batch and image."""
-  wanted = flops.forward(small(remat=False, dtype='float32'), 16, 16)
-  assert flops.forward(small(remat=True), 16, 16) == wanted
+  expected = flops.forward(small(remat=False, dtype='float32'), 16, 16)
+  assert flops.forward(small(remat=True), 16, 16) == expected
 
   @jax.jit
   def scanned(x):
@@ -132,7 +132,7 @@ def config_of(**model):
 
 @pytest.mark.parametrize(('fsdp', 'accumulation'), [(1, 1), (4, 2)])
 def test_gradients_are_summed_in_float32(monkeypatch, fsdp, accumulation):
-  """In a bf16 program: what it says before XLA, and what XLA makes of it."""
+  """In a bf16 program, both in its text for XLA and in the compiled program."""
   monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
   config = config_of()
   config.train.update(batch=16, accumulation=accumulation)
@@ -140,11 +140,11 @@ def test_gradients_are_summed_in_float32(monkeypatch, fsdp, accumulation):
   lowered = plan._lower(built, 16, 'train')
   text = lowered.as_text()
   assert 'bf16' in text and ('reduce_scatter' in text) == (fsdp > 1)
-  # XLA on CPU sums bf16 in float32 whatever it is told; TPUs do as told.
-  told = (
+  # XLA on CPU always sums bf16 in float32; TPUs sum in the type of the text.
+  types = (
     r'stablehlo\.(?:reduce_scatter|all_reduce)".*?: \(tensor<(?:\d+x)*(\w+)>'
   )
-  assert set(re.findall(told, text, re.S)) == {'f32'}
+  assert set(re.findall(types, text, re.S)) == {'f32'}
   read = program.read(lowered.compile().as_text(), 8)
   kinds = collections.Counter((c.kind, c.dtype) for c in read.collectives)
   assert kinds['all-reduce', 'f32'] > 0
@@ -166,8 +166,8 @@ def test_parameters_are_gathered_in_the_type_they_are_used_in():
   image, gamma = jnp.ones([1, 16, 16, 3]), jnp.ones([1])
   network = lambda p: model.apply({'params': p}, image, image, gamma)  # noqa: E731
   jaxpr = jax.make_jaxpr(network)(unet.shapes(model)).jaxpr
-  wanted = jax.tree.leaves(unet.dtypes(model))
-  for variable, dtype in zip(jaxpr.invars, wanted, strict=True):
+  expected = jax.tree.leaves(unet.dtypes(model))
+  for variable, dtype in zip(jaxpr.invars, expected, strict=True):
     uses = [eqn for eqn in jaxpr.eqns if variable in eqn.invars]
     rounded = [eqn.params.get('new_dtype') == jnp.bfloat16 for eqn in uses]
     if variable.aval.ndim > 1:
@@ -209,7 +209,7 @@ def test_the_state_lies_over_16_devices_or_all(
     'the total memory required (16.01G) exceeds available HBM (15.75G).',
   ],
 )
-def test_what_does_not_fit_is_said_in_numbers(message):
+def test_the_error_of_a_plan_that_does_not_fit_has_numbers(message):
   config = config_of()
   config.train.batch = 32
   error = plan._does_not_fit(config, slice_of('v5e', 4, 4), message)
@@ -220,8 +220,8 @@ def test_what_does_not_fit_is_said_in_numbers(message):
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
-    ('v5e', "'v5e' is no TPU slice.* v5e:4x4.*generations: v2, v3"),
-    ('v9:2x2', 'no TPU slice'),
+    ('v5e', "'v5e'.* v5e:4x4.*generations: v2, v3"),
+    ('v9:2x2', 'v9:2x2'),
     ('v5p:2x2', 'v5p has 3 sides'),
     ('v5e:32x32', 'at most 256 chips'),
   ],
@@ -231,9 +231,9 @@ def test_slices_that_do_not_exist_are_refused(name, message):
     topology.describe(name)
 
 
-def test_without_the_compiler_it_says_what_to_install(monkeypatch):
+def test_a_missing_compiler_is_named_with_its_extra(monkeypatch):
   monkeypatch.setattr(topology.importlib.util, 'find_spec', lambda name: None)
-  with pytest.raises(ValueError, match=r'pip install .*palette_jax\[tpu\]'):
+  with pytest.raises(ValueError, match=r'palette_jax\[tpu\]'):
     topology.describe('v5e:4x4')
 
 
@@ -241,22 +241,22 @@ def test_every_slice_has_its_own_batch(monkeypatch, capsys):
   sides = {'a': slice_of('v5e', 2, 2), 'b': slice_of('v5e', 4, 2)}
   monkeypatch.setattr(topology, 'describe', sides.get)
   monkeypatch.setattr(plan, 'check', lambda *args: None)
-  asked = []
+  compiled = []
 
   def compile_for(config, name, mode):
-    asked.append((name, config.train.batch, config.mesh.fsdp))
+    compiled.append((name, config.train.batch, config.mesh.fsdp))
     if config.mesh.fsdp == 1:
       raise plan.DoesNotFit('too much')
-    return made(sides[name].chips, 0.1)
+    return plan_of(sides[name].chips, 0.1)
 
   monkeypatch.setattr(plan, 'compile_for', compile_for)
   command.run(config_of(), ['a', 'b'], 'train', per_chip=8)
-  assert asked == [('a', 32, 1), ('a', 32, 4), ('b', 64, 1), ('b', 64, 8)]
-  said = capsys.readouterr().out
-  assert 'This fits: --config.mesh.fsdp=4' in said and '| v5e:4x2 |' in said
+  assert compiled == [('a', 32, 1), ('a', 32, 4), ('b', 64, 1), ('b', 64, 8)]
+  output = capsys.readouterr().out
+  assert 'This fits: --config.mesh.fsdp=4' in output and '| v5e:4x2 |' in output
 
 
-def made(chips_, seconds):
+def plan_of(chips_, seconds):
   return plan.Plan(
     mode='train',
     topology=slice_of('v5e', 4, chips_ // 4),
@@ -274,17 +274,17 @@ def made(chips_, seconds):
 
 
 def test_a_plan_adds_up():
-  one = made(8, seconds=0.1)
-  assert one.seconds == pytest.approx(0.6)
-  assert one.share == pytest.approx(53e12 / 0.6 / 197e12)
-  assert one.free == 16 * 2**30 - one.peak
+  small_plan = plan_of(8, seconds=0.1)
+  assert small_plan.seconds == pytest.approx(0.6)
+  assert small_plan.share == pytest.approx(53e12 / 0.6 / 197e12)
+  assert small_plan.free == 16 * 2**30 - small_plan.peak
   config = config_of()
   config.train.steps = 1_000_000
-  text = forecast.text(one, config)
+  text = forecast.text(small_plan, config)
   assert '6.9 days' in text and '1,333 chip-hours' in text
-  table = forecast.table([one, made(16, 0.2)], config)
+  table = forecast.table([small_plan, plan_of(16, 0.2)], config)
   assert table.count('\n') == 3 and '| v5e:4x4 | 8 | fsdp 8, remat |' in table
-  (axes,) = forecast.scaling([made(16, 0.7), one]).axes
+  (axes,) = forecast.scaling([plan_of(16, 0.7), small_plan]).axes
   overlapped, not_overlapped = (line.get_ydata() for line in axes.lines)
   # Of 128 images a second, 8 a chip: from 0.5 s to 0.7, from 0.6 s to 1.2.
   assert overlapped == pytest.approx([100, 100 * 5 / 7])
@@ -304,10 +304,11 @@ config = micro(config, 'photos')
 config.model.update(dtype='bfloat16', channels=64, remat=True)
 config.train.update(batch=8)
 config.mesh.fsdp = 2
-made = plan.compile_for(config, 'v5e:2x2')
+result = plan.compile_for(config, 'v5e:2x2')
 print(json.dumps([
-  made.peak, made.flops, made.computing, made.sending, made.program.loops,
-  [(c.kind, c.dtype, len(c.group)) for c in made.program.collectives],
+  result.peak, result.flops, result.computing, result.sending,
+  result.program.loops,
+  [(c.kind, c.dtype, len(c.group)) for c in result.program.collectives],
 ]))
 """
 
@@ -322,15 +323,17 @@ def test_the_training_step_is_compiled_for_a_tpu_that_is_not_here():
     capture_output=True,
     text=True,
   )
-  peak, work, computing, sending, loops, seen = json.loads(
+  peak, work, computing, sending, loops, collectives = json.loads(
     done.stdout.splitlines()[-1]
   )
   assert 0 < peak < 2**34 and work > 1e9 and computing > 0 and sending > 0
   assert not loops
-  seen = collections.Counter(map(tuple, seen))
-  assert seen['all-gather', 'bf16', 2] > 0
-  assert seen['reduce-scatter', 'f32', 2] > 0
-  reduced = {d for k, d, _ in seen if k in ('all-reduce', 'reduce-scatter')}
+  collectives = collections.Counter(map(tuple, collectives))
+  assert collectives['all-gather', 'bf16', 2] > 0
+  assert collectives['reduce-scatter', 'f32', 2] > 0
+  reduced = {
+    d for k, d, _ in collectives if k in ('all-reduce', 'reduce-scatter')
+  }
   assert reduced == {'f32'}
 
 
@@ -340,20 +343,20 @@ from benchmarks import tpu_scatter
 from palette_jax import sharding
 from palette_jax.planning import program, topology
 
-found = []
+cases = []
 for name, chips, shape, axis in tpu_scatter.CASES:
   place = topology.describe(name)
   mesh = sharding.make_mesh(chips, place.devices)
   text = tpu_scatter.compile_one(mesh, (16 * chips, 1024), 0).as_text()
-  kinds = [one.kind for one in program.read(text, mesh.size).collectives]
-  found.append((name, chips, kinds, topology.scatters(place, chips)))
-print(json.dumps(found))
+  kinds = [c.kind for c in program.read(text, mesh.size).collectives]
+  cases.append((name, chips, kinds, topology.scatters(place, chips)))
+print(json.dumps(cases))
 """
 
 
 @pytest.mark.slow
-def test_sums_are_scattered_where_it_is_said():
-  """By the compiler: all of a square or a cube sum the whole, others parts."""
+def test_sums_are_scattered_where_the_planner_expects_it():
+  """The compiler agrees: a square or a cube sums the whole, others parts."""
   done = subprocess.run(
     [sys.executable, '-c', SCATTERED],
     cwd=ROOT,
@@ -361,11 +364,11 @@ def test_sums_are_scattered_where_it_is_said():
     capture_output=True,
     text=True,
   )
-  found = json.loads(done.stdout.splitlines()[-1])
-  for name, chips_, kinds, said in found:
-    wanted = 'reduce-scatter' if said else 'all-reduce'
-    assert wanted in kinds and len(kinds) == 1, (name, chips_, kinds)
-  assert {said for *_, said in found} == {True, False}
+  cases = json.loads(done.stdout.splitlines()[-1])
+  for name, chips_, kinds, scatters in cases:
+    expected = 'reduce-scatter' if scatters else 'all-reduce'
+    assert expected in kinds and len(kinds) == 1, (name, chips_, kinds)
+  assert {scatters for *_, scatters in cases} == {True, False}
 
 
 MESHES = """

@@ -44,8 +44,8 @@ def train(parts, mesh, count=3, accumulation=1):
   train_step = built.jit_step()
   metrics = []
   for batch in batches(parts, count):
-    current, seen = train_step(current, sharding.put_batch(mesh, batch))
-    metrics.append(jax.tree.map(np.asarray, seen))
+    current, measured = train_step(current, sharding.put_batch(mesh, batch))
+    metrics.append(jax.tree.map(np.asarray, measured))
   return current, metrics
 
 
@@ -59,8 +59,8 @@ def mesh_of(data, fsdp):
 
 def test_warm_up_is_linear_then_the_rate_is_constant():
   paper = optimizer.schedule(1e-4, 10_000)
-  for at, wanted in [(0, 0), (5_000, 5e-5), (10_000, 1e-4), (10**6, 1e-4)]:
-    assert np.isclose(paper(at), wanted)
+  for at, expected in [(0, 0), (5_000, 5e-5), (10_000, 1e-4), (10**6, 1e-4)]:
+    assert np.isclose(paper(at), expected)
   assert np.isclose(optimizer.schedule(1e-4, 0)(0), 1e-4)  # none at all
 
 
@@ -108,17 +108,17 @@ def test_any_mesh_and_accumulation_equal_one_device(
   zero (a bias before a normalisation), Adam magnifies the rounding.
   """
   monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
-  one, wanted = alone
+  alone_state, expected = alone
   many, metrics = train(parts, mesh_of(data, fsdp), accumulation=accumulation)
   kernel = many.params['down0_block0']['conv_in']['kernel']
   assert kernel.sharding.is_fully_replicated == (fsdp == 1)
-  for a, b in zip(wanted, metrics):
+  for a, b in zip(expected, metrics):
     np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-5)
     np.testing.assert_allclose(a['counts'], b['counts'])
     np.testing.assert_allclose(a['errors'], b['errors'], rtol=1e-4)
     np.testing.assert_allclose(a['grad_norm'], b['grad_norm'], rtol=1e-4)
   for a, b in zip(
-    jax.tree.leaves(one.ema_params), jax.tree.leaves(many.ema_params)
+    jax.tree.leaves(alone_state.ema_params), jax.tree.leaves(many.ema_params)
   ):
     np.testing.assert_allclose(a, b, atol=1e-4)
 
@@ -126,15 +126,15 @@ def test_any_mesh_and_accumulation_equal_one_device(
 def test_images_are_the_same_on_any_mesh(parts, monkeypatch):
   monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
   config, cond = parts[0], images.from_u8(batches(parts, 1)[0].cond)
-  drawn = []
+  samples = []
   for mesh in mesh_of(1, 1), mesh_of(2, 4):
     built = learner.build(config, mesh)
     params = built.create_state().ema_params
     # Fresh weights predict nothing; a shift shows whether all of them are used.
     params = jax.tree.map(lambda x: x + 0.01, params)
     placed = sharding.put_same(mesh, (cond, np.ones_like(cond[..., :1])))
-    drawn.append(jax.jit(built.restore)(params, *placed, jax.random.key(0)))
-  np.testing.assert_allclose(*map(np.asarray, drawn), atol=1e-4)
+    samples.append(jax.jit(built.restore)(params, *placed, jax.random.key(0)))
+  np.testing.assert_allclose(*map(np.asarray, samples), atol=1e-4)
 
 
 def test_the_state_is_created_sharded_and_stays_so(parts):
@@ -171,8 +171,8 @@ def test_unreadable_records_change_nothing_but_their_own_share(parts):
   whole = errors(batch, chance)
   assert weighed.count[5] == 0 and weighed.total[5] == 0
   keep = np.arange(8) != 5
-  wanted = whole.total[keep].sum() / whole.count[keep].sum()
-  assert np.isclose(weighed.mean(), wanted, rtol=1e-5)
+  expected = whole.total[keep].sum() / whole.count[keep].sum()
+  assert np.isclose(weighed.mean(), expected, rtol=1e-5)
 
 
 def test_classes_of_noise_level():
