@@ -1,8 +1,9 @@
-"""The demo in a real browser: all four tasks, by mouse, finger and keys."""
+"""The demo in a browser: all four tasks, by mouse, finger and keyboard."""
 
 import hashlib
+import http.client
 import io
-import os
+import json
 import pathlib
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 
+import browsing
 import fake_model
 import numpy as np
 import pytest
@@ -34,60 +36,30 @@ PHONE = {
 
 @pytest.fixture
 def visit(chromium):
-  """Opens the page on some device; nothing may go wrong there unheard."""
-  contexts, wrong = [], []
+  with browsing.pages(chromium) as open_page:
 
-  def open_page(address, **device):
-    context = chromium.new_context(**(device or DESK))
-    contexts.append(context)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on(
-      'request',
-      lambda request: (
-        request.url.startswith(('blob:', 'data:', address))
-        or wrong.append(request.url)
-      ),
-    )
-    page.goto(address)
-    page.wait_for_selector('#gallery img')
-    return page
+    def visit_demo(address, **device):
+      page = open_page(address, **(device or DESK))
+      page.wait_for_selector('#gallery img')
+      return page
 
-  yield open_page
-  for context in contexts:
-    context.close()
-  assert not wrong
+    yield visit_demo
 
 
 @pytest.fixture(scope='module')
 def real(tmp_path_factory):
-  """`palette demo` in a process of its own, with weights that are random."""
+  """`palette demo` in a process of its own, with random weights."""
   folder = tmp_path_factory.mktemp('demo')
   weights = folder / 'weights.safetensors'
   fake_model.write(weights, fake_model.weights_of(size=32))
   temporary = folder / 'temporary'
   temporary.mkdir()
-  # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
-  signal.signal(signal.SIGINT, signal.default_int_handler)
-  process = subprocess.Popen(
-    [sys.executable, '-m', 'palette_jax.cli', 'demo', '--port', '0']
-    + ['--checkpoint', str(weights)],
-    cwd=ROOT,
-    env={**os.environ, 'TMPDIR': str(temporary)},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
-    text=True,
+  words = 'demo', '--port', 0, '--checkpoint', weights
+  process, address = browsing.start_server(
+    *browsing.PALETTE, *words, TMPDIR=str(temporary)
   )
-  said = []
-  for line in process.stdout:
-    said.append(line)
-    if line.startswith('The page is at http://'):
-      break
-  else:
-    raise AssertionError(''.join(said))
-  yield line.split()[-1], weights
-  # Ctrl-C ends it, in order, and nothing of anybody's stays behind.
+  yield address, weights
+  # Ctrl-C ends it in order, and leaves no files.
   assert list(temporary.glob('palette-demo-*'))
   process.send_signal(signal.SIGINT)
   rest, _ = process.communicate(timeout=PATIENCE / 1000)
@@ -97,18 +69,18 @@ def real(tmp_path_factory):
 
 
 @pytest.fixture
-def pretended():
-  """The server with a model that waits where it is told to."""
+def fake():
+  """The server with the fake model, whose `gate` holds it after each pass."""
   model = fake_model.FakeModel()
   application = server.Application(model)
-  listening = web.serve(application, web.bind('127.0.0.1', 0))
-  thread = threading.Thread(target=listening.serve_forever)
+  http_server = web.serve(application, web.bind('127.0.0.1', 0))
+  thread = threading.Thread(target=http_server.serve_forever)
   thread.start()
-  yield web.address(listening), model
+  yield web.address(http_server), model
   model.gate.set()
-  listening.shutdown()
+  http_server.shutdown()
   thread.join()
-  listening.server_close()
+  http_server.server_close()
   application.close()
 
 
@@ -148,14 +120,14 @@ def start(page):
 
 
 def run(page, samples=1):
-  """Samples; how far it was, as the page said it, and the newest results."""
+  """Samples; returns all texts of the progress, and the newest results."""
   page.check(f'[name=samples][value="{samples}"]', force=True)
   before = page.locator('#results article').count()
   page.evaluate("""() => {
-    window.said = [];
+    window.progress = [];
     window.watching?.disconnect();
     window.watching = new MutationObserver(() => {
-      window.said.push(document.querySelector('#far').textContent);
+      window.progress.push(document.querySelector('#far').textContent);
     });
     window.watching.observe(document.querySelector('#far'), {
       childList: true, characterData: true, subtree: true,
@@ -172,7 +144,7 @@ def run(page, samples=1):
   assert page.locator('#results article').count() == before + 1
   newest = page.locator('#results article').first
   assert newest.locator('.card').count() == samples
-  return page.evaluate('() => window.said'), newest
+  return page.evaluate('() => window.progress'), newest
 
 
 def save(page, link):
@@ -191,7 +163,7 @@ def sha256(path):
 
 
 def drag(page, points):
-  """With the mouse, through points on the screen."""
+  """Drags the mouse through points on the screen."""
   page.mouse.move(*points[0])
   page.mouse.down()
   for point in points[1:]:
@@ -200,7 +172,7 @@ def drag(page, points):
 
 
 def on(page, selector, *shares):
-  """Points on an element, in shares of its width and height."""
+  """Returns points on an element, in shares of its width and height."""
   box = page.locator(selector).bounding_box()
   return [
     (box['x'] + x * box['width'], box['y'] + y * box['height'])
@@ -214,17 +186,17 @@ def test_colorizing(visit, real):
   image = smooth()
   assert page.is_disabled('#go')
   upload(page, image)
-  # It says how far it is, if that takes longer than it waits between questions.
+  # It shows the progress of a sampling that outlasts the polling interval.
   page.click('summary')
   page.fill('#steps', '500')
-  said, result = run(page)
-  assert any(re.match(r'\d+ of 500 steps', words) for words in said), said
+  progress, result = run(page)
+  assert any(re.match(r'\d+ of 500 steps', line) for line in progress), progress
   path, name = save(page, result.locator('.save'))
   seed = int(re.fullmatch(r'my photo-colorized-(\d+)\.png', name)[1])
   assert page.input_value('#seed') == str(seed)
-  found = recipe.read(path)
-  assert (found.task, found.seed) == ('colorization', seed)
-  assert found.input_name == 'my photo.png'
+  its = recipe.read(path)
+  assert (its.task, its.seed) == ('colorization', seed)
+  assert its.input_name == 'my photo.png'
   luma = lambda array: array @ np.array([0.299, 0.587, 0.114])  # noqa: E731
   apart = luma(levels(path)) - luma(image)
   assert np.abs(apart).max() < 1.5 and np.any(levels(path) != image)
@@ -242,8 +214,8 @@ def test_colorizing(visit, real):
   assert not np.array_equal(levels(two[0]), levels(two[1]))
 
 
-def test_the_slider_compares(visit, pretended):
-  page = visit(pretended[0])
+def test_the_slider_compares(visit, fake):
+  page = visit(fake[0])
   upload(page, smooth())
   _, result = run(page)
   images = result.locator('img')
@@ -294,14 +266,14 @@ def test_inpainting(visit, real, tmp_path):
   assert at(0.2, 0.3) == at(0.3, 0.3) == at(0.4, 0.45) == at(0.65, 0.2) == 255
   assert at(0.8, 0.8) == at(0.78, 0.2) == at(0.2, 0.6) == at(0.5, 0.5) == 0
   assert set(np.unique(hole)) == {0, 255}
-  # What is known is as it was, and what is not is made.
-  made = levels(path)
-  assert np.array_equal(made[hole == 0], image[hole == 0])
-  assert np.mean(made[hole == 255] != image[hole == 255]) > 0.5
+  # Known pixels stay, and the others change.
+  result_u8 = levels(path)
+  assert np.array_equal(result_u8[hole == 0], image[hole == 0])
+  assert np.mean(result_u8[hole == 255] != image[hole == 255]) > 0.5
 
-  found = recipe.read(path)
-  assert found.input_sha256 == sha256(source)
-  assert found.inputs == {'mask': sha256(mask)}
+  its = recipe.read(path)
+  assert its.input_sha256 == sha256(source)
+  assert its.inputs == {'mask': sha256(mask)}
   script = (
     'import sys, palette_jax; w, p, s, m = sys.argv[1:]; '
     'print(palette_jax.load(w).replay(p, s, m).message)'
@@ -337,10 +309,10 @@ def test_uncropping(visit, real):
   assert page.input_value('#top') == '0'
   page.fill('#left', '5')
   _, result = run(page)
-  made = levels(save(page, result.locator('.save'))[0])
-  assert made.shape == (48, 64 + 5 + 16, 3)
-  assert np.array_equal(made[:, 5:69], image)
-  assert np.ptp(made[:, 69:]) > 0
+  wide = levels(save(page, result.locator('.save'))[0])
+  assert wide.shape == (48, 64 + 5 + 16, 3)
+  assert np.array_equal(wide[:, 5:69], image)
+  assert np.ptp(wide[:, 69:]) > 0
   page.fill('#left', '0')
   page.fill('#right', '0')
   page.click('#go')
@@ -348,16 +320,16 @@ def test_uncropping(visit, real):
   assert page.inner_text('#trouble') == 'Drag a side outwards first.'
 
 
-# The answer to the first question after this comes after all others.
+# Delays the response to the next request until after all others.
 LATE = """(part) => {
   const before = window.fetch;
-  let asked = 0;
-  window.fetch = async (...given) => {
-    if (!String(given[0]).includes(part) || asked++) return before(...given);
+  let requests = 0;
+  window.fetch = async (...args) => {
+    if (!String(args[0]).includes(part) || requests++) return before(...args);
     await new Promise((resolve) => setTimeout(resolve, 2000));
-    const found = await before(...given);
+    const response = await before(...args);
     setTimeout(() => (window.late = true), 500);
-    return found;
+    return response;
   };
 }"""
 
@@ -391,7 +363,7 @@ def test_restoring(visit, real):
   page.uncheck('#worsen')
   await_photo(page, 'my photo.png')
 
-  # One that is better than what the weights have learnt is no bad JPEG.
+  # A JPEG that is better than those that the weights have learnt.
   file = io.BytesIO()
   Image.fromarray(image).save(file, 'JPEG', quality=92)
   fine = {'name': 'fine.jpg', 'mimeType': 'image/jpeg'}
@@ -406,8 +378,8 @@ def test_restoring(visit, real):
   assert page.is_hidden('#fine')
 
 
-def test_the_bad_jpeg_is_waited_for(visit, pretended):
-  page = visit(pretended[0])
+def test_sampling_waits_for_the_bad_jpeg(visit, fake):
+  page = visit(fake[0])
   upload(page, smooth())
   page.click('#tab-jpeg')
   page.evaluate(LATE, '/jpeg')
@@ -436,12 +408,12 @@ def test_cancelling_within_a_step(visit, real):
   assert page.locator('#results article').count() == 0
   page.select_option('#sampler', '')
   page.fill('#steps', '3')
-  said, _ = run(page)  # and on it goes
+  run(page)  # the next sampling works
   assert page.inner_text('#status') == 'The result is below.'
 
 
 def tap(page, selector, expected):
-  """Until what is expected can be seen: on a busy machine, a tap is a press."""
+  """Taps until `expected` shows: on a busy machine, a tap may be a press."""
   sync_api = pytest.importorskip('playwright.sync_api')
   page.locator(selector).scroll_into_view_if_needed()
   for _ in range(10):
@@ -452,11 +424,11 @@ def tap(page, selector, expected):
       return
     except sync_api.TimeoutError:
       continue
-  raise AssertionError(f'{selector} does not hear a finger.')
+  raise AssertionError(f'{selector} does not react to a finger.')
 
 
-def test_a_phone(visit, pretended):
-  page = visit(pretended[0], **PHONE)
+def test_a_phone(visit, fake):
+  page = visit(fake[0], **PHONE)
   fits = '() => document.documentElement.scrollWidth <= innerWidth'
   assert page.evaluate(fits)
   for tab in page.locator('[role=tab]').all():
@@ -499,8 +471,8 @@ def test_a_phone(visit, pretended):
   assert 'Uncrop' in page.inner_text('#results h2 >> nth=0')
 
 
-def test_keys_alone(visit, pretended):
-  address, model = pretended
+def test_keyboard_only(visit, fake):
+  address, model = fake
   page = visit(address)
   press = page.keyboard.press
   focused = lambda: page.evaluate('() => document.activeElement.id')  # noqa: E731
@@ -555,8 +527,8 @@ def test_keys_alone(visit, pretended):
   assert page.inner_text('#status') == 'Cancelled.'
 
 
-def test_everything_has_a_name(visit, pretended):
-  page = visit(pretended[0])
+def test_everything_has_a_name(visit, fake):
+  page = visit(fake[0])
   upload(page, smooth())
   run(page)
   for tab in page.locator('[role=tab]').all():
@@ -570,8 +542,8 @@ def test_everything_has_a_name(visit, pretended):
     assert nameless == []
 
 
-def test_dropped_and_pasted(visit, pretended):
-  page = visit(pretended[0])
+def test_dropped_and_pasted(visit, fake):
+  page = visit(fake[0])
   bring = """async ([kind, colour]) => {
     const canvas = new OffscreenCanvas(30, 20);
     const context = canvas.getContext('2d');
@@ -591,8 +563,8 @@ def test_dropped_and_pasted(visit, pretended):
   await_photo(page, 'paste.png, 30 × 20')
 
 
-def test_masks_from_files(visit, pretended):
-  page = visit(pretended[0])
+def test_masks_from_files(visit, fake):
+  page = visit(fake[0])
   upload(page, smooth(40, 60))
   page.click('#tab-inpainting')
 
@@ -623,8 +595,8 @@ def test_masks_from_files(visit, pretended):
   assert '40 x 40 pixels' in page.inner_text('#trouble')
 
 
-def test_a_mask_is_of_the_photo_it_was_opened_for(visit, pretended):
-  page = visit(pretended[0])
+def test_a_mask_is_of_the_photo_it_was_opened_for(visit, fake):
+  page = visit(fake[0])
   upload(page, smooth(40, 60))
   page.click('#tab-inpainting')
   page.evaluate(LATE, '/mask')
@@ -633,7 +605,7 @@ def test_a_mask_is_of_the_photo_it_was_opened_for(visit, pretended):
   Image.fromarray(half).save(file, 'PNG')
   sent = {'name': 'm.png', 'mimeType': '', 'buffer': file.getvalue()}
   page.set_input_files('#mask-file', sent)
-  # Until the server has answered, there is no other photo, and no painting.
+  # Until the server has answered, the photo and the mask cannot change.
   page.set_input_files('#file', {**sent, 'name': 'another.png'})
   assert page.is_disabled('#go')
   page.focus('#mask')
@@ -643,8 +615,8 @@ def test_a_mask_is_of_the_photo_it_was_opened_for(visit, pretended):
   assert '50.0% of the photo' in page.inner_text('#about-mask')
 
 
-def test_a_brush_that_is_left_is_lifted(visit, pretended):
-  page = visit(pretended[0])
+def test_a_brush_without_focus_is_lifted(visit, fake):
+  page = visit(fake[0])
   press = page.keyboard.press
   upload(page, smooth())
   page.click('#tab-inpainting')
@@ -667,7 +639,7 @@ def test_a_brush_that_is_left_is_lifted(visit, pretended):
   press('ArrowDown')
   both = painted()
   assert both > sent
-  press('Control+z')  # what is undone is over
+  press('Control+z')  # the stroke that is undone has ended
   one = painted()
   press('ArrowDown')
   assert painted() == one < both
@@ -675,8 +647,8 @@ def test_a_brush_that_is_left_is_lifted(visit, pretended):
   assert painted() == 0 and page.is_disabled('#undo')
 
 
-def test_a_cancel_that_is_not_heard_can_be_repeated(visit, pretended):
-  address, model = pretended
+def test_a_cancel_that_is_lost_can_be_repeated(visit, fake):
+  address, model = fake
   page = visit(address)
   upload(page, smooth())
   model.gate.clear()
@@ -694,8 +666,8 @@ def test_a_cancel_that_is_not_heard_can_be_repeated(visit, pretended):
   assert page.inner_text('#status') == 'Cancelled.'
 
 
-def test_two_pages_take_turns(visit, pretended):
-  address, model = pretended
+def test_two_pages_take_turns(visit, fake):
+  address, model = fake
   model.gate.clear()
   pages = [visit(address) for _ in range(3)]
   for page in pages:
@@ -718,8 +690,8 @@ def test_two_pages_take_turns(visit, pretended):
   assert model.calls == 2
 
 
-def test_what_goes_wrong_is_said(visit, pretended, monkeypatch):
-  address, model = pretended
+def test_errors_are_shown(visit, fake, monkeypatch):
+  address, model = fake
   monkeypatch.setattr(server, 'MOST_BYTES', 10**6)
   page = visit(address)
 
@@ -730,17 +702,17 @@ def test_what_goes_wrong_is_said(visit, pretended, monkeypatch):
     return page.inner_text('#trouble')
 
   assert 'words.txt cannot be read' in send('words.txt', b'words')
-  assert 'at most 1 are accepted' in send('large.png', bytes(1_100_000))
+  assert 'at most 1 MB are accepted' in send('large.png', bytes(1_100_000))
   assert page.is_visible('#choose')
-  # If the page did not look, the server would say it, and be heard.
+  # Without the check of the page, the error of the server arrives.
   page.evaluate(
     """async () => {
       const { send } = await import('./server.js');
-      window.heard = await send('photo', new Blob([new Uint8Array(5e6)]))
+      window.message = await send('photo', new Blob([new Uint8Array(5e6)]))
         .catch((error) => error.message);
     }"""
   )
-  assert 'make it smaller' in page.evaluate('() => window.heard')
+  assert 'make it smaller' in page.evaluate('() => window.message')
   upload(page, smooth())
   assert page.inner_text('#trouble') == ''
 
@@ -753,3 +725,32 @@ def test_what_goes_wrong_is_said(visit, pretended, monkeypatch):
   assert 'The sampling failed' in page.inner_text('#trouble')
   model.on_pass = lambda passes: None
   run(page)
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
+  process, address = browsing.start_server(
+    ROOT / 'tests/fake_model.py',
+    'demo',
+    '--port',
+    0,
+    TMPDIR=str(tmp_path),
+    FAKE_SECONDS_A_PASS='3600',
+  )
+  client = http.client.HTTPConnection(address.split('/')[2], timeout=60)
+
+  def post(path, **fields):
+    kind = {'Content-Type': 'application/json'}
+    client.request('POST', path, json.dumps(fields), kind)
+    return json.loads(client.getresponse().read())['id']
+
+  photo = post('/gallery/chelsea.jpg')
+  sampling = dict(seed=0, samples=1, sampler='', steps=0)
+  post('/job', task='colorization', photo=photo, mask='', sides={}, **sampling)
+  process.send_signal(signal.SIGINT)
+  for line in process.stdout:
+    if 'again to stop at once' in line:
+      break
+  process.send_signal(signal.SIGINT)
+  process.communicate(timeout=PATIENCE / 1000)
+  assert process.returncode == 0
+  assert not list(tmp_path.glob('palette-demo-*'))

@@ -1,16 +1,15 @@
-"""The study in a real browser, from first trial to report; and kills."""
+"""The study in a browser, from the first trial to the report; and kills."""
 
 import http.client
 import json
 import queue
 import signal
-import subprocess
-import sys
 import threading
 
+import browsing
 import numpy as np
 import pytest
-from conftest import PATIENCE, ROOT
+from conftest import PATIENCE
 from PIL import Image
 
 from palette_jax.study import answers, findings, summary
@@ -25,7 +24,7 @@ COLOURS = {
 
 
 class Served:
-  """`palette study` in a process of its own, and over again."""
+  """`palette study` in a process of its own, which can be started again."""
 
   def __init__(self, folder, count=14, size=64):
     self.answers = folder / 'answers.sqlite'
@@ -44,26 +43,14 @@ class Served:
 
   def start(self):
     words = [*self._words, '--answers', self.answers, '--trials', 4]
-    # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    self._process = subprocess.Popen(
-      [sys.executable, '-m', 'palette_jax.cli', 'study', *map(str, words)]
-      + ['--port', str(self.port)],
-      cwd=ROOT,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
+    self._process, self.address = browsing.start_server(
+      *browsing.PALETTE, 'study', *words, '--port', self.port
     )
-    for line in self._process.stdout:
-      if line.startswith('The study is at http://'):
-        self.address = line.split()[-1]
-        self.port = int(self.address.rsplit(':')[-1].strip('/'))
-        return
-    raise AssertionError('The server did not start.')
+    self.port = int(self.address.rsplit(':')[-1].strip('/'))
 
-  def stop(self, how):
+  def stop(self, signal_number):
     if self._process.poll() is None:
-      self._process.send_signal(how)
+      self._process.send_signal(signal_number)
       self._process.communicate(timeout=PATIENCE / 1000)
     return self._process.returncode
 
@@ -80,31 +67,14 @@ def served(tmp_path):
 
 @pytest.fixture
 def visit(chromium, served):
-  """Opens the page on some device; nothing may go wrong there unheard."""
-  contexts, wrong = [], []
+  with browsing.pages(chromium, WATCH) as open_page:
 
-  def open_page(**device):
-    context = chromium.new_context(**device)
-    contexts.append(context)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on(
-      'request',
-      lambda request: (
-        request.url.startswith(('blob:', 'data:', served.address))
-        or wrong.append(request.url)
-      ),
-    )
-    page.add_init_script(WATCH)
-    page.goto(served.address)
-    await_state(page, 'intro')
-    return page
+    def visit_study(**device):
+      page = open_page(served.address, **device)
+      await_state(page, 'intro')
+      return page
 
-  yield open_page
-  for context in contexts:
-    context.close()
-  assert not wrong
+    yield visit_study
 
 
 def await_state(page, *states):
@@ -118,7 +88,7 @@ def state(page):
 
 
 def await_pair(page, number):
-  """Until the rater can answer; the pair may be hidden again by then."""
+  """Waits until the rater can answer; the pair may be hidden by then."""
   page.wait_for_function(
     "number => ['shown', 'hidden'].includes(document.body.dataset.state)"
     " && document.querySelector('#count').textContent.startsWith(number)",
@@ -126,7 +96,7 @@ def await_pair(page, number):
   )
 
 
-# Notes what is on the screen at the moment at which a pair appears.
+# Notes what is on the screen when a pair appears.
 WATCH = """
 window.seen = {};
 new MutationObserver(() => {
@@ -150,26 +120,26 @@ new MutationObserver(() => {
 
 
 def look(page, number):
-  """What was on either side: 'photo', 'mosaic', 'blue' or 'green'."""
-  found = []
+  """Returns what was on each side: 'photo', 'mosaic', 'blue' or 'green'."""
+  kinds = []
   for side in page.evaluate('number => window.seen[number]', number):
     assert side['visible']
     image = np.array(side['pixels']).reshape(64, 64, 4)[..., :3]
     red, green, blue = image.mean((0, 1))
     if np.ptp(image[0], axis=0).max() > 30:
-      found.append('mosaic')
+      kinds.append('mosaic')
     elif red > green and red > blue:
-      found.append('photo')
+      kinds.append('photo')
     else:
-      found.append('green' if green > blue else 'blue')
-  return found
+      kinds.append('green' if green > blue else 'blue')
+  return kinds
 
 
-def judge(seen):
-  """A rater who finds the camera, but is taken in by whatever is green."""
-  assert 'photo' in seen and seen[0] != seen[1]
-  choice = 'green' if 'green' in seen else 'photo'
-  return ['left', 'right'][seen.index(choice)]
+def judge(kinds):
+  """Chooses as a rater who finds the photo, unless the other is green."""
+  assert 'photo' in kinds and kinds[0] != kinds[1]
+  choice = 'green' if 'green' in kinds else 'photo'
+  return ['left', 'right'][kinds.index(choice)]
 
 
 def press(page, side):
@@ -182,7 +152,7 @@ def test_from_the_first_trial_to_the_report(visit, served):
   assert '3 seconds' in page.inner_text('#intro')
   page.keyboard.press('Enter')  # Start has the focus
 
-  # Left alone, the pair goes after its time, and can be answered all the same.
+  # Without an answer, the pair is hidden after its time; it can be answered.
   await_pair(page, 1)
   side = judge(look(page, 1))
   await_state(page, 'hidden')
@@ -191,21 +161,21 @@ def test_from_the_first_trial_to_the_report(visit, served):
   assert 'Time is over' in page.inner_text('#status')
   press(page, side)
 
-  # Loaded anew: the same trial, without a second look.
+  # After a reload: the same trial, without a second look.
   await_pair(page, 2)
   side = judge(look(page, 2))
-  asked = []
-  page.on('request', lambda request: asked.append(request.url))
+  requests = []
+  page.on('request', lambda request: requests.append(request.url))
   page.reload()
   await_state(page, 'intro')
   assert page.inner_text('#go') == 'Continue with pair 2 of 12'
   page.click('#go')
   await_state(page, 'hidden')
   assert page.locator('img[src]').count() == 0
-  assert not any('/image/' in url for url in asked)
+  assert not any('/image/' in url for url in requests)
   page.click(f'#{side}')
 
-  # Three strokes are one answer.
+  # Three key presses are one answer.
   await_pair(page, 3)
   side = judge(look(page, 3))
   for _ in range(3):
@@ -222,20 +192,20 @@ def test_from_the_first_trial_to_the_report(visit, served):
   page.reload()
   await_state(page, 'done')
 
-  made = findings.compute(*answers.load(str(served.answers)))
-  assert made['raters'] == {
+  report = findings.compute(*answers.load(str(served.answers)))
+  assert report['raters'] == {
     'began': 1,
     'answered': 1,
     'finished': 1,
     'counted': 1,
     'excluded': [],
   }
-  shares = {rate['model']: rate['value'] for rate in made['fool_rates']}
+  shares = {rate['model']: rate['value'] for rate in report['fool_rates']}
   assert shares == {'blue': 0, 'green': 1}
-  assert made['times']['after_a_reload'] == 1
-  assert made['times']['after'] >= 1 and made['times']['never'] == 0
+  assert report['times']['after_a_reload'] == 1
+  assert report['times']['after'] >= 1 and report['times']['never'] == 0
   assert served.rows()[0].milliseconds >= 3000
-  assert 'green | 100.0%' in summary.text(made)
+  assert 'green | 100.0%' in summary.text(report)
 
   # Somebody else on the same device.
   page.click('#next')
@@ -309,7 +279,7 @@ def test_the_page_outlives_its_server(visit, served):
 
 
 class Caller:
-  """A rater without a browser, who notes what was acknowledged."""
+  """A rater without a browser, who notes acknowledged answers."""
 
   def __init__(self, port):
     self._port, self._cookie = port, ''
@@ -330,7 +300,7 @@ class Caller:
     finally:
       line.close()
 
-  def sit(self, asked):
+  def sit(self, acknowledged):
     due = self.ask('POST', '/begin')
     try:
       while due['state'] == 'trial':
@@ -340,23 +310,24 @@ class Caller:
           'POST', '/answer', trial=due['trial'], left=left, milliseconds=9
         )
         self.known.append(left)
-        asked.put(left)
+        acknowledged.put(left)
         due = following
     except (OSError, http.client.HTTPException):
       pass  # the server was killed
 
 
-@pytest.mark.parametrize('answers', [7, 23])
-def test_a_kill_loses_no_acknowledged_answer(served, answers):
-  asked = queue.Queue()
+@pytest.mark.parametrize('count', [7, 23])
+def test_a_kill_loses_no_acknowledged_answer(served, count):
+  acknowledged = queue.Queue()
   callers = [Caller(served.port) for _ in range(3)]
   threads = [
-    threading.Thread(target=caller.sit, args=[asked]) for caller in callers
+    threading.Thread(target=caller.sit, args=[acknowledged])
+    for caller in callers
   ]
   for thread in threads:
     thread.start()
-  for _ in range(answers):
-    asked.get(timeout=120)
+  for _ in range(count):
+    acknowledged.get(timeout=120)
   served.stop(signal.SIGKILL)
   for thread in threads:
     thread.join()
@@ -366,9 +337,9 @@ def test_a_kill_loses_no_acknowledged_answer(served, answers):
   for row in served.rows():
     if row.chose_left is not None:
       written.setdefault(row.rater, []).append(row.chose_left)
-  # Answers that are written and not acknowledged: one of each at most.
+  # At most one answer of each rater is stored and not acknowledged.
   known = sorted(caller.known for caller in callers)
-  assert len(written) <= len(known) and sum(map(len, known)) >= answers
+  assert len(written) <= len(known) and sum(map(len, known)) >= count
   for caller in callers:
     due = caller.ask('GET', '/trial')
     number = due.get('number', due['of'] + 1) - 1

@@ -158,10 +158,11 @@ function takeFile(file) {
 
 function check(file) {
   if (file.size > about.bytes) {
-    const megabytes = (bytes) => Math.round(bytes / 2 ** 20);
+    const megabytes = (file.size / 2 ** 20).toFixed(1);
     throw new Refused(
-      `${file.name} has ${megabytes(file.size)} MB; at most ` +
-        `${megabytes(about.bytes)} MB are accepted: make it smaller first.`,
+      `${file.name} has ${megabytes} MB; at most ` +
+        `${Math.round(about.bytes / 2 ** 20)} MB are accepted: ` +
+        'make it smaller first.',
     );
   }
 }
