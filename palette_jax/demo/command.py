@@ -25,27 +25,24 @@ def run(checkpoint: str, host: str, port: int) -> None:
   with listener:
     model = palette_jax.load(checkpoint)
     application = server.Application(model, host_names(host))
-    serving = web.serve(application, listener)
+    http_server = web.serve(application, listener)
   # As Ctrl-C does: deletes the temporary folder.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
+  print(
+    f'The page is at {web.address(http_server)}\n'
+    'Ctrl-C stops it and deletes all photos and results.',
+    flush=True,
+  )
+  http_server.serve_forever()  # Werkzeug returns at Ctrl-C
   try:
-    print(
-      f'The page is at {web.address(serving)}\n'
-      'Ctrl-C stops it and deletes all photos and results.',
-      flush=True,
-    )
-    serving.serve_forever()
-  except KeyboardInterrupt:
     print(
       'Stopping after this network pass; press Ctrl-C again to stop at once.',
       flush=True,
     )
-  finally:
-    serving.server_close()
-    try:
-      application.close()
-    except KeyboardInterrupt:
-      os._exit(0)  # Python would wait for the thread that samples
+    application.close()
+  except KeyboardInterrupt:
+    application.forget()
+    os._exit(0)  # Python would wait for the thread that samples
 
 
 def host_names(host: str) -> list[str]:

@@ -171,12 +171,13 @@ class Requests:
     self._requests.sweep()
 
   def close(self) -> None:
-    """Ends all requests after the current pass, and deletes all files."""
-    try:
-      self._queue.close()
-    finally:  # also if Ctrl-C interrupts the wait for that pass
-      self._requests.clear()
-      shutil.rmtree(self._folder, ignore_errors=True)
+    """Ends all requests after the current pass."""
+    self._queue.close()
+
+  def clear(self) -> None:
+    """Ends all requests, and deletes all files."""
+    self._requests.clear()
+    shutil.rmtree(self._folder, ignore_errors=True)
 
   def _finished(self, name: str, number: int) -> _Request:
     request = self._requests.get(name)

@@ -131,13 +131,15 @@ class Application(web.Application):
     return None
 
   def close(self) -> None:
-    """Ends the sampling after the current pass, and forgets everything."""
+    """Ends all samplings after the current pass, and forgets everything."""
     self._closed.set()
-    try:
-      self._requests.close()
-    finally:
-      self._photos.clear()
-      self._masks.clear()
+    self._requests.close()
+    self.forget()
+
+  def forget(self) -> None:
+    """Deletes all photos and results."""
+    for kept in (self._photos, self._masks, self._requests):
+      kept.clear()
 
   def _sweep(self) -> None:
     """Deletes what is old even if no request ever comes again."""

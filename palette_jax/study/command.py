@@ -42,9 +42,7 @@ def run(args: argparse.Namespace) -> None:
       f'  palette study --report --answers {args.answers}',
       flush=True,
     )
-    http_server.serve_forever()
-  except KeyboardInterrupt:
-    pass  # the normal end
+    http_server.serve_forever()  # Werkzeug returns at Ctrl-C
   finally:
     application.close()
 
