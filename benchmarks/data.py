@@ -102,7 +102,7 @@ def ceiling(paths):
   def one(path):
     encoded = tf.io.read_file(path)
     shape = tf.image.extract_jpeg_shape(encoded)
-    box = crop.crop_box(shape[:2], SIZE, None)
+    box = crop.box(shape[:2], SIZE, None)
     image = tf.image.decode_and_crop_jpeg(encoded, box, channels=3)
     return tf.image.resize(image, SIZE, 'area')
 

@@ -283,12 +283,12 @@ def inspect_data(args: argparse.Namespace) -> None:
   sources.check(args.config.data.source)
   tasks.corruption(**args.config.task)
 
-  from palette_jax.data import sheet, survey
+  from palette_jax.data import inspection, sheet
 
   logging.set_verbosity(logging.INFO)  # a large source takes minutes
   sheet.write(args.file, args.config, args.rows)
   print(f'The sheet is {args.file}.\n')
-  text = survey.report(args.config, args.records)
+  text = inspection.report(args.config, args.records)
   report.write_text(text)
   print(f'{text}\nThis report is {report}.')
 

@@ -15,7 +15,7 @@ from palette_jax import masks
 with epy.lazy_imports():
   import tensorflow as tf
 
-# Of free-form masks: the share of the image that is painted.
+# The share of the image that a free-form hole covers.
 BINS = {'10-20%': (0.1, 0.2), '20-30%': (0.2, 0.3), '30-40%': (0.3, 0.4)}
 
 

@@ -1,30 +1,30 @@
-"""Holes: which pixels the model must paint (1) and which it is given (0).
+"""Masks of training: 1 where the network paints, 0 at known pixels.
 
-The training distributions of Palette, section 5.2 and appendix B, as stateless
-TensorFlow graph operations: one seed, one mask, at any size. Lengths that the
-literature gives for 256x256 scale with the image. Those of its evaluation are
-in palette_jax/holes.py.
+The distributions of Palette, section 5.2 and appendix B, in stateless
+TensorFlow graph operations: a seed determines a mask of any size. Lengths that
+the literature gives for 256x256 scale with the image. palette_jax/holes.py has
+the masks of the evaluation.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from etils import epy
 
 with epy.lazy_imports():
   import tensorflow as tf
 
-# Brush strokes, Algorithm 1 of Yu et al. 2019 (free-form inpainting), with the
-# numbers of its official generator; Palette takes its masks from there.
+# Brush strokes: Algorithm 1 of Yu et al. 2019 (free-form inpainting), with the
+# constants of its official generator, from which Palette takes its masks.
 MAX_STROKES = 3
-SEGMENTS = (4, 11)  # of one stroke, both ends included
+SEGMENTS = (4, 11)  # of a stroke, both ends included
 BRUSH_WIDTH = (12, 40)  # pixels at 256x256
 MEAN_ANGLE = 2 * math.pi / 5
 ANGLE_RANGE = 2 * math.pi / 15
 
 MAX_RECTANGLES = 5
 RECTANGLES_AREA = (0.10, 0.40)  # of the image, all rectangles together
-ASPECT = (0.5, 2.0)  # height over width; the paper does not say
+ASPECT = (0.5, 2.0)  # height over width; the paper does not state it
 
 SIDES = ('left', 'right', 'top', 'bottom', 'border')  # of uncropping
 
@@ -33,13 +33,19 @@ def _split(seed: 'tf.Tensor', num: int) -> list['tf.Tensor']:
   return tf.unstack(tf.random.experimental.stateless_split(seed, num))
 
 
-def _uniform(seed, shape, low, high, dtype=None):
+def _uniform(
+  seed: 'tf.Tensor',
+  shape: Sequence[int],
+  low: float,
+  high: float,
+  dtype: 'tf.DType | None' = None,
+) -> 'tf.Tensor':
   dtype = dtype or tf.float32
   return tf.random.stateless_uniform(shape, seed, low, high, dtype)
 
 
 def free_form(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
-  """One to three thick zigzag brush strokes.
+  """Draws one to three thick zigzag brush strokes.
 
   Args:
     seed: int32[2].
@@ -53,13 +59,13 @@ def free_form(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   left, right = _spans(starts, ends, radii[:, None], height)
   first = tf.clip_by_value(tf.math.ceil(left), 0.0, float(width))
   after = tf.clip_by_value(tf.floor(right) + 1.0, first, float(width))
-  # One more where a span starts, one less after its end: the running sum counts
-  # the spans over each pixel. The last column is for spans that end with a row.
-  # Four rows share a number, a byte each (there are fewer than 128 spans).
+  # With +1 where a span starts and -1 after its end, the running sum counts the
+  # spans over each pixel. The last column is for spans that end with a row.
+  # Four rows share an integer, a byte each (there are fewer than 128 spans).
   row = tf.range(height)
-  one = tf.bitwise.left_shift(tf.ones_like(row), 8 * (row % 4))
+  unit = tf.bitwise.left_shift(tf.ones_like(row), 8 * (row % 4))
   places = tf.cast([first, after], tf.int32) + row // 4 * (width + 1)
-  changes = tf.broadcast_to(tf.stack([one, -one])[:, None], tf.shape(places))
+  changes = tf.broadcast_to(tf.stack([unit, -unit])[:, None], tf.shape(places))
   shape = [-(-height // 4), width + 1]
   changes = tf.math.unsorted_segment_sum(changes, places, math.prod(shape))
   over = tf.cumsum(tf.reshape(changes, shape), axis=1)
@@ -68,8 +74,12 @@ def free_form(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
   return tf.cast(over > 0, tf.float32)[..., None]
 
 
-def _spans(starts, ends, radii, height):
-  """Where a thick segment lies in each row: a convex shape, one span a row.
+def _spans(
+  starts: 'tf.Tensor', ends: 'tf.Tensor', radii: 'tf.Tensor', height: int
+) -> tuple['tf.Tensor', 'tf.Tensor']:
+  """Returns the span of thick segments in each row.
+
+  A segment is convex: it has one span in a row.
 
   Args:
     starts: [n, 2], x and y.
@@ -84,20 +94,22 @@ def _spans(starts, ends, radii, height):
   rows = tf.range(height, dtype=tf.float32)[None, :]
   length = tf.norm(ends - starts, axis=1, keepdims=True)
   unit = tf.where(length > 0.0, (ends - starts) / length, [[1.0, 0.0]])
-  # Never 0: a quotient far away then says what an exact case would, given a
-  # hair's breadth for rows that are just as far away as the radius.
+  # Never 0: the quotients become very large, which gives the result of the
+  # exact case. The radius has a margin for rows at just that distance.
   dx, dy = (tf.where(tf.abs(d) < 1e-7, 1e-7, d) for d in tf.split(unit, 2, 1))
   reach = radii + 1e-3
 
-  def disc(x, y):
+  def disc(x: 'tf.Tensor', y: 'tf.Tensor') -> tuple['tf.Tensor', 'tf.Tensor']:
     squared = radii**2 - (rows - y) ** 2
     half = tf.where(squared < 0.0, -math.inf, tf.sqrt(tf.abs(squared)))
     return x - half, x + half
 
-  def between(p, q):
+  def between(
+    p: 'tf.Tensor', q: 'tf.Tensor'
+  ) -> tuple['tf.Tensor', 'tf.Tensor']:
     return x + tf.minimum(p, q), x + tf.maximum(p, q)
 
-  # The body: not further than the radius from the line, and not beyond an end.
+  # The body: within the radius of the line, and between its ends.
   below = rows - y
   beside = between((below * dx - reach) / dy, (below * dx + reach) / dy)
   within = between(-below * dy / dx, (length - below * dy) / dx)
@@ -113,13 +125,13 @@ def _spans(starts, ends, radii, height):
 
 
 def stroke_segments(seed: 'tf.Tensor') -> 'tf.Tensor':
-  """Of which strokes `free_form` consists: one to three, zigzags.
+  """Returns the number of segments of each stroke of `free_form`.
 
   Args:
     seed: int32[2], that of `free_form`.
 
   Returns:
-    int32 [MAX_STROKES], segments of each; 0 for those that are not drawn.
+    int32 [MAX_STROKES]; 0 for a stroke that is not drawn.
   """
   seed_count, seed_segments = _split(seed, 8)[:2]
   count = _uniform(seed_count, [], 1, MAX_STROKES + 1, tf.int32)
@@ -128,10 +140,12 @@ def stroke_segments(seed: 'tf.Tensor') -> 'tf.Tensor':
   return tf.where(tf.range(MAX_STROKES) < count, segments, 0)
 
 
-def _strokes(seed, height, width):
+def _strokes(
+  seed: 'tf.Tensor', height: int, width: int
+) -> tuple['tf.Tensor', 'tf.Tensor', 'tf.Tensor']:
   """Draws strokes as segments: starts [n, 2] (x, y), ends [n, 2], radii [n]."""
   segments = stroke_segments(seed)
-  seeds = _split(seed, 8)  # the first two are those of the segments
+  seeds = _split(seed, 8)  # The first two are those of the segments.
   strokes, most = MAX_STROKES, SEGMENTS[1]
   extent = tf.constant([width, height], tf.float32)
   low = MEAN_ANGLE - _uniform(seeds[2], [strokes, 1], 0.0, ANGLE_RANGE)
@@ -154,15 +168,15 @@ def _strokes(seed, height, width):
   brush = _uniform(seeds[7], [strokes], *BRUSH_WIDTH, tf.int32)
   radius = tf.cast(brush, tf.float32) * (scale / 2)
   radius = tf.repeat(radius[:, None], most, axis=1)
-  drawn = tf.range(most)[None, :] < segments[:, None]
-  return path[:, :-1][drawn], path[:, 1:][drawn], radius[drawn]
+  exists = tf.range(most)[None, :] < segments[:, None]
+  return path[:, :-1][exists], path[:, 1:][exists], radius[exists]
 
 
 def rectangles(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
-  """One to five rectangles that together cover 10% to 40% of the image.
+  """Draws one to five rectangles that together cover 10% to 40% of the image.
 
   The number is uniform in 1..5; positions and shapes are drawn again until the
-  union, overlaps counted once, keeps to the stated area.
+  area of the union is within these bounds.
 
   Args:
     seed: int32[2].
@@ -173,7 +187,7 @@ def rectangles(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
     float32 [height, width, 1] of zeros and ones.
   """
   count = rectangle_count(seed)
-  _, seed_shapes = _split(seed, 2)  # the first is that of the count
+  _, seed_shapes = _split(seed, 2)  # The first is that of the count.
   low, high = RECTANGLES_AREA
   return draw_until(
     lambda seed: _rectangles(seed, count, height, width),
@@ -183,7 +197,7 @@ def rectangles(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
 
 
 def rectangle_count(seed: 'tf.Tensor') -> 'tf.Tensor':
-  """How many `rectangles` draws from the same seed: int32 in 1..5."""
+  """Returns the number of rectangles for a seed: int32 in 1..5."""
   seed_count, _ = _split(seed, 2)
   return _uniform(seed_count, [], 1, MAX_RECTANGLES + 1, tf.int32)
 
@@ -193,15 +207,15 @@ def draw_until(
   accepts: Callable[['tf.Tensor'], 'tf.Tensor'],
   seed: 'tf.Tensor',
 ) -> 'tf.Tensor':
-  """The first mask, of attempts 0, 1, ..., whose painted share is accepted.
+  """Draws masks until the painted share is accepted.
 
   Args:
     draw: int32[2] seed -> mask.
-    accepts: its mean -> whether it will do.
+    accepts: mean of a mask -> whether it is accepted.
     seed: int32[2], of all attempts.
   """
 
-  def attempt(i):
+  def attempt(i: 'tf.Tensor | int') -> 'tf.Tensor':
     return draw(tf.random.experimental.stateless_fold_in(seed, i))
 
   _, mask = tf.while_loop(
@@ -212,12 +226,14 @@ def draw_until(
   return mask
 
 
-def _rectangles(seed, count, height, width):
-  """The union of `count` rectangles, [height, width, 1]."""
+def _rectangles(
+  seed: 'tf.Tensor', count: 'tf.Tensor', height: int, width: int
+) -> 'tf.Tensor':
+  """Draws the union of `count` rectangles, [height, width, 1]."""
   seeds = _split(seed, 5)
   most = MAX_RECTANGLES
   area = height * width * _uniform(seeds[0], [], *RECTANGLES_AREA)
-  # Normalised exponentials are uniform over all ways to share the area.
+  # Normalized exponentials are uniform over all divisions of the area.
   share = -tf.math.log(_uniform(seeds[1], [most], 1e-6, 1.0))
   share *= tf.cast(tf.range(most) < count, tf.float32)
   share /= tf.reduce_sum(share)
@@ -228,7 +244,7 @@ def _rectangles(seed, count, height, width):
   top = (height - tall) * _uniform(seeds[3], [most], 0.0, 1.0)
   left = (width - wide) * _uniform(seeds[4], [most], 0.0, 1.0)
 
-  def covers(start, extent, size):
+  def covers(start: 'tf.Tensor', extent: 'tf.Tensor', size: int) -> 'tf.Tensor':
     middle = tf.range(size, dtype=tf.float32)[None, :] + 0.5
     inside = (start[:, None] <= middle) & (middle < (start + extent)[:, None])
     return tf.cast(inside, tf.float32)
@@ -239,7 +255,7 @@ def _rectangles(seed, count, height, width):
 
 
 def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
-  """Half of the image: one of the four sides, or a border along all of them.
+  """Masks half of the image: a side, or a border along all four sides.
 
   The five cases, SIDES, are equally likely (Palette says "uniformly").
 
@@ -270,5 +286,5 @@ def uncropping(seed: 'tf.Tensor', height: int, width: int) -> 'tf.Tensor':
 
 
 def side(seed: 'tf.Tensor') -> 'tf.Tensor':
-  """Which of SIDES `uncropping` paints from the same seed: int32 in 0..4."""
+  """Returns the index into SIDES for a seed of `uncropping`: int32 in 0..4."""
   return _uniform(seed, [], 0, len(SIDES), tf.int32)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from palette_jax import tasks
-from palette_jax.data import cache, crop, pipeline, sources
+from palette_jax.data import cache, crop, pipeline, records, sources
 
 SIZE = (16, 24)
 
@@ -40,7 +40,7 @@ def test_what_is_kept_gives_the_batches_that_making_it_gave(source, tmp_path):
   size = pixels.stat().st_size
   assert size > 11 * 16 * 24 * 3
   # A source that cannot be read: all that comes now comes from what was kept.
-  blind = sources.Source(source.names, lambda *_: {'image': tf.constant('')})
+  blind = records.Source(source.names, lambda *_: {'image': tf.constant('')})
   again = make(blind, open_cache(tmp_path, source))
   batches = list(itertools.islice(again.train(11), 3))
   assert all(batch.readable.all() for batch in batches)
@@ -68,9 +68,9 @@ def test_every_epoch_crops_elsewhere(tmp_path):
 
 def test_what_is_kept_is_small_enough_for_one_crop_and_no_smaller():
   for full in [(375, 500), (500, 375), (16, 24), (3, 900), (7, 5)]:
-    kept = crop.kept_size(tf.constant(full), SIZE).numpy()
+    kept = crop.whole_size(tf.constant(full), SIZE).numpy()
     assert np.all(kept >= SIZE) and np.any(kept == SIZE)
-    box = crop.crop_box(tf.constant(kept), SIZE, tf.constant([1, 2]))
+    box = crop.box(tf.constant(kept), SIZE, tf.constant([1, 2]))
     assert tuple(box.numpy()[2:]) == SIZE
     if np.all(np.array(full) >= SIZE):
       ratio = (kept[0] / kept[1]) / (full[0] / full[1])
@@ -121,7 +121,7 @@ def test_two_openings_share_one_file(source, tmp_path):
 def test_another_list_or_size_has_a_cache_of_its_own(source, tmp_path):
   open_cache(tmp_path, source).put(0, np.zeros([16, 24, 3], np.uint8))
   assert open_cache(tmp_path, source, (32, 32)).get(0) == b''
-  held_out = sources.Source(source.names[:-1], source.read)
+  held_out = records.Source(source.names[:-1], source.read)
   assert open_cache(tmp_path, held_out).get(0) == b''
 
 

@@ -8,7 +8,7 @@ from palette_jax.data import crop as preparation
 
 
 def crop(image, size, seed, min_crop=1.0):
-  box = preparation.crop_box(tf.shape(image)[:2], size, seed, min_crop)
+  box = preparation.box(tf.shape(image)[:2], size, seed, min_crop)
   top, left, height, width = box.numpy()
   return image[top : top + height, left : left + width]
 
@@ -42,7 +42,7 @@ def test_a_random_square_is_the_largest_and_of_the_photo():
   """Every position is as likely: chi-squared over the 21 of a 30x50 photo."""
   seeds = tf.stack([tf.range(4200), tf.zeros(4200, tf.int32)], axis=1)
   boxes = tf.map_fn(
-    lambda seed: preparation.crop_box(tf.constant([30, 50]), (8, 8), seed),
+    lambda seed: preparation.box(tf.constant([30, 50]), (8, 8), seed),
     seeds,
   ).numpy()
   assert np.all(boxes[:, [0, 2, 3]] == [0, 30, 30])

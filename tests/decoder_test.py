@@ -158,7 +158,7 @@ def refused_files():
     'RLE BMP': (palette, cases.replaced(FORMATS['bmp grey'][0], 30, b'\1')),
     'BMP of 1987': (palette, old_bmp),
     'animated WebP': ('animated WebP', cases.animated('WebP')),
-    **{f'PNG tRNS {len(f)}': ('one grey is transparent', f) for f in few},
+    **{f'PNG tRNS {len(f)}': ('a transparent grey', f) for f in few},
     'TIFF': ('neither JPEG, PNG, GIF, BMP nor WebP', tiff),
     'HEIC': ('neither JPEG', b'\0\0\0\x18ftypheic\0\0\0\0mif1heic'),
     'text': ('neither JPEG', b'this is no image'),

@@ -12,7 +12,7 @@ from conftest import ROOT
 from PIL import Image
 
 from palette_jax import arrays, cli, givens, images
-from palette_jax.data import sheet, sources, survey
+from palette_jax.data import inspection, records, sheet, sources, survey
 from palette_jax.diffusion import process
 
 pytestmark = pytest.mark.filterwarnings(
@@ -73,7 +73,7 @@ def known_folder(tmp_path):
 
 def test_the_report_counts_what_is_there(known_folder):
   folder, known = known_folder
-  text = survey.report(config(f'folder:{folder}', min_crop=0.5), most=1000)
+  text = inspection.report(config(f'folder:{folder}', min_crop=0.5), most=1000)
   train, held_out = text.split('\nheld out: ')
   n = len(sources.open_source(f'folder:{folder}', 'train'))
   for line in (
@@ -81,7 +81,7 @@ def test_the_report_counts_what_is_there(known_folder):
     f'  train {known["leaked"]} = held out {known["leak"]}\n',
     'Files more than once in one split: 1\n',
     f'  train {known["twin"]} = train {known["twin_of"]}\n',
-    f'train: {n} records, all looked at\n',
+    f'train: {n} records, all read\n',
     '  refused    2\n',
     f'    {known["broken"]}: jpeg::Uncompress failed. Invalid JPEG data',
     f'    {known["palette"]}: a BMP with a palette, or compressed, which',
@@ -92,33 +92,33 @@ def test_the_report_counts_what_is_there(known_folder):
     f'  formats    JPEG 1, PNG {n - 3}\n',
     '  turned     1 by their EXIF orientation\n',
     f'    1:2  ### 2\n    2:3   0\n    3:4   0\n    1:1   0\n    4:3   0\n'
-    f'    3:2  {"#" * survey.BAR} {n - 4}\n    2:1   0\n',
+    f'    3:2  {"#" * inspection.BAR} {n - 4}\n    2:1   0\n',
   ):
     assert line in train, text
-  assert held_out.startswith(f'{40 - n} records, all looked at\n  refused    0')
+  assert held_out.startswith(f'{40 - n} records, all read\n  refused    0')
 
 
 def test_only_part_is_looked_at_and_the_report_says_so(known_folder):
   folder, _ = known_folder
   source = sources.open_source(f'folder:{folder}', 'train')
-  found = survey.look(source, most=5, max_pixels=10**6)
+  found = survey.take(source, most=5, max_pixels=10**6)
   n = len(source)
-  assert found.looked_at.tolist() == [i * n // 5 for i in range(5)]
-  text = survey.report(config(f'folder:{folder}'), most=5)
-  assert f'train: {n} records, 5 of {n} looked at' in text
+  assert found.records.tolist() == [i * n // 5 for i in range(5)]
+  text = inspection.report(config(f'folder:{folder}'), most=5)
+  assert f'train: {n} records, 5 of {n} read' in text
 
 
 def test_long_lists_are_cut_and_say_how_much_is_missing(tmp_path):
   for i in range(60):
     (tmp_path / f'{i:02}.png').write_bytes(b'no image' + bytes([i % 29]))
-  text = survey.report(config(f'folder:{tmp_path}'), most=1000)
+  text = inspection.report(config(f'folder:{tmp_path}'), most=1000)
   n = len(sources.open_source(f'folder:{tmp_path}', 'train'))
   assert f'refused    {n}\n' in text
   assert text.count(': neither JPEG, PNG, GIF, BMP nor WebP') >= 20
   assert f'    and {n - 20} more\n' in text
   groups = re.findall(r'Files .*: (\d+)', text)
   assert sum(map(int, groups)) == 29  # of two, two of three
-  assert text.count(' = ') <= 2 * (2 * survey.MOST_GROUPS)
+  assert text.count(' = ') <= 2 * (2 * inspection.MAX_GROUPS)
   assert '  none could be decoded' in text
 
 
@@ -132,7 +132,7 @@ def test_both_images_of_pairs_are_looked_at(tmp_path):
       Image.fromarray(pixels).save(tmp_path / folder / f'{i}.{suffix}')
   (tmp_path / 'from/5.png').write_bytes(b'no image')
   pairs = f'pairs:{tmp_path}/from,{tmp_path}/to'
-  text = survey.report(config(pairs, task='paired'), most=1000)
+  text = inspection.report(config(pairs, task='paired'), most=1000)
   assert '4.jpg: a pair of images of different shapes' in text
   assert re.search('5.jpg: source: neither JPEG', text)
   assert 'formats    PNG' in text and 'formats    JPEG' in text
@@ -156,17 +156,17 @@ def test_records_that_only_python_can_read_and_mixtures(known_folder):
     asked.extend(index.tolist())
     return [(folder / files.names[i]).read_bytes() for i in index]
 
-  fetched = sources.Source(
+  fetched = records.Source(
     files.names, lambda i, file: {'image': file}, fetch=fetch
   )
-  plain = survey.look(files, 1000, 10**6)
-  again = survey.look(fetched, 1000, 10**6)
+  plain = survey.take(files, 1000, 10**6)
+  again = survey.take(fetched, 1000, 10**6)
   assert sorted(asked) == list(range(len(files)))
-  assert np.array_equal(plain.found['image'], again.found['image'])
+  assert np.array_equal(plain.images['image'], again.images['image'])
   assert plain.refused == again.refused
-  mixed = sources.mix([(0.5, files), (0.5, fetched)])
-  both = survey.look(mixed, 1000, 10**6).found['image']
-  assert np.array_equal(both, np.tile(plain.found['image'], 2))
+  mixed = records.mix([(0.5, files), (0.5, fetched)])
+  both = survey.take(mixed, 1000, 10**6).images['image']
+  assert np.array_equal(both, np.tile(plain.images['image'], 2))
 
 
 def test_a_file_that_is_gone_is_refused_by_name(tmp_path):
@@ -175,7 +175,7 @@ def test_a_file_that_is_gone_is_refused_by_name(tmp_path):
   for name in names[1:]:
     Image.new('RGB', (5, 5)).save(tmp_path / name)
   list_file.write_text('\n'.join(names))
-  text = survey.report(config(f'list:{list_file}'), most=10)
+  text = inspection.report(config(f'list:{list_file}'), most=10)
   assert re.search(r'0.png: .*No such file', text)
 
 
@@ -328,8 +328,8 @@ def test_every_config_can_be_inspected(name, tmp_path, monkeypatch, capsys):
     assert picture.width == 3 * FRAMED + 4 * STYLE.gap
   report = out.with_suffix('.txt').read_text()
   assert report in capsys.readouterr().out
-  assert 'train: 12 records, 1 of 12 looked at' in report
-  assert 'held out: 3 records, 1 of 3 looked at' in report
+  assert 'train: 12 records, 1 of 12 read' in report
+  assert 'held out: 3 records, 1 of 3 read' in report
 
 
 @pytest.mark.parametrize(
@@ -400,9 +400,9 @@ def test_the_sheet_shows_what_the_device_will_see():
   target, cond = draw.integers(0, 256, [2, 4, 16, 24, 3], np.uint8)
   given = draw.integers(0, 4, [4, 16, 24, 1], np.uint8)
   examples = arrays.Examples(target, cond, given)
-  shown = sheet._shown(examples)
+  shown = sheet._complete(examples)
   seen = process.complete(examples, jax.random.key(0))
   noise = np.broadcast_to(given == givens.NOISE, cond.shape)
-  for one, other in zip(shown, seen):
-    hidden = noise if one is shown.cond else np.zeros_like(one, bool)
-    assert np.array_equal(one[~hidden], np.asarray(other)[~hidden])
+  for i, (ours, theirs) in enumerate(zip(shown, seen)):
+    hidden = noise if i == 1 else np.zeros_like(ours, bool)
+    assert np.array_equal(ours[~hidden], np.asarray(theirs)[~hidden])

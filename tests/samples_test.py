@@ -12,13 +12,13 @@ from PIL import Image
 from runs import load, micro
 
 from palette_jax import givens, images, sharding
-from palette_jax.data import sources
+from palette_jax.data import records, sources
 from palette_jax.evaluation import cases, samples, selection
 from palette_jax.training import run as runs
 
 
 def source_of(names, labels=None):
-  return sources.Source(names, read=lambda i, _: {}, labels=labels)
+  return records.Source(names, read=lambda i, _: {}, labels=labels)
 
 
 def test_the_first_5_by_name_whatever_the_folder():

@@ -50,7 +50,7 @@ def test_a_folder_may_be_where_only_tensorflow_reads(photo_folder):
   """As gs:// is: the same names, and the same bytes, as on a disk."""
   here = sources.open_source(f'folder:{photo_folder}', 'train')
   tf.io.gfile.makedirs('ram://photos/.hidden')
-  for name in listing.folder(str(photo_folder)):
+  for name in listing.list_folder(str(photo_folder)):
     tf.io.gfile.makedirs(os.path.dirname(f'ram://photos/{name}'))
     tf.io.gfile.copy(str(photo_folder / name), f'ram://photos/{name}', True)
   tf.io.gfile.copy(
@@ -106,7 +106,7 @@ def test_links_are_followed_but_not_in_circles(photo_folder, tmp_path, caplog):
   (photo_folder / 'linked').symlink_to(tmp_path / 'elsewhere')
   (photo_folder / 'b/round').symlink_to(photo_folder)
   (photo_folder / 'gone.jpg').symlink_to(tmp_path / 'nowhere.jpg')
-  files = listing.folder(str(photo_folder))
+  files = listing.list_folder(str(photo_folder))
   assert len(files) == 13 and 'linked/far.jpg' in files and 'gone.jpg' in files
   assert 'leads back to a folder it lies in' in caplog.text
 
@@ -118,27 +118,27 @@ def test_a_long_list_is_kept_until_a_folder_changes(
   monkeypatch.setattr(listing, 'WORTH_CACHING', 12)
   for folder in (photo_folder, *photo_folder.iterdir()):
     os.utime(folder, (1e9, 1e9))  # long settled
-  files = listing.folder(str(photo_folder))
+  files = listing.list_folder(str(photo_folder))
   walked = []
   walk = listing._walk
   monkeypatch.setattr(listing, '_walk', lambda p: walked.append(p) or walk(p))
-  assert listing.folder(str(photo_folder)) == files and not walked
+  assert listing.list_folder(str(photo_folder)) == files and not walked
   (photo_folder / 'a/new.jpg').write_bytes(b'')
-  assert listing.folder(str(photo_folder)) == sorted([*files, 'a/new.jpg'])
+  assert listing.list_folder(str(photo_folder)) == sorted([*files, 'a/new.jpg'])
   assert walked
   # It has changed just now, and might change again unnoticed: not kept.
-  listing.folder(str(photo_folder))
+  listing.list_folder(str(photo_folder))
   assert len(walked) == 2
   for kept in (tmp_path / 'cache').iterdir():
     kept.write_text('{"half')
-  assert len(listing.folder(str(photo_folder))) == 13
+  assert len(listing.list_folder(str(photo_folder))) == 13
 
 
 def test_a_list_names_paths_and_labels(photo_folder, tmp_path):
   (photo_folder / 'my photo 7.jpg').write_bytes(b'x')
   lines = ['a/00.jpg 818', f'{photo_folder}/b/01.png\t3', 'my photo 7.jpg', '']
   (photo_folder / 'list.txt').write_text('\n'.join(lines))
-  paths, labels = listing.text(str(photo_folder / 'list.txt'))
+  paths, labels = listing.read_list(str(photo_folder / 'list.txt'))
   assert labels == [818, 3, None]
   assert [os.path.relpath(p, photo_folder) for p in paths] == [
     'a/00.jpg',
@@ -156,7 +156,7 @@ def test_a_list_names_paths_and_labels(photo_folder, tmp_path):
 def test_a_list_of_a_data_set_s_root_is_read_beside_it(photo_folder):
   """As the published list of 10,000 evaluation images: /class/file label."""
   (photo_folder / 'list.txt').write_text('/a/00.jpg 5\n/b/01.png 6\n')
-  paths, _ = listing.text(str(photo_folder / 'list.txt'))
+  paths, _ = listing.read_list(str(photo_folder / 'list.txt'))
   assert all(os.path.exists(path) for path in paths)
 
 
@@ -302,10 +302,10 @@ def test_a_truncated_tfrecord_is_named(tmp_path, monkeypatch):
   with tf.io.TFRecordWriter(path) as writer:
     for i in range(3):
       writer.write(bytes(100 + i))
-  index = tfrecord.index([path])
+  index = tfrecord.open_index([path])
   sizes = [len(tfrecord.read(index, tf.constant(i)).numpy()) for i in range(3)]
   assert sizes == [100, 101, 102]
   with open(path, 'r+b') as file:
     file.truncate(250)
   with pytest.raises(ValueError, match='ends inside record 2'):
-    tfrecord.index([path])
+    tfrecord.open_index([path])

@@ -1,10 +1,10 @@
-"""Prepared images, kept on a disk from their first use on.
+"""A cache of prepared images on a local disk.
 
-Decoding and resizing are most of the work; from the second epoch on an image is
-one read. What is kept is the whole photo, made just small enough for the
-largest crop, so that every epoch still crops it elsewhere. Several processes
-may share a folder on a local disk. A file of which the pixels have been changed
-under the same name is not noticed: then the folder has to be deleted.
+Decoding and resizing are most of the work; from the second epoch on, an image
+takes a single read. The cache keeps the whole photo, reduced until its largest
+crop has the wanted size, so that every epoch still crops it differently.
+Several processes may share a folder. Delete the folder after changing images
+under the same names: the cache does not notice.
 """
 
 import hashlib
@@ -16,49 +16,51 @@ import zlib
 
 import numpy as np
 from absl import logging
+from jaxtyping import UInt8
 
-from palette_jax.data import sources
+from palette_jax.data import records
 
-VERSION = 1  # of the preparation: another one starts another folder
-MOST = 4.0  # times as long as the crop; what is longer is not kept
+VERSION = 1  # of the preparation; another version uses another folder
+MAX_LENGTH = 4.0  # of an image, in lengths of the crop; longer ones are skipped
 OFFSET, HEIGHT, WIDTH, CHECK = range(4)  # columns of the index
 
 
 class Cache:
-  """uint8 [h, w, 3] by record, in one growing file and an index beside it.
+  """uint8 [h, w, 3] by record, in one growing file with an index beside it.
 
-  The index is int64 [records, 4]: where the pixels start, plus 1 (0: not kept),
-  their height and width, and their crc32, which is looked at once a process.
+  The index is int64 [records, 4]: the offset of the pixels plus 1 (0: not in
+  the cache), height, width, and CRC-32, which each process checks once.
   """
 
   def __init__(
-    self, folder: str, source: sources.Source, size: tuple[int, int]
-  ):
-    """Opens what is kept of a source for crops of this size.
+    self, folder: str, source: records.Source, size: tuple[int, int]
+  ) -> None:
+    """Opens the cache of a source for crops of a size.
 
     Args:
       folder: of all caches; this one is a folder in it.
-      source: of the images; a pair's two images count as two records.
+      source: of the images; the two images of a pair count as two records.
       size: (height, width) of the crops.
 
     Raises:
       ValueError: if the folder cannot be written.
     """
-    what = json.dumps([VERSION, source.fingerprint(), size], sort_keys=True)
-    name = hashlib.sha256(what.encode()).hexdigest()[:32]
+    key = json.dumps([VERSION, source.fingerprint(), size], sort_keys=True)
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
     path = pathlib.Path(folder).expanduser() / name
     shape = len(source) * len(source.images), 4
     try:
       path.mkdir(parents=True, exist_ok=True)
-      (path / 'what.json').write_text(what)
+      (path / 'what.json').write_text(key)
       with open(path / 'index', 'ab') as file:
         file.truncate(shape[0] * shape[1] * 8)
-      # All writes append, whoever writes; the file's end says where they are.
+      # All processes append; the end of the file gives each its offset.
       flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
       self._pixels = os.open(path / 'pixels', flags, 0o644)
     except OSError as error:
       raise ValueError(
-        f'data.cache={folder!r} cannot be written: {error.strerror}.'
+        f'data.cache={folder!r} cannot be written: {error.strerror}. Name a '
+        'folder on a local disk, or leave data.cache empty.'
       ) from error
     self._index = np.memmap(path / 'index', np.int64, 'r+', shape=shape)
     self._checked = np.zeros(shape[0], bool)
@@ -66,7 +68,7 @@ class Cache:
     self._full = False
 
   def get(self, record: int) -> bytes:
-    """Height and width, int32 each, and the pixels; b'' if it is not kept."""
+    """Returns height and width (int32 each) and pixels; b'' if absent."""
     offset, height, width, check = self._index[record].tolist()
     if offset == 0:
       return b''
@@ -74,14 +76,18 @@ class Cache:
     pixels = os.pread(self._pixels, count, offset - 1)
     if not self._checked[record]:
       if len(pixels) != count or zlib.crc32(pixels) != check:
-        logging.warning('The cache of record %d is broken: made anew.', record)
+        logging.warning(
+          'The cache of record %d is broken: it is made again.', record
+        )
         self._index[record, OFFSET] = 0
         return b''
       self._checked[record] = True
     return np.array([height, width], '<i4').tobytes() + pixels
 
-  def put(self, record: int, image: np.ndarray) -> np.ndarray:
-    """Keeps an image, and returns it; says so once if the disk is full."""
+  def put(
+    self, record: int, image: UInt8[np.ndarray, 'h w 3']
+  ) -> UInt8[np.ndarray, 'h w 3']:
+    """Adds an image and returns it; warns once when the disk is full."""
     if self._full or self._index[record, OFFSET]:
       return image
     pixels = np.ascontiguousarray(image).tobytes()
@@ -99,5 +105,5 @@ class Cache:
       return image
     row = self._index[record]
     row[[HEIGHT, WIDTH, CHECK]] = *image.shape[:2], zlib.crc32(pixels)
-    row[OFFSET] = end - written + 1  # last: from now on it is there
+    row[OFFSET] = end - written + 1  # Last: it makes the entry valid.
     return image

@@ -1,9 +1,8 @@
-"""From a photo's pixels to the clean image: a crop, made small.
+"""Crops and resizing: from the pixels of a photo to the clean image.
 
-As ColTran and Palette train (Palette, appendix B): a random square of the
-largest side, resized with antialias by area means, rounded to 8 bits; for
-evaluation, the square in the middle. Other shapes are cropped and resized in
-the same way.
+As in ColTran and Palette (appendix B): a random square of the largest possible
+side, resized by area means and rounded to 8 bits; for evaluation, the square in
+the centre. Other shapes are cropped and resized in the same way.
 """
 
 from etils import epy
@@ -12,45 +11,42 @@ with epy.lazy_imports():
   import tensorflow as tf
 
 
-def crop_box(
+def box(
   full: 'tf.Tensor',
   size: tuple[int, int],
   seed: 'tf.Tensor | None',
   min_crop: float = 1.0,
 ) -> 'tf.Tensor':
-  """The largest part of the wanted shape.
+  """Returns the box of a crop: int32 [4], top, left, height and width.
 
   Args:
     full: int32 [2], height and width of the image.
-    size: (height, width), whose ratio the part has.
-    seed: int32[2] of a random position, or None for the middle.
-    min_crop: with a seed, the part's side is random between this share of the
-      largest and the largest.
-
-  Returns:
-    int32 [4]: top, left, height and width of the part.
+    size: (height, width) with the aspect ratio of the crop.
+    seed: int32[2] of a random position; None for the centre.
+    min_crop: with a seed, the side is random between this share of the largest
+      possible side and that side.
   """
   full = tf.cast(full, tf.float32)
-  wanted = tf.constant(size, tf.float32)
-  largest = tf.reduce_min(full / wanted)
+  shape = tf.constant(size, tf.float32)
+  largest = tf.reduce_min(full / shape)
   draws = tf.constant([1.0, 0.5, 0.5])
   if seed is not None:
     draws = tf.random.stateless_uniform([3], seed)
     draws *= tf.constant([1.0 - min_crop, 1.0, 1.0])
     draws += tf.constant([min_crop, 0.0, 0.0])
-  extent = tf.round(largest * draws[0] * wanted)
+  extent = tf.round(largest * draws[0] * shape)
   extent = tf.clip_by_value(extent, 1.0, full)
-  # The + 1 makes the last position as likely as the others.
+  # With + 1, the last position is as likely as the others.
   spare = full - extent
   start = tf.minimum(tf.floor(draws[1:] * (spare + 1.0)), spare)
   return tf.cast(tf.concat([start, extent], 0), tf.int32)
 
 
-def kept_size(full: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':
-  """What the whole image is made to, for its largest crop to be of `size`.
+def whole_size(full: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':
+  """Returns the size of an image whose largest crop is of `size`.
 
   Args:
-    full: int32 [2], height and width of the image.
+    full: int32 [2], height and width of the image as it is.
     size: (height, width) of the crop.
 
   Returns:
@@ -64,25 +60,25 @@ def kept_size(full: 'tf.Tensor', size: tuple[int, int]) -> 'tf.Tensor':
 def resize(
   image: 'tf.Tensor', size: 'tuple[int, int] | tf.Tensor'
 ) -> 'tf.Tensor':
-  """Resizes onto the 8-bit grid: what a file's pixels could be.
+  """Resizes an image and rounds it to 8 bits.
 
-  Rounding to 8 bits makes what is learnt from equal to what is met later: a
-  user's photo is a file, too.
+  Since photos are files of 8 bits, the network learns from images like those
+  that it is used for.
 
   Args:
     image: uint8 [H, W, 3].
-    size: (height, width), numbers or int32 [2].
+    size: (height, width), two numbers or int32 [2].
 
   Returns:
     uint8 [height, width, 3].
   """
 
-  def by_area():  # each pixel is the mean of what lies under it
+  def take_means() -> 'tf.Tensor':  # of the area of each new pixel
     return tf.image.resize(image, size, 'area')
 
-  def between():
+  def interpolate() -> 'tf.Tensor':
     return tf.image.resize(image, size, 'bilinear', antialias=True)
 
   shrinks = tf.reduce_all(tf.shape(image)[:2] >= size)
-  levels = tf.cond(shrinks, by_area, between)
+  levels = tf.cond(shrinks, take_means, interpolate)
   return tf.cast(tf.round(levels), tf.uint8)

@@ -1,15 +1,16 @@
-"""From a file's bytes to its pixels: upright, in colour, on white.
+"""A decoder of image files: upright, in colour, on white.
 
-TensorFlow decodes JPEG, PNG, GIF, BMP and WebP, but forgets what a camera's
-orientation says, what lies behind transparent pixels and what a palette of a
-BMP means, and allocates whatever a header asks for. So the header is read
-first, in graph operations as everything here: too many pixels, and whatever
-would be decoded wrongly, are refused before anything is decoded.
+TensorFlow decodes JPEG, PNG, GIF, BMP and WebP, but ignores the camera's
+orientation, transparency and the palette of a BMP, and allocates as much memory
+as a header demands. Therefore the header is read first, in graph operations
+like everything here: files with too many pixels, and those that TensorFlow
+would decode wrongly, are refused before anything is decoded.
 """
 
 import functools
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from etils import epy
 
@@ -21,18 +22,20 @@ with epy.lazy_imports():
 MAX_PIXELS = 50_000_000  # a phone's 8160x6120; RAW cameras stay below 65M
 FORMATS = 'JPEG', 'PNG', 'GIF', 'BMP', 'WebP'
 JPEG = 0
-ACCURATE = 'INTEGER_ACCURATE'  # the transform of other programs' decoders
+ACCURATE = 'INTEGER_ACCURATE'  # the transform that other decoders use
+
+_Result = TypeVar('_Result')
 
 
 class Header(NamedTuple):
-  """What a file says of itself.
+  """The header of a file.
 
   Attributes:
-    encoded: the file, or that part of it which is decoded.
-    kind: int32, its place in FORMATS.
-    size: int32 [2], height and width as they are stored.
-    orientation: int32 in 1..8, EXIF's: 1 is upright, from 5 on height and
-      width change places.
+    encoded: the file, or the part of it to decode.
+    kind: int32, index into FORMATS.
+    size: int32 [2], height and width as stored.
+    orientation: int32 in 1..8 as in EXIF: 1 is upright; from 5 on, height and
+      width are exchanged.
   """
 
   encoded: 'tf.Tensor'
@@ -41,14 +44,14 @@ class Header(NamedTuple):
   orientation: 'tf.Tensor'
 
   def upright_size(self) -> 'tf.Tensor':
-    """int32 [2], height and width as they are meant to be seen."""
+    """Returns height and width of the upright image, int32 [2]."""
     return tf.where(
       self.orientation > 4, tf.gather(self.size, [1, 0]), self.size
     )
 
 
 def read_header(encoded: 'tf.Tensor', max_pixels: int = MAX_PIXELS) -> Header:
-  """Reads what has to be known before decoding.
+  """Reads the header of a file.
 
   Raises:
     tf.errors.InvalidArgumentError: when run, if the file is not one of
@@ -63,7 +66,7 @@ def read_header(encoded: 'tf.Tensor', max_pixels: int = MAX_PIXELS) -> Header:
   )
   size = tf.stack([height, width])
   pixels = tf.reduce_prod(tf.cast(tf.maximum(size, 0), tf.int64))
-  encoded = header.insist(
+  encoded = header.require(
     encoded,
     (pixels > 0) & (pixels <= max_pixels),
     f'no pixels, or more than data.max_pixels = {max_pixels}: height, width',
@@ -72,15 +75,15 @@ def read_header(encoded: 'tf.Tensor', max_pixels: int = MAX_PIXELS) -> Header:
   return Header(encoded, kind, size, orientation)
 
 
-def _apart(function):
-  """Makes a graph function of its own, which costs nothing until it is called.
+def _separate(function: Callable[..., _Result]) -> Callable[..., _Result]:
+  """Makes a separate graph function, which costs nothing until it is called.
 
-  All branches of a graph are made ready before its first step; those of the
-  rarer formats took longer than everything else.
+  Otherwise TensorFlow prepares all branches of a graph before its first step,
+  and those of the rarer formats took longer than everything else.
   """
 
   @functools.cache
-  def graph():
+  def graph() -> Callable:
     return tf.function(
       function,
       autograph=False,
@@ -90,23 +93,23 @@ def _apart(function):
   return functools.wraps(function)(lambda *args: graph()(*args))
 
 
-@_apart
-def _read_other(encoded):
-  """As `_read_jpeg`, of the other formats, after the kind."""
+@_separate
+def _read_other(encoded: 'tf.Tensor') -> tuple['tf.Tensor', ...]:
+  """Reads the header of any format; see `_read_jpeg`, with the kind second."""
   kind = _other_kind(encoded)
   readers = _read_jpeg, _read_png, gif.read, _read_bmp, _read_webp
-  encoded, *facts = tf.switch_case(
+  encoded, *fields = tf.switch_case(
     kind, [lambda read=read: read(encoded) for read in readers]
   )
-  return encoded, kind, *facts
+  return encoded, kind, *fields
 
 
-def _other_kind(encoded):
+def _other_kind(encoded: 'tf.Tensor') -> 'tf.Tensor':
   starts = [b'\x89PNG\r\n\x1a\n', b'GIF8', b'BM']
-  found = [tf.strings.substr(encoded, 0, len(s)) == s for s in starts]
+  matches = [tf.strings.substr(encoded, 0, len(s)) == s for s in starts]
   riff = tf.strings.regex_full_match(encoded, r'RIFF\C{4}WEBP\C*')
-  kinds = tf.stack([False, *found, riff])
-  return header.insist(
+  kinds = tf.stack([False, *matches, riff])
+  return header.require(
     tf.argmax(kinds, output_type=tf.int32),
     tf.reduce_any(kinds),
     f'neither {", ".join(FORMATS[:-1])} nor {FORMATS[-1]}: it starts with',
@@ -115,15 +118,15 @@ def _other_kind(encoded):
 
 
 def decode(file: Header, box: 'tf.Tensor | None' = None) -> 'tf.Tensor':
-  """The pixels of a file.
+  """Decodes a file.
 
   Args:
-    file: of `read_header`.
-    box: int32 [4], top, left, height and width of the part that is wanted of
-      the upright image; None for the whole.
+    file: from `read_header`.
+    box: int32 [4], top, left, height and width of a part of the upright image;
+      None for the whole.
 
   Returns:
-    uint8 [h, w, 3]. Sixteen bits are cut to the upper eight.
+    uint8 [h, w, 3]. Of sixteen bits, the upper eight remain.
 
   Raises:
     tf.errors.InvalidArgumentError: when run, if the file is broken.
@@ -131,8 +134,8 @@ def decode(file: Header, box: 'tf.Tensor | None' = None) -> 'tf.Tensor':
   if box is None:
     box = tf.concat([[0, 0], file.upright_size()], 0)
 
-  def part():  # JPEG decodes no more than it has to
-    # At a crop's edge, colour of half the width lacks its neighbour.
+  def decode_part() -> 'tf.Tensor':  # JPEG decodes only what it must.
+    # Subsampled colour at the edge of a crop depends on its neighbours.
     top, left, height, width = tf.unstack(box)
     margin = tf.minimum(left, 2)
     right = tf.minimum(left + width + 2, file.size[1])
@@ -142,33 +145,37 @@ def decode(file: Header, box: 'tf.Tensor | None' = None) -> 'tf.Tensor':
     )
     return image[:, margin : margin + width]
 
-  def whole():
+  def decode_whole() -> 'tf.Tensor':
     image = _decode_upright(file.encoded, file.kind, file.orientation)
     return tf.slice(image, [box[0], box[1], 0], [box[2], box[3], 3])
 
   plain = (file.kind == JPEG) & (file.orientation == 1)
-  return tf.ensure_shape(tf.cond(plain, part, whole), [None, None, 3])
+  return tf.ensure_shape(
+    tf.cond(plain, decode_part, decode_whole), [None, None, 3]
+  )
 
 
-def reason(error: Exception) -> str:
-  """What TensorFlow says in one line, without where in the graph."""
+def reason(error: 'tf.errors.OpError') -> str:
+  """Returns TensorFlow's message in one line, without places in the graph."""
   text = error.message
   in_graph = r'assertion failed: \[(.*?)\] \[(.*?)\]'
   eager = r"Summarized data: b'(.*)'\n(.*)"
   refused = re.search(f'{in_graph}|{eager}', text)
   if refused:
-    message, found = filter(None, refused.groups())
-    return f'{message} [{found.replace(",", "")}]'
+    message, actual = filter(None, refused.groups())
+    return f'{message} [{actual.replace(",", "")}]'
   if text.startswith('Graph execution error:'):
-    # Lines of code come first, or a list of errors; what was wrong, after them.
+    # Lines of code or a list of errors precede the reason.
     places = r'(?m:^  File .*\n+)|<stack traces unavailable>\n|\(0\) \w+: +'
     text = re.split(places, text)[-1]
   text = re.split(r'\s*(?:\[\[\{|\[Op:|\n)', text)[0]
   return text.split('}} ')[-1].strip()
 
 
-@_apart
-def _decode_upright(encoded, kind, orientation):
+@_separate
+def _decode_upright(
+  encoded: 'tf.Tensor', kind: 'tf.Tensor', orientation: 'tf.Tensor'
+) -> 'tf.Tensor':
   image = tf.switch_case(
     kind,
     [
@@ -182,16 +189,16 @@ def _decode_upright(encoded, kind, orientation):
   return turn(on_white(image), orientation)
 
 
-def _decode(encoded, channels):
+def _decode(encoded: 'tf.Tensor', channels: int) -> 'tf.Tensor':
   return tf.io.decode_image(encoded, channels, expand_animations=False)
 
 
 def on_white(image: 'tf.Tensor') -> 'tf.Tensor':
-  """uint8 [h, w, c], grey or colour, with alpha or without -> [h, w, 3]."""
+  """Converts grey or colour, with alpha or without, to uint8 [h, w, 3]."""
   channels = tf.shape(image)[-1]
   grey, alpha = channels < 3, channels % 2 == 0
 
-  def composite():
+  def composite() -> 'tf.Tensor':
     # 255 * 255 + 127 fits into 16 bits, which take half of float32's memory.
     opacity = tf.cast(image[..., -1:], tf.uint16)
     absent = (255 - tf.cast(image[..., :-1], tf.uint16)) * opacity
@@ -202,25 +209,27 @@ def on_white(image: 'tf.Tensor') -> 'tf.Tensor':
 
 
 def turn(image: 'tf.Tensor', orientation: 'tf.Tensor') -> 'tf.Tensor':
-  """Puts an image upright: [h, w, 3], or [w, h, 3] from orientation 5 on."""
+  """Turns an image upright; from orientation 5 on, that swaps its sides."""
   across = tf.cond(
     orientation > 4, lambda: tf.transpose(image, [1, 0, 2]), lambda: image
   )
-  # Of orientation 1 to 8: does the last row come first, the last column?
+  # For orientations 1 to 8: is the image upside down, is it mirrored?
   upside_down = tf.constant([0, 0, 1, 1, 0, 0, 1, 1])[orientation - 1]
   mirrored = tf.constant([0, 1, 1, 0, 0, 1, 1, 0])[orientation - 1]
   axes = tf.where(tf.stack([upside_down, mirrored]) > 0)[:, 0]
   return tf.reverse(across, axes)
 
 
-def _read_jpeg(encoded):
+def _read_jpeg(encoded: 'tf.Tensor') -> tuple['tf.Tensor', ...]:
+  """Returns the file, its height, width and orientation."""
   shape = tf.image.extract_jpeg_shape(encoded)
-  # Most have no EXIF. Looking for it properly costs a third of decoding, for
-  # its name a tenth. EXIF stands before all but JFIF's segment, by its standard
-  # and by all writers that are known: none follows where a table comes next.
+  # Most files have no EXIF. Parsing all segments takes a third of the time of
+  # decoding, searching for the name a tenth. By its standard, and in the files
+  # of all known writers, only JFIF's segment precedes EXIF: none follows where
+  # a table comes next.
   starts = header.peek(encoded, 2, 20)
-  jfif = header.equal(starts[:4], b'\xff\xe0\x00\x10')
-  plain = jfif & header.equal(starts[18:], b'\xff\xdb')
+  jfif = header.is_equal(starts[:4], b'\xff\xe0\x00\x10')
+  plain = jfif & header.is_equal(starts[18:], b'\xff\xdb')
   mentioned = tf.cond(
     plain,
     lambda: tf.constant(False),
@@ -232,20 +241,20 @@ def _read_jpeg(encoded):
   return encoded, shape[0], shape[1], orientation
 
 
-@_apart
-def _jpeg_orientation(encoded):
+@_separate
+def _jpeg_orientation(encoded: 'tf.Tensor') -> 'tf.Tensor':
   return header.exif_orientation(encoded, header.jpeg_exif(encoded))
 
 
-def _read_png(encoded):
+def _read_png(encoded: 'tf.Tensor') -> tuple['tf.Tensor', ...]:
   head = header.peek(encoded, 16, 10)
   few_bits, colour_type = head[8] < 8, head[9]
   keyed = header.png_chunk(encoded, b'tRNS') >= 0
-  encoded = header.insist(
+  encoded = header.require(
     encoded,
     ~(few_bits & (colour_type == 0) & keyed),
-    'a PNG of less than 8 bits in which one grey is transparent; save it anew '
-    'in 8 bits: bits',
+    'a PNG of less than 8 bits with a transparent grey; save it again in 8 '
+    'bits: bits',
     head[8],
   )
   exif = header.png_chunk(encoded, b'eXIf')
@@ -254,10 +263,10 @@ def _read_png(encoded):
   return encoded, height, width, orientation
 
 
-def _decode_png(encoded):
-  """With alpha where there is any, be it one transparent colour."""
+def _decode_png(encoded: 'tf.Tensor') -> 'tf.Tensor':
+  """Decodes a PNG, with alpha if it has any or one transparent colour."""
   colour_type = header.peek(encoded, 25, 1)[0]
-  # TensorFlow finds a transparent colour (tRNS) only if it is asked for alpha.
+  # TensorFlow applies a transparent colour (tRNS) only to 4 channels.
   keyed = header.png_chunk(encoded, b'tRNS') >= 0
   single = keyed & ((colour_type == 0) | (colour_type == 2))
   return tf.cond(
@@ -265,7 +274,7 @@ def _decode_png(encoded):
   )
 
 
-def _read_bmp(encoded):
+def _read_bmp(encoded: 'tf.Tensor') -> tuple['tf.Tensor', ...]:
   head = header.peek(encoded, 0, 54)
   bits = header.number(head[28:30], little=True)
   palette = header.peek(encoded, 54, 1024)
@@ -274,14 +283,14 @@ def _read_bmp(encoded):
   grey = (bits == 8) & tf.reduce_all(palette == greys)
   old = header.number(head[14:18], little=True) < 40
   compressed = header.number(head[30:34], little=True) != 0
-  encoded = header.insist(
+  encoded = header.require(
     encoded,
     (true_colour | grey) & ~compressed & ~old,
     'a BMP with a palette, or compressed, which TensorFlow decodes wrongly; '
     'save it as PNG: bits',
     bits,
   )
-  # A negative height: from the top down.
+  # A negative height means rows from the top down.
   height = tf.abs(tf.bitcast(header.number(head[22:26], little=True), tf.int32))
   return (
     encoded,
@@ -291,8 +300,8 @@ def _read_bmp(encoded):
   )
 
 
-def _read_webp(encoded):
-  """Lossy, lossless or extended: three headers."""
+def _read_webp(encoded: 'tf.Tensor') -> tuple['tf.Tensor', ...]:
+  """Reads one of three headers: lossy, lossless, extended."""
   head = header.peek(encoded, 12, 18)
   lossy = header.number(head[14:16], True), header.number(head[16:18], True)
   bits = header.number(head[9:13], little=True)
@@ -301,14 +310,14 @@ def _read_webp(encoded):
     header.number(head[12:15], True) + 1,
     header.number(head[15:18], True) + 1,
   )
-  is_extended = header.equal(head[:4], b'VP8X')
-  is_lossless = header.equal(head[:4], b'VP8L')
+  is_extended = header.is_equal(head[:4], b'VP8X')
+  is_lossless = header.is_equal(head[:4], b'VP8L')
   width, height = (
     tf.where(is_extended, c, tf.where(is_lossless, b, a % 2**14))
     for a, b, c in zip(lossy, lossless, canvas)
   )
-  # TensorFlow 2.21 writes past its memory when it decodes one (it was tried).
-  encoded = header.insist(
+  # TensorFlow 2.21 writes past its memory when it decodes an animated WebP.
+  encoded = header.require(
     encoded,
     ~(is_extended & (head[8] // 2 % 2 == 1)),
     'an animated WebP, which crashes TensorFlow; save one frame: flags',

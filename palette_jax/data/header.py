@@ -1,7 +1,7 @@
-"""Bytes of a file's header, looked at inside a TensorFlow graph.
+"""Headers of image files, parsed in TensorFlow graph operations.
 
-A file may be cut off, or lie about its lengths: what is past its end reads as
-zeros, and no chain of segments is followed for ever.
+A file may be cut off or state wrong lengths: bytes past its end read as zeros,
+and chains of segments are followed only so far.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from etils import epy
 with epy.lazy_imports():
   import tensorflow as tf
 
-MOST_SEGMENTS = 1_000  # of a header; further on nobody looks
+MAX_SEGMENTS = 1_000  # of a header that are followed
 ORIENTATION = 0x0112  # EXIF's tag
 SHORT = 3  # EXIF's type of it
 
@@ -19,127 +19,139 @@ SHORT = 3  # EXIF's type of it
 def peek(
   encoded: 'tf.Tensor', at: 'tf.Tensor | int', count: 'tf.Tensor | int'
 ) -> 'tf.Tensor':
-  """`count` bytes from a position on, int32 [count]."""
-  # Below 0: a number from the file that has wrapped.
+  """Returns `count` bytes from a position on, int32 [count]."""
+  # Positions below 0 are numbers from the file that have wrapped.
   total = tf.strings.length(encoded)
   at = tf.where((at < 0) | (at > total), total, at)
-  found = tf.strings.substr(encoded, at, count)
-  found = tf.cast(tf.io.decode_raw(found, tf.uint8), tf.int32)
-  return tf.reshape(tf.pad(found, [[0, count - tf.size(found)]]), [count])
+  part = tf.strings.substr(encoded, at, count)
+  values = tf.cast(tf.io.decode_raw(part, tf.uint8), tf.int32)
+  return tf.reshape(tf.pad(values, [[0, count - tf.size(values)]]), [count])
 
 
-def equal(found: 'tf.Tensor', expected: bytes) -> 'tf.Tensor':
-  """Whether these bytes are those."""
-  return tf.reduce_all(found == tf.constant(list(expected)))
+def is_equal(values: 'tf.Tensor', expected: bytes) -> 'tf.Tensor':
+  """Compares the values of bytes with expected ones."""
+  return tf.reduce_all(values == tf.constant(list(expected)))
 
 
 def number(
-  found: 'tf.Tensor', little: 'bool | tf.Tensor' = False
+  values: 'tf.Tensor', little: 'bool | tf.Tensor' = False
 ) -> 'tf.Tensor':
-  """An unsigned number of the last axis's bytes, int32 (wraps above 2^31)."""
-  ascending = [8 * i for i in range(found.shape[-1])]
+  """Joins the bytes of the last axis to an unsigned number.
+
+  It is an int32, which wraps above 2^31.
+
+  Args:
+    values: of the bytes.
+    little: whether the least significant byte comes first.
+  """
+  ascending = [8 * i for i in range(values.shape[-1])]
   shifts = tf.where(little, ascending, ascending[::-1])
-  return tf.reduce_sum(tf.bitwise.left_shift(found, shifts), -1)
+  return tf.reduce_sum(tf.bitwise.left_shift(values, shifts), -1)
 
 
-def insist(
-  value: 'tf.Tensor', holds: 'tf.Tensor', message: str, found: 'tf.Tensor'
+def require(
+  value: 'tf.Tensor', holds: 'tf.Tensor', message: str, actual: 'tf.Tensor'
 ) -> 'tf.Tensor':
-  """The same value, that cannot be had unless `holds`."""
-  checked = tf.debugging.Assert(holds, [message, found], summarize=12)
+  """Returns a value on a condition.
+
+  Raises:
+    tf.errors.InvalidArgumentError: when run, with the message and the actual
+      numbers, if the condition does not hold.
+  """
+  checked = tf.debugging.Assert(holds, [message, actual], summarize=12)
   with tf.control_dependencies([checked] if checked is not None else []):
     return tf.identity(value)
 
 
-def find(
+def find_segment(
   encoded: 'tf.Tensor',
   start: int,
-  look: Callable[['tf.Tensor'], tuple['tf.Tensor', 'tf.Tensor']],
+  examine: Callable[['tf.Tensor'], tuple['tf.Tensor', 'tf.Tensor']],
 ) -> 'tf.Tensor':
-  """Follows a chain of segments to the first that is looked for.
+  """Follows a chain of segments to the first that matches.
 
   Args:
     encoded: the file.
     start: position of the first segment.
-    look: 12 bytes of a segment -> whether this is it, and its whole length; 0
-      or less ends the chain.
+    examine: first 12 bytes of a segment -> whether it matches, and its length
+      in all; 0 or less ends the chain.
 
   Returns:
-    int32, its position; -1 if there is none.
+    int32, the position of the match; -1 if there is none.
   """
   total = tf.strings.length(encoded)
 
-  def follow(at, found):
-    found, length = look(peek(encoded, at, 12))
-    further = (length > 0) & (length < total - at)
-    onward = tf.where(further, at + length, -1)
-    return tf.where(found, at, onward), found
+  def follow(
+    at: 'tf.Tensor', matches: 'tf.Tensor'
+  ) -> tuple['tf.Tensor', 'tf.Tensor']:
+    matches, length = examine(peek(encoded, at, 12))
+    has_next = (length > 0) & (length < total - at)
+    following = tf.where(has_next, at + length, -1)
+    return tf.where(matches, at, following), matches
 
-  at, found = tf.while_loop(
-    lambda at, found: (at >= 0) & ~found,
+  at, matches = tf.while_loop(
+    lambda at, matches: (at >= 0) & ~matches,
     follow,
     (tf.constant(start), tf.constant(False)),
-    maximum_iterations=MOST_SEGMENTS,
+    maximum_iterations=MAX_SEGMENTS,
   )
-  return tf.where(found, at, -1)
+  return tf.where(matches, at, -1)
 
 
 def jpeg_exif(encoded: 'tf.Tensor') -> 'tf.Tensor':
-  """Where a JPEG's EXIF block starts, or -1."""
+  """Returns the position of a JPEG's EXIF block, or -1."""
 
-  def look(segment):
+  def examine(segment: 'tf.Tensor') -> tuple['tf.Tensor', 'tf.Tensor']:
     is_segment = segment[0] == 0xFF
     is_filling = segment[1] == 0xFF
     is_data = (segment[1] == 0xDA) | (segment[1] == 0xD9)
     length = tf.where(is_filling, 1, 2 + number(segment[2:4]))
-    found = (segment[1] == 0xE1) & equal(segment[4:10], b'Exif\0\0')
-    return is_segment & found, tf.where(is_segment & ~is_data, length, 0)
+    is_exif = (segment[1] == 0xE1) & is_equal(segment[4:10], b'Exif\0\0')
+    return is_segment & is_exif, tf.where(is_segment & ~is_data, length, 0)
 
-  at = find(encoded, 2, look)
+  at = find_segment(encoded, 2, examine)
   return tf.where(at < 0, at, at + 10)
 
 
 def png_chunk(encoded: 'tf.Tensor', name: bytes) -> 'tf.Tensor':
-  """Where the content of a PNG's chunk before its pixels starts, or -1."""
+  """Returns the position of the content of a chunk before the pixels, or -1."""
 
-  def look(chunk):
-    length = tf.where(equal(chunk[4:8], b'IDAT'), 0, 12 + number(chunk[:4]))
-    return equal(chunk[4:8], name), length
+  def examine(chunk: 'tf.Tensor') -> tuple['tf.Tensor', 'tf.Tensor']:
+    length = tf.where(is_equal(chunk[4:8], b'IDAT'), 0, 12 + number(chunk[:4]))
+    return is_equal(chunk[4:8], name), length
 
-  at = find(encoded, 8, look)
+  at = find_segment(encoded, 8, examine)
   return tf.where(at < 0, at, at + 8)
 
 
 def webp_exif(encoded: 'tf.Tensor') -> 'tf.Tensor':
-  """Where a WebP's EXIF block starts, or -1."""
+  """Returns the position of a WebP's EXIF block, or -1."""
 
-  def look(chunk):
+  def examine(chunk: 'tf.Tensor') -> tuple['tf.Tensor', 'tf.Tensor']:
     length = number(chunk[4:8], little=True)
-    return equal(chunk[:4], b'EXIF'), 8 + length + length % 2
+    return is_equal(chunk[:4], b'EXIF'), 8 + length + length % 2
 
-  at = find(encoded, 12, look)
-  prefixed = equal(peek(encoded, at + 8, 6), b'Exif\0\0')
+  at = find_segment(encoded, 12, examine)
+  prefixed = is_equal(peek(encoded, at + 8, 6), b'Exif\0\0')
   return tf.where(at < 0, at, tf.where(prefixed, at + 14, at + 8))
 
 
 def exif_orientation(encoded: 'tf.Tensor', at: 'tf.Tensor') -> 'tf.Tensor':
-  """The orientation that the EXIF block at a position states.
+  """Returns the orientation in an EXIF block: int32 in 1..8.
 
   Args:
     encoded: the file.
-    at: int32, the position; below 0 if there is no block.
-
-  Returns:
-    int32 in 1..8; 1, upright, if nothing else is stated.
+    at: int32, the position of the block; below 0 if there is none, for which
+      the orientation is 1, upright, as for a block without orientation.
   """
 
-  def read():
+  def read() -> 'tf.Tensor':
     head = peek(encoded, at, 8)
-    little = equal(head[:4], b'II*\0')
+    little = is_equal(head[:4], b'II*\0')
     table = at + number(head[4:8], little)
     count = number(peek(encoded, table, 2), little)
-    count = tf.where(little | equal(head[:4], b'MM\0*'), count, 0)
-    count = tf.clip_by_value(count, 0, MOST_SEGMENTS)
+    count = tf.where(little | is_equal(head[:4], b'MM\0*'), count, 0)
+    count = tf.clip_by_value(count, 0, MAX_SEGMENTS)
     entries = tf.reshape(peek(encoded, table + 2, 12 * count), [-1, 12])
     stated = number(entries[:, :2], little) == ORIENTATION
     stated &= number(entries[:, 2:4], little) == SHORT

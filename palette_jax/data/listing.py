@@ -1,54 +1,58 @@
-"""Files on a disk or in a bucket: folders, lists, pairs of folders."""
+"""Listings of image files: folders, lists, pairs of folders."""
 
 import hashlib
 import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from absl import logging
 from etils import epath, epy
+
+from palette_jax import files
 
 with epy.lazy_imports():
   import tensorflow as tf
 
 CACHE = pathlib.Path('~/.cache/palette_jax').expanduser()
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.webp')
-WORTH_CACHING = 10_000  # files; fewer are listed in no time
-TICK = 2.0  # seconds in which a file system may not notice a second change
+WORTH_CACHING = 10_000  # files; listing fewer is fast
+TICK = 2.0  # seconds in which a file system may miss a second change
 
 
-def folder(path: str) -> list[str]:
-  """Relative paths of all images below a folder, sorted; hidden ones not.
+def list_folder(path: str) -> list[str]:
+  """Returns relative paths of all images below a folder, sorted.
 
-  Links are followed, except into a folder that they lie in. A long list is
-  kept in the user's cache folder for as long as no folder of it changes.
+  Hidden files are left out. Links are followed, except to a folder above them.
+  A long list is kept in the user's cache folder until one of its folders
+  changes.
 
   Args:
-    path: local or gs://, where TensorFlow can read it.
+    path: local or gs://.
 
   Raises:
     FileNotFoundError: if there is no such folder.
-    ValueError: if a folder below may not be read.
+    ValueError: if a folder below cannot be read.
   """
   if '://' in path:
     return _remote_folder(path)
   root = pathlib.Path(path).expanduser()
   if not root.is_dir():
     raise FileNotFoundError(f'There is no folder {path}.')
-  kept = _cache_file(str(root))
-  files = _recall(kept, str(root))
-  if files is None:
-    began, folders, files = time.time(), {}, []
+  cached = _cache_file(str(root))
+  names = _recall(cached, str(root))
+  if names is None:
+    began, folders, names = time.time(), {}, []
     for name, changed, images in _walk(str(root)):
       folders[name] = changed
-      files += images
-    files.sort()
+      names += images
+    names.sort()
     settled = max(folders.values()) < (began - TICK) * 1e9
-    if settled and len(files) >= WORTH_CACHING:
-      _remember(kept, folders, files)
-  return files
+    if settled and len(names) >= WORTH_CACHING:
+      content = json.dumps([folders, names])
+      files.write(cached, content.encode())
+  return names
 
 
 def _remote_folder(path: str) -> list[str]:
@@ -57,8 +61,8 @@ def _remote_folder(path: str) -> list[str]:
     raise FileNotFoundError(f'There is no folder {path}.')
   names = [
     f'{below}/{file}'.removeprefix(root).lstrip('/')
-    for below, _, files in tf.io.gfile.walk(root)
-    for file in files
+    for below, _, below_files in tf.io.gfile.walk(root)
+    for file in below_files
   ]
   return sorted(name for name in names if _is_image(name))
 
@@ -69,15 +73,15 @@ def _is_image(path: str) -> bool:
 
 
 def _walk(root: str) -> Iterator[tuple[str, int, list[str]]]:
-  """(folder, when it changed in ns, its images) of all, relative to root."""
-  waiting = [('', ())]
+  """Yields each folder, its time of change in ns, and its images."""
+  waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [('', ())]
   while waiting:
     prefix, above = waiting.pop()
     path = os.path.join(root, prefix)
     status = os.stat(path)
     identity = status.st_dev, status.st_ino
     if identity in above:
-      logging.warning('%s leads back to a folder it lies in: left out.', path)
+      logging.warning('%s is a link to a folder above it: left out.', path)
       continue
     images = []
     try:
@@ -100,42 +104,35 @@ def _cache_file(root: str) -> pathlib.Path:
   return CACHE / f'folder-{digest[:32]}.json'
 
 
-def _recall(kept: pathlib.Path, root: str) -> list[str] | None:
-  """The list of before, if no folder has changed since."""
+def _recall(cached: pathlib.Path, root: str) -> list[str] | None:
+  """Returns the list in the cache, unless a folder has changed."""
   try:
-    folders, files = json.loads(kept.read_text())
+    folders, names = json.loads(cached.read_text())
     changed = {
       name: os.stat(os.path.join(root, name)).st_mtime_ns for name in folders
     }
   except (OSError, ValueError):
     return None
-  return files if changed == folders else None
+  return names if changed == folders else None
 
 
-def _remember(kept: pathlib.Path, folders: dict, files: Sequence[str]) -> None:
-  kept.parent.mkdir(parents=True, exist_ok=True)
-  partial = kept.with_suffix(f'.{os.getpid()}')
-  partial.write_text(json.dumps([folders, files]))
-  partial.replace(kept)
+def read_list(path: str) -> tuple[list[str], list[int | None]]:
+  """Reads a list of images: a path on each line, and possibly its class.
 
-
-def text(path: str) -> tuple[list[str], list[int | None]]:
-  """A list of images: one path a line, and a class label if it has one.
-
-  Paths are absolute, gs://, or relative to the list's own folder; what follows
-  a tab, or the last blank if it is a number, is the label.
+  Paths are absolute, gs://, or relative to the folder of the list. The class is
+  a number after a tab, or after the last blank.
 
   Returns:
-    Paths as they can be opened, and labels, None where there is none.
+    Paths that can be opened, and classes, None where the list has none.
 
   Raises:
     FileNotFoundError: if there is no such file.
     ValueError: if it is empty or is not text.
   """
-  rows = [_row(line) for line in lines(path)]
+  rows = [_row(line) for line in read_lines(path)]
   file = epath.Path(path).expanduser()
   names, labels = map(list, zip(*rows))
-  # Published lists of a data set write /class/file for what is below its root.
+  # Published lists write /class/file for a path below the data set's root.
   first = names[0]
   if first.startswith('/') and (file.parent / first.lstrip('/')).exists():
     names = [name.lstrip('/') for name in names]
@@ -146,8 +143,8 @@ def text(path: str) -> tuple[list[str], list[int | None]]:
   return absolute, labels
 
 
-def lines(path: str) -> list[str]:
-  """The lines of a list that are not empty.
+def read_lines(path: str) -> list[str]:
+  """Reads the lines of a list that are not empty.
 
   Raises:
     FileNotFoundError: if there is no such file.
@@ -157,15 +154,15 @@ def lines(path: str) -> list[str]:
   if not file.exists():
     raise FileNotFoundError(f'There is no list {path}.')
   try:
-    found = file.read_text().splitlines()
+    lines = file.read_text().splitlines()
   except UnicodeDecodeError as error:
     raise ValueError(
-      f'{path} is not text; it takes one path a line.'
+      f'{path} is not text; it takes one path per line.'
     ) from error
-  found = [line for line in found if line.strip()]
-  if not found:
-    raise ValueError(f'{path} is empty; it takes one path a line.')
-  return found
+  lines = [line for line in lines if line.strip()]
+  if not lines:
+    raise ValueError(f'{path} is empty; it takes one path per line.')
+  return lines
 
 
 def _row(line: str) -> tuple[str, int | None]:
@@ -177,17 +174,19 @@ def _row(line: str) -> tuple[str, int | None]:
   return line.strip(), None
 
 
-def pairs(source: str, target: str) -> list[tuple[str, str]]:
-  """Images of two folders that have the same name, but for its ending.
+def pair_folders(source: str, target: str) -> list[tuple[str, str]]:
+  """Pairs the images of two folders by their names without suffixes.
 
   Returns:
-    Relative paths in the one and in the other, sorted.
+    Relative paths in both folders, sorted.
 
   Raises:
     FileNotFoundError: if a folder is missing.
     ValueError: if an image has no partner, or two.
   """
-  sources, targets = (_by_stem(path) for path in (source, target))
+  sources, targets = (
+    files.by_stem(list_folder(path), path) for path in (source, target)
+  )
   for here, there, path in (
     (sources, targets, target),
     (targets, sources, source),
@@ -196,19 +195,7 @@ def pairs(source: str, target: str) -> list[tuple[str, str]]:
     if single:
       raise ValueError(
         f'{len(single)} of {len(here)} images have no partner in {path}; the '
-        f'first is {here[single[0]]}. Partners have the same name and folder, '
-        'whatever their ending.'
+        f'first is {here[single[0]]}. Partners have the same name and folder; '
+        'their suffixes may differ.'
       )
   return [(sources[stem], targets[stem]) for stem in sorted(sources)]
-
-
-def _by_stem(path: str) -> dict[str, str]:
-  found = {}
-  for name in folder(path):
-    stem = os.path.splitext(name)[0]
-    if stem in found:
-      raise ValueError(
-        f'{path} has both {found[stem]} and {name}: which one is the partner?'
-      )
-    found[stem] = name
-  return found

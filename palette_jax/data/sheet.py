@@ -99,18 +99,24 @@ def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
   records, draws = zip(*repeated.as_numpy_iterator())
   assert np.array_equal(records, batch.record)
   names = [data.source.names[record] for record in batch.record]
-  rows = zip(*_shown(batch.examples), names, batch.readable.tolist(), draws)
+  rows = zip(*_complete(batch.examples), names, batch.readable.tolist(), draws)
   return [Example(*row) for row in rows]
 
 
-def _shown(examples: arrays.Examples) -> arrays.Batch:
-  """Completes examples as the device does, with noise of another seed."""
-  target, cond = map(images.from_u8, (examples.target, examples.cond))
-  given = examples.given
+def _complete(
+  examples: arrays.Examples,
+) -> tuple[
+  Float[np.ndarray, 'b h w 3'],
+  Float[np.ndarray, 'b h w 3'],
+  Float[np.ndarray, 'b h w 1'],
+]:
+  """Returns target, cond and mask as on the device, with other noise."""
+  target, cond, given = map(np.asarray, examples)
+  target, cond = images.from_u8(target), images.from_u8(cond)
   noise = np.random.default_rng(0).standard_normal(cond.shape, np.float32)
   cond = np.where(given == givens.NOISE, noise, cond)
   cond = np.where(given == givens.NOTHING, 0.0, cond)
-  return arrays.Batch(target, cond, np.float32(given != givens.TRUTH))
+  return target, cond, (given != givens.TRUTH).astype(np.float32)
 
 
 def describe(draws: Mapping[str, Any]) -> str:

@@ -1,11 +1,11 @@
-"""TFRecord files entered at any record: an index of byte offsets.
+"""TFRecord files with random access, by an index of byte offsets.
 
-A TFRecord file is a row of records, each with its length before it; the index
-reads only the lengths, once, and is kept in the user's cache folder.
+A TFRecord file is a sequence of records, each preceded by its length. Building
+the index reads the lengths only; it is then kept in the user's cache folder.
 """
 
 import hashlib
-import os
+import io
 import pathlib
 import struct
 from collections.abc import Sequence
@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from etils import epy
+from jaxtyping import Int32, Int64
+
+from palette_jax import files
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -22,21 +25,21 @@ HEADER, FOOTER = 12, 4  # length (8) and its checksum (4); the data's checksum
 
 
 class Index(NamedTuple):
-  """Where each record of a list of files starts.
+  """The places of all records of several files.
 
   Attributes:
-    paths: [f] files.
-    files: int32 [n], the file of each record.
-    offsets: int64 [n], its first byte there.
+    paths: of the files.
+    files: index of the file of each record.
+    offsets: the first byte of each record in its file.
   """
 
   paths: Sequence[str]
-  files: np.ndarray
-  offsets: np.ndarray
+  files: Int32[np.ndarray, ' n']
+  offsets: Int64[np.ndarray, ' n']
 
 
-def index(paths: Sequence[str]) -> Index:
-  """The index of the files, from the cache if nothing has changed since.
+def open_index(paths: Sequence[str]) -> Index:
+  """Returns the index of files, from the cache if no file has changed.
 
   Raises:
     ValueError: if a file ends in the middle of a record.
@@ -48,18 +51,16 @@ def index(paths: Sequence[str]) -> Index:
     with np.load(cached) as arrays:
       return Index(paths, arrays['files'], arrays['offsets'])
   offsets = [_offsets(path, size) for path, size in zip(paths, sizes)]
-  files = np.repeat(
-    np.arange(len(paths), dtype=np.int32), list(map(len, offsets))
-  )
-  built = Index(paths, files, np.concatenate(offsets))
-  CACHE.mkdir(parents=True, exist_ok=True)
-  partial = cached.with_suffix(f'.{os.getpid()}.npz')
-  np.savez(partial, files=built.files, offsets=built.offsets)
-  os.replace(partial, cached)
+  numbers = np.arange(len(paths), dtype=np.int32)
+  file_of = np.repeat(numbers, list(map(len, offsets)))
+  built = Index(paths, file_of, np.concatenate(offsets))
+  content = io.BytesIO()
+  np.savez(content, files=built.files, offsets=built.offsets)
+  files.write(cached, content.getvalue())
   return built
 
 
-def _offsets(path: str, size: int) -> np.ndarray:
+def _offsets(path: str, size: int) -> Int64[np.ndarray, ' n']:
   offsets, position = [], 0
   with tf.io.gfile.GFile(path, 'rb') as file:
     while position < size:
@@ -78,9 +79,9 @@ def _offsets(path: str, size: int) -> np.ndarray:
 
 
 def read(index: Index, i: 'tf.Tensor') -> 'tf.Tensor':
-  """Record i, as a graph operation that touches no other record."""
+  """Reads record i in graph operations, without touching other records."""
   path = tf.constant(index.paths)[tf.constant(index.files)[i]]
-  # tf.data.TFRecordDataset does not pass byte_offsets on.
+  # tf.data.TFRecordDataset does not expose byte_offsets.
   variant = tf.raw_ops.TFRecordDatasetV2(
     filenames=path[None],
     compression_type='',

@@ -130,7 +130,7 @@ def _labels(path: str | None) -> dict[str, int] | None:
   if path is None:
     return None
   labels = {}
-  for name, label in zip(*listing.text(path)):
+  for name, label in zip(*listing.read_list(path)):
     stem = posixpath.splitext(posixpath.basename(name))[0]
     if label is not None and labels.setdefault(stem, label) != label:
       raise ValueError(

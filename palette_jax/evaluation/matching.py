@@ -112,7 +112,7 @@ def by_stem(folder: str) -> dict[str, str]:
     FileNotFoundError: if there is no such folder.
     ValueError: if it has no images, or two that differ in their suffix alone.
   """
-  stems = files.by_stem(listing.folder(folder), folder)
+  stems = files.by_stem(listing.list_folder(folder), folder)
   if not stems:
     raise ValueError(
       f'{folder} has no images ending in {" ".join(listing.SUFFIXES)}.'

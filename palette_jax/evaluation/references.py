@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Int
 
 from palette_jax import arrays, console, files
-from palette_jax.data import pipeline, sources, tfds_builds
+from palette_jax.data import pipeline, records, sources
 from palette_jax.evaluation import cases, features
 from palette_jax.evaluation import networks as nets
 from palette_jax.evaluation.metrics import frechet
@@ -152,7 +152,7 @@ def read(path: pathlib.Path, network: nets.Network) -> frechet.Moments:
 
 
 def _compute(
-  source: sources.Source,
+  source: records.Source,
   size: tuple[int, int],
   networks: Mapping[str, nets.Network],
   batch: int,
@@ -197,7 +197,7 @@ def _over_hosts(moments: frechet.Moments) -> frechet.Moments:
 
 
 def _images(
-  source: sources.Source,
+  source: records.Source,
   size: tuple[int, int],
   indices: Int[np.ndarray, ' n'],
   batch: int,
@@ -215,9 +215,9 @@ def _images(
     yield {'original': np.asarray(decoded.examples.target)}
 
 
-def _digest(source: sources.Source) -> str:
+def _digest(source: records.Source) -> str:
   """Hashes all files: other images of the same names are other images."""
-  chunks = tfds_builds.whole(
+  chunks = records.read_all(
     lambda *record: source.read(*record)['image'],
     source.fetch,
     len(source),

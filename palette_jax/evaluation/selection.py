@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Int
 
 from palette_jax import files
-from palette_jax.data import listing, sources
+from palette_jax.data import listing, records
 
 IMAGENET_CLASSES = 1000
 
@@ -45,7 +45,7 @@ class Selection(NamedTuple):
     return hashlib.sha256(repr((self.names, labels)).encode()).hexdigest()
 
 
-def select(source: sources.Source, rule: str) -> Selection:
+def select(source: records.Source, rule: str) -> Selection:
   """Selects images of a source.
 
   Args:
@@ -98,7 +98,7 @@ def _below_common_folder(names: Sequence[str]) -> list[str]:
   return list(files.by_stem(short, folder or 'The source'))
 
 
-def _labels(source: sources.Source) -> Int[np.ndarray, ' n'] | None:
+def _labels(source: records.Source) -> Int[np.ndarray, ' n'] | None:
   """Returns the labels of the source's list, or those of ImageNet's folders."""
   if source.labels is not None:
     return np.asarray(source.labels)
@@ -141,7 +141,7 @@ def _per_class(
 
 def _in_categories(names: Sequence[str], path: str) -> list[int]:
   """Finds images by folder; 'airfield' also finds Places2's a/airfield."""
-  categories = [line.strip().strip('/') for line in listing.lines(path)]
+  categories = [line.strip().strip('/') for line in listing.read_lines(path)]
   inside = {name: f'/{posixpath.dirname(name)}/' for name in names}
   for category in categories:
     if not any(f'/{category}/' in folder for folder in inside.values()):
@@ -163,7 +163,7 @@ def _listed(
   Returns:
     Their indices, and labels of all images.
   """
-  listed, listed_labels = listing.text(path)
+  listed, listed_labels = listing.read_list(path)
   stems = [posixpath.splitext(posixpath.basename(name))[0] for name in listed]
   index = {os.path.basename(name): i for i, name in enumerate(names)}
   if len(index) < len(names):

@@ -150,16 +150,21 @@ def get(name: str) -> Task:
     field.name: field.name if field.name in _FUNCTIONS else field.name.upper()
     for field in dataclasses.fields(Task)
   }
-  defined = {
+  defined: dict[str, Any] = {
     field: getattr(module, attribute)
     for field, attribute in spelling.items()
     if hasattr(module, attribute)
   }
-  defaults = {'label': name.replace('_', ' ').capitalize()}
-  defaults['summary'] = defined.get('label', defaults['label'])
-  defaults['description'] = f'{defined.get("summary", defaults["summary"])}.'
-  defaults['participle'] = defined.get('verb', name)
-  return Task(**defaults | defined | {'name': name})
+  label = defined.get('label', name.replace('_', ' ').capitalize())
+  summary = defined.get('summary', label)
+  defaults: dict[str, Any] = {
+    'name': name,
+    'label': label,
+    'summary': summary,
+    'description': f'{summary}.',
+    'participle': defined.get('verb', name),
+  }
+  return Task(**defaults | defined)
 
 
 def every() -> list[Task]:
