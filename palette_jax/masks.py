@@ -36,8 +36,8 @@ def _split(seed: 'tf.Tensor', num: int) -> list['tf.Tensor']:
 def _uniform(
   seed: 'tf.Tensor',
   shape: Sequence[int],
-  low: float,
-  high: float,
+  low: int | float,
+  high: int | float,
   dtype: 'tf.DType | None' = None,
 ) -> 'tf.Tensor':
   dtype = dtype or tf.float32

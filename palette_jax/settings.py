@@ -1,7 +1,8 @@
 """Configs on the command line: --config=NAME[:VARIANT] --config.FIELD=VALUE.
 
 NAME is that of a file in configs/, which a wheel has inside the package and a
-clone beside it, or the path of any config file.
+clone beside it; that of a task, for configs/task.py:NAME; or the path of any
+config file.
 """
 
 import contextlib
@@ -17,11 +18,14 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from palette_jax import tasks
+
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 _FOLDERS = _PACKAGE / 'configs', _PACKAGE.parent / 'configs'
 # Installed by a wheel, the package has unrelated neighbours.
 CONFIGS = next((path for path in _FOLDERS if path.exists()), _FOLDERS[0])
 COMMON = 'common'  # shared by all configs, and none itself
+TASK = 'task'  # the config of any task, whose name precedes the variant
 
 
 def names() -> list[str]:
@@ -40,7 +44,8 @@ def find(name: str) -> pathlib.Path:
     file = CONFIGS / f'{name}.py'
   if file.is_file() and file.suffix == '.py':
     return file
-  close = difflib.get_close_matches(file.stem, names(), n=1, cutoff=0.5)
+  known = {*names(), *tasks.names()}
+  close = difflib.get_close_matches(file.stem, known, n=1, cutoff=0.5)
   hint = f' Did you mean {close[0]!r}?' if close else ''
   raise ValueError(
     f'There is no config {name}.{hint} Give the path of a config file, or one '
@@ -55,6 +60,8 @@ def load(name: str) -> ml_collections.ConfigDict:
     ValueError: if there is no such config, or no such variant.
   """
   name, *variant = name.split(':', 1)
+  if name in tasks.names() and name not in names():
+    name, variant = TASK, [','.join([name, *variant])]
   file = find(name)
   spec = importlib.util.spec_from_file_location(file.stem, file)
   assert spec is not None and spec.loader is not None  # a .py file

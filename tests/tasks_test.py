@@ -228,7 +228,7 @@ def test_unconditional_is_given_nothing():
 
 @pytest.mark.parametrize('name', ['inpainting', 'uncropping'])
 def test_a_hole_must_be_given(name):
-  with pytest.raises(ValueError, match='give a mask'):
+  with pytest.raises(ValueError, match='mask'):
     tasks.get(name).prepare(photo())
 
 
