@@ -41,14 +41,14 @@ class Model:
 
   - `seed`: random seed; sample i is the same however many are drawn.
   - `samples`: number of results, at least 1.
-  - `sampler`: 'ancestral', 'ddim' or 'dpm_solver'; 'imputation' or 'repaint' for
-    unconditional weights; '' for the weights' own, or dpm_solver.
+  - `sampler`: 'ancestral', 'ddim' or 'dpm_solver'; 'imputation' or 'repaint'
+    for unconditional weights; '' for the weights' own, or dpm_solver.
   - `steps`: of the sampler; 0 for its default.
   - `progress`: called with (passes done, all passes) after each pass of the
     network; what it raises ends the drawing.
 
-  They raise ValueError for what cannot be done, FileNotFoundError for files that
-  do not exist. Photos and masks are paths, Pillow images or uint8 arrays.
+  They raise ValueError for what cannot be done, FileNotFoundError for files
+  that do not exist. Photos and masks are paths, Pillow images or uint8 arrays.
 
   Attributes:
     tasks: names of the tasks that the weights have learnt.
