@@ -87,7 +87,7 @@ def test_files_and_functions_stay_readable():
     for node in ast.walk(ast.parse(text)):
       if isinstance(node, ast.FunctionDef):
         length = node.end_lineno - node.lineno + 1
-        assert length <= (120 if path.name == 'loop.py' else 75), node.name
+        assert length <= 75, node.name
 
 
 def test_the_reading_order_has_every_chapter():

@@ -159,7 +159,7 @@ def flipped(data, draw):
 def test_damaged_files_never_change_what_is_loaded(
   two, item, damage, collected
 ):
-  """In any file of any item: the loaded state has the saved bits.
+  """The loaded state has the saved bits, whichever file of an item is damaged.
 
   Orbax alone loads flipped weights: its data files carry no checksum.
   """

@@ -187,7 +187,7 @@ TPU = {'JAX_FORCE_TPU_INIT': '1'}
 @pytest.mark.slow
 @pytest.mark.parametrize('where', ['tpu_vm', 'gke', 'slurm'])
 def test_two_processes_find_each_other(where):
-  """By JAX's own detection, in the environment of each place."""
+  """JAX detects them by itself, in the environment of each place."""
   with contextlib.ExitStack() as stack:
     port = free_port(2**16 - 2**12)
     processes = []

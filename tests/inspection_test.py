@@ -15,9 +15,6 @@ from palette_jax import arrays, cli, givens, images
 from palette_jax.data import inspection, records, sheet, sources, survey
 from palette_jax.diffusion import process
 
-pytestmark = pytest.mark.filterwarnings(
-  'ignore:the load_module:DeprecationWarning'  # ml_collections
-)
 SLOW = pytest.mark.slow
 STYLE = sheet.STYLE
 FRAMED = STYLE.smallest + 2  # a column

@@ -47,7 +47,7 @@ def launch(name, *args):
 
 
 def would(name, *args):
-  """What it would run: command lines, and a script or manifest."""
+  """Returns the command that a launcher prints, and its script or manifest."""
   done = launch(name, '--dry-run', *args)
   assert done.returncode == 0, done.stderr
   line, _, text = done.stdout.partition(" <<'EOF'\n")
@@ -91,7 +91,7 @@ def test_a_dry_run_shows_the_command_as_it_was_given(name):
 
 
 def written(page):
-  """Command lines of launchers in a page's examples."""
+  """Yields the launchers' command lines in the examples of a page."""
   text = (ROOT / page).read_text()
   for block in re.findall(r'```bash\n(.*?)```', text, re.S):
     for line in block.replace('\\\n', ' ').splitlines():
@@ -163,7 +163,7 @@ def test_a_topology_has_the_names_of_google_s_tools(topology):
   )
   assert f'--tpu-type={kind} ' in line
   line, _ = would('tpu_vm', 'create', '--zone=z', f'--topology={topology}')
-  if topology.startswith('v4:'):  # the only one whose shape gcloud is told
+  if topology.startswith('v4:'):  # the only one whose shape gcloud takes
     assert f'--type=v4 --topology={shape} ' in line
   else:
     assert f'--accelerator-type={kind} ' in line
@@ -396,7 +396,7 @@ def test_manifests_parse_against_their_schemas(args):
 
 @pytest.mark.slow
 def test_shellcheck_has_no_complaints(tmp_path):
-  """Of the scripts, and of those that are rendered."""
+  """Neither in the scripts nor in those that launchers render."""
   scripts = [str(ROOT / script) for script in SHELL]
   texts = {'job': would('slurm', '--', *TRAIN)[1]}
   for action in ('install', 'run', 'stop', 'log'):

@@ -132,7 +132,7 @@ def config_of(**model):
 
 @pytest.mark.parametrize(('fsdp', 'accumulation'), [(1, 1), (4, 2)])
 def test_gradients_are_summed_in_float32(monkeypatch, fsdp, accumulation):
-  """In a bf16 program, both in its text for XLA and in the compiled program."""
+  """Both in the text of a bf16 program and in the compiled program."""
   monkeypatch.setattr(sharding, 'MIN_SHARDED_SIZE', 1000)
   config = config_of()
   config.train.update(batch=16, accumulation=accumulation)

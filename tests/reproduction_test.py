@@ -16,10 +16,6 @@ from palette_jax.evaluation import cases, protocol
 from palette_jax.evaluation.paper import reported, reproduction, tables
 from tools import collect, results
 
-pytestmark = pytest.mark.filterwarnings(
-  'ignore:the load_module:DeprecationWarning'  # ml_collections
-)
-
 
 @pytest.fixture
 def quick(monkeypatch):

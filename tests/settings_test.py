@@ -59,7 +59,7 @@ def test_a_config_of_one_s_own_shares_what_all_configs_share(elsewhere):
 
 
 def test_a_stray_jax_in_the_working_directory_is_not_executed(elsewhere):
-  """By the commands that take a config, as their users start them."""
+  """Neither by any of the commands that take a config."""
   script = 'import sys; from palette_jax import cli; cli.main(sys.argv[1:])'
   for arguments in (
     ['evaluate', '--config=colorize:tiny', '--workdir=none'],

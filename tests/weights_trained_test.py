@@ -34,9 +34,6 @@ def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
   assert model.tasks == trained.known_tasks() and model.size == (16, 16)
 
 
-@pytest.mark.filterwarnings(
-  'ignore:the load_module:DeprecationWarning'  # ml_collections
-)
 @pytest.mark.parametrize('objective', ['diffusion', 'regression'])
 @pytest.mark.parametrize(
   'task',
