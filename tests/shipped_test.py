@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from PIL import Image
 import palette_jax
 from benchmarks import seams, unseen
 from palette_jax.data import sources
-from palette_jax.evaluation import baselines
 from palette_jax.weights import trained
 
 FOLDER = ROOT / 'palette_jax/weights'
@@ -42,38 +40,10 @@ def test_what_was_judged_is_what_is_shipped(judged):
   assert file.stat().st_size < 16e6
 
 
-def test_the_card_says_what_was_found(judged):
-  card = (ROOT / 'docs/model_card.md').read_text()
-  for task, one in judged['tasks'].items():
-    less = one['trivial_less_model']['lpips_alex']
-    assert one['good'] == (less['low'] > 0)
-    own, other = (
-      one['rows'][row]['lpips_alex']['value']
-      for row in (unseen.ROW, one['trivial'])
-    )
-    (row,) = re.findall(rf'^\| {task} \| {one["trivial"]} \|.*$', card, re.M)
-    assert f'| {other:.3f} | {own:.3f} |' in row
-    difference = (
-      f'{less["value"]:+.3f} [{less["low"]:+.3f}, {less["high"]:+.3f}]'
-    )
-    assert difference in row
-  assert f'On {judged["photos"]} photos' in card
-
-
-def test_the_card_says_how_many_steps_were_needed(judged):
-  card = (ROOT / 'docs/model_card.md').read_text()
-  rows = {}
-  for task in judged['tasks']:
-    found = json.loads((ROOT / f'results/photo_steps/{task}.json').read_text())
-    assert found['weights'] == judged['weights']
-    assert f'{found["photos"]} other photos' in ' '.join(card.split())
-    for row, one in found['rows'].items():
-      lpips, fd = one['lpips_alex']['value'], one['fd_efficientnet']['value']
-      name = 'no model' if row == baselines.label(task) else row
-      rows.setdefault(name, []).append(f'{lpips:.3f} ({fd:.1f})')
-  assert {len(cells) for cells in rows.values()} == {len(judged['tasks'])}
-  for name, cells in rows.items():
-    assert f'| {name} | {" | ".join(cells)} |' in card
+def test_a_task_is_good_if_its_interval_is_above_zero(judged):
+  for of_task in judged['tasks'].values():
+    low = of_task['trivial_less_model']['lpips_alex']['low']
+    assert of_task['good'] == (low > 0)
 
 
 def test_every_photo_that_was_learnt_from_is_named_and_none_that_is_held_out():

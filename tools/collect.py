@@ -1,59 +1,62 @@
-"""What docs/results.md needs of finished runs, as small files in results/.
+"""Collects what docs/results.md takes from finished runs, in results/.
 
   python -m tools.collect --runs=runs/small --out=results/small \
     --sheets colorize-small
 
-  runs.json                 of each run: parameters, and its losses by step
-  sheets/RUN-STEP.png       what those of --sheets have drawn of held-out images
-  TABLE/CASE.json           what `palette reproduce` has found, as it wrote it
+  runs.json                 parameters of each run, and its losses by step
+  sheets/RUN-STEP.png       samples of held-out images of the runs of --sheets
+  TABLE/CASE.json           results of `palette reproduce`
   TABLE/CASE.png            the same images by every row, enlarged if small
-  NAME.json, NAME.png       likewise of `palette evaluate --folder RUNS/NAME`
-  progress/RUN.json         what `--mode=evaluate` has found of a run after
-                            several numbers of steps (`--until=STEPS`)
+  NAME.json, NAME.png       results of `palette evaluate --folder RUNS/NAME`
+  progress/RUN.json         results of `--mode=evaluate` after several numbers
+                            of steps (`--until=STEPS`)
 
-A table's second seed lies in TABLE/CASE-seed-1.json, without a picture. Runs
-that are not finished wait; what is there already and is not in RUNS stays.
+The results of a table's second seed go to TABLE/CASE-seed-1.json, without a
+picture. Unfinished runs are skipped; files of other runs stay.
 """
 
 import argparse
+import io
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from palette_jax import files
 from palette_jax.evaluation.paper import tables
 
-SIDE = 64  # of an image of a sheet, at least
+SIDE = 64  # smallest side of an image in a sheet
 DIGITS = 4
-FOUND = 'results.json'
+RESULTS = 'results.json'
 BY_STEPS = 'fd_efficientnet', 'lpips_alex', 'colourfulness'
 
 
 def curves(run: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
-  """Every loss of a run by step; of a step seen twice, the later."""
-  import tensorflow as tf  # after palette_jax, which tells it to be quiet
+  """Returns every loss of a run by step; of repeated steps, the last."""
+  import tensorflow as tf  # after palette_jax, which keeps it quiet
 
-  found: dict[str, dict[int, float]] = {}
-  for file in sorted(run.glob('events.out.tfevents.*')):
-    for event in tf.compat.v1.train.summary_iterator(str(file)):
+  by_tag: dict[str, dict[int, float]] = {}
+  for path in sorted(run.glob('events.out.tfevents.*')):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
       for value in event.summary.value:
         if 'loss' in value.tag:
           number = float(tf.make_ndarray(value.tensor))
-          found.setdefault(value.tag, {})[event.step] = number
+          by_tag.setdefault(value.tag, {})[event.step] = number
   return {
     tag: [
       (step, float(f'{value:.{DIGITS}g}'))
-      for step, value in sorted(own.items())
+      for step, value in sorted(by_step.items())
       if np.isfinite(value)
     ]
-    for tag, own in found.items()
+    for tag, by_step in by_tag.items()
   }
 
 
-def describe(run: pathlib.Path) -> dict:
-  """A run: its settings where they matter here, its size, its losses."""
+def describe(run: pathlib.Path) -> dict[str, Any]:
+  """Returns a run's main settings, its size and its losses."""
   config = json.loads((run / 'config.json').read_text())
   last = (run / 'parameters.txt').read_text().strip().splitlines()[-1]
   return {
@@ -68,85 +71,104 @@ def describe(run: pathlib.Path) -> dict:
   }
 
 
-def is_whole(run: pathlib.Path) -> bool:
-  """Whether all its steps are done."""
+def is_finished(run: pathlib.Path) -> bool:
+  """Checks whether all steps of a run are done."""
   config = json.loads((run / 'config.json').read_text())
   return (run / 'checkpoints' / str(config['train']['steps'])).exists()
 
 
-def progress(run: pathlib.Path) -> dict[str, list[dict]]:
-  """A run's scores by case, in the order of its steps."""
-  files = run.glob(f'evaluation/*/*/{FOUND}')
-  found = [json.loads(file.read_text()) for file in files]
-  cases: dict[str, list[dict]] = {}
-  for one in sorted(found, key=lambda one: one['step']):
-    own = one['rows'][run.name]
-    point = {'step': one['step'], 'images': one['images']}
-    cases.setdefault(one['case'], []).append(
-      point | {metric: own[metric] for metric in BY_STEPS}
+def progress(run: pathlib.Path) -> dict[str, list[dict[str, Any]]]:
+  """Returns a run's metrics by case, in the order of its steps."""
+  paths = run.glob(f'evaluation/*/*/{RESULTS}')
+  results = [json.loads(path.read_text()) for path in paths]
+  cases: dict[str, list[dict[str, Any]]] = {}
+  for result in sorted(results, key=lambda result: result['step']):
+    row = result['rows'][run.name]
+    point = {'step': result['step'], 'images': result['images']}
+    cases.setdefault(result['case'], []).append(
+      point | {metric: row[metric] for metric in BY_STEPS}
     )
   return {case: points for case, points in cases.items() if len(points) > 1}
 
 
-def enlarge(file: pathlib.Path, out: pathlib.Path, side: int) -> None:
-  """Copies a sheet of images of so many pixels, pixel by pixel larger."""
-  with Image.open(file) as sheet:
-    times = -(-SIDE // side)
-    size = sheet.width * times, sheet.height * times
-    sheet.resize(size, Image.Resampling.NEAREST).save(out, optimize=True)
+def enlarge(path: pathlib.Path, out: pathlib.Path, side: int) -> pathlib.Path:
+  """Copies a sheet, enlarged by a whole factor if its images are small.
+
+  Args:
+    path: the sheet.
+    out: the copy.
+    side: side of the sheet's images.
+  """
+  with Image.open(path) as sheet:
+    factor = -(-SIDE // side)
+    size = sheet.width * factor, sheet.height * factor
+    encoded = io.BytesIO()
+    enlarged = sheet.resize(size, Image.Resampling.NEAREST)
+    enlarged.save(encoded, 'png', optimize=True)
+  files.write(out, encoded.getvalue())
+  return out
+
+
+def _write(path: pathlib.Path, text: str) -> pathlib.Path:
+  files.write(path, text.encode())
+  return path
 
 
 def collect(
   runs: pathlib.Path, out: pathlib.Path, sheets: Sequence[str]
 ) -> list[pathlib.Path]:
-  """Writes everything; returns the files."""
-  written = []
-  out.mkdir(parents=True, exist_ok=True)
-  found = [run.parent for run in sorted(runs.glob('*/config.json'))]
-  found = [run for run in found if is_whole(run)]
-  file = out / 'runs.json'
-  known = json.loads(file.read_text()) if file.exists() else {}
-  known |= {run.name: describe(run) for run in found}
-  lines = [f'{json.dumps(run)}: {json.dumps(of)}' for run, of in known.items()]
-  file.write_text('{' + ',\n'.join(lines) + '}\n')  # a run a line
-  written.append(file)
-  for run in found:
+  """Writes everything; returns the paths."""
+  finished = [path.parent for path in sorted(runs.glob('*/config.json'))]
+  finished = [run for run in finished if is_finished(run)]
+  path = out / 'runs.json'
+  described = json.loads(path.read_text()) if path.exists() else {}
+  described |= {run.name: describe(run) for run in finished}
+  lines = [f'{json.dumps(k)}: {json.dumps(v)}' for k, v in described.items()]
+  written = [_write(path, '{' + ',\n'.join(lines) + '}\n')]  # a run a line
+  for run in finished:
     if cases := progress(run):
-      target = out / 'progress' / f'{run.name}.json'
-      target.parent.mkdir(exist_ok=True)
-      target.write_text(json.dumps(cases, indent=1) + '\n')
-      written.append(target)
+      text = json.dumps(cases, indent=1) + '\n'
+      written.append(_write(out / 'progress' / f'{run.name}.json', text))
   for name in sheets:
+    side = described[name]['size'][0]
     for sheet in (runs / name).glob('samples/*.png'):
-      target = out / 'sheets' / f'{name}-{sheet.name}'
-      target.parent.mkdir(exist_ok=True)
-      enlarge(sheet, target, known[name]['size'][0])
-      written.append(target)
-  judged = [f for name in tables.TABLES for f in runs.glob(f'{name}/*/{FOUND}')]
-  for file in sorted([*judged, *runs.glob(f'*/{FOUND}')]):
-    target = out / file.parent.relative_to(runs).with_suffix('.json')
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(f'{file.read_text()}\n')
-    written.append(target)
-    one = json.loads(target.read_text())
-    if one.get('seed', 0) == 0:
-      sheet = file.with_name('side_by_side.png')
-      enlarge(sheet, target.with_suffix('.png'), one['height_width'][0])
-      written.append(target.with_suffix('.png'))
+      copy = out / 'sheets' / f'{name}-{sheet.name}'
+      written.append(enlarge(sheet, copy, side))
+  return written + _collect_results(runs, out)
+
+
+def _collect_results(
+  runs: pathlib.Path, out: pathlib.Path
+) -> list[pathlib.Path]:
+  """Copies results, with a picture for the first seed."""
+  written = []
+  of_tables = [
+    path for name in tables.TABLES for path in runs.glob(f'{name}/*/{RESULTS}')
+  ]
+  for path in sorted([*of_tables, *runs.glob(f'*/{RESULTS}')]):
+    copy = out / path.parent.relative_to(runs).with_suffix('.json')
+    written.append(_write(copy, f'{path.read_text()}\n'))
+    result = json.loads(path.read_text())
+    if result.get('seed', 0) == 0:
+      sheet = path.with_name('side_by_side.png')
+      side = result['height_width'][0]
+      written.append(enlarge(sheet, copy.with_suffix('.png'), side))
   return written
 
 
 def main() -> None:
-  """Collects, and says what."""
-  parser = argparse.ArgumentParser(description=__doc__)
+  """Collects, and lists the files."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   parser.add_argument('--runs', type=pathlib.Path, required=True)
   parser.add_argument('--out', type=pathlib.Path, required=True)
   parser.add_argument('--sheets', nargs='+', default=(), metavar='RUN')
   args = parser.parse_args()
   if not list(args.runs.glob('*/config.json')):
     parser.error(f'There are no runs in {args.runs}.')
-  for file in collect(args.runs, args.out, args.sheets):
-    print(f'{file}  {file.stat().st_size / 1024:.0f} kB')
+  for path in collect(args.runs, args.out, args.sheets):
+    print(f'{path}  {path.stat().st_size / 1024:.0f} kB')
 
 
 if __name__ == '__main__':

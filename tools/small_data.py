@@ -1,17 +1,19 @@
-"""The images of the small experiments (docs/results.md), in two folders.
+"""Writes the images of the small experiments (docs/results.md).
 
   python -m tools.small_data --cifar=cifar10.tar.gz --photos=PHOTOS
   python -m tools.small_data --probe
   python -m tools.small_data --free=PHOTOS
 
-data/cifar10: CIFAR-10 as files, train/CLASS/NAME and test/CLASS/NAME as the
-archive (or folder) has them, and test.txt, the first 200 of each test class by
-name with its number. data/tiles: squares of large photos made small, whose own
-JPEG artefacts are then gone: train and test are of different photos. --probe:
-data/cifar10/probe.npz, a classifier fitted to the first 1,000 training images
-of each class, and its accuracy on test.txt. data/free-64/train, data/free-128/
-train: larger squares, of the photos that the weights inside the package have
-learnt from (docs/model_card.md).
+--cifar     data/cifar10: train/CLASS/NAME and test/CLASS/NAME as the archive or
+            folder has them, and test.txt, a list with class numbers of the
+            first 200 of each test class by name
+--photos    data/tiles: squares of large photos, reduced so that their own JPEG
+            artefacts vanish; train and test come from different photos
+--probe     data/cifar10/probe.npz: a classifier fitted to the first 1,000
+            training images of each class; prints its accuracy on test.txt
+--free      data/free-64/train, data/free-128/train: larger squares, of the
+            photos that the weights inside the package learned from
+            (docs/model_card.md)
 """
 
 import argparse
@@ -19,27 +21,30 @@ import hashlib
 import pathlib
 import shutil
 import tarfile
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Array, Float
 from PIL import Image, ImageOps
 
+from palette_jax import arrays, files
 from palette_jax.evaluation import features, intervals, matching
 from palette_jax.evaluation.networks import efficientnet, probe
 
 PER_CLASS = 200
 FITTED_PER_CLASS = 1_000
-REDUCTION = 2  # at least: a file's 8x8 blocks are then of 4 pixels, or fewer
-TEST_SHARE = 5  # one photo in so many is tested on
+REDUCTION = 2  # at least: a file's 8x8 blocks then have 4 pixels or fewer
+TEST_SHARE = 5  # every fifth photo is for testing
 
 
 class Squares(NamedTuple):
-  """What is cut out of each photo.
+  """The squares that are cut out of each photo.
 
   Attributes:
-    size: of a square, pixels.
-    train: how many of a photo that is trained on.
-    test: likewise; 0 if all are trained on.
+    size: side in pixels.
+    train: squares of a photo for training.
+    test: squares of a photo for testing; 0 if all photos are for training.
   """
 
   size: int
@@ -52,7 +57,7 @@ FREE = Squares(64, 200, 0), Squares(128, 120, 0)
 
 
 def unpack(source: pathlib.Path, folder: pathlib.Path) -> None:
-  """Copies train/ and test/, and lists what is judged.
+  """Copies train/ and test/, and lists the images that are judged.
 
   Raises:
     ValueError: if there are no such folders, or too few images in one.
@@ -67,16 +72,16 @@ def unpack(source: pathlib.Path, folder: pathlib.Path) -> None:
   if not classes or not (folder / 'train').is_dir():
     raise ValueError(f'{source} has no train/CLASS/NAME and test/CLASS/NAME.')
   lines = []
-  for label, one in enumerate(classes):
-    files = sorted(one.iterdir())[:PER_CLASS]
-    if len(files) < PER_CLASS:
-      raise ValueError(f'{one} has {len(files)} images, not {PER_CLASS}.')
-    lines += [f'test/{one.name}/{file.name} {label}' for file in files]
-  (folder / 'test.txt').write_text('\n'.join(lines) + '\n')
+  for label, of_class in enumerate(classes):
+    paths = sorted(of_class.iterdir())[:PER_CLASS]
+    if len(paths) < PER_CLASS:
+      raise ValueError(f'{of_class} has {len(paths)} images, not {PER_CLASS}.')
+    lines += [f'test/{of_class.name}/{path.name} {label}' for path in paths]
+  files.write(folder / 'test.txt', ('\n'.join(lines) + '\n').encode())
 
 
 def cut(source: pathlib.Path, folder: pathlib.Path, squares: Squares) -> None:
-  """Cuts each photo into squares of random size and place; seeded by its name.
+  """Cuts each photo into random squares, with a seed made from its name.
 
   Raises:
     ValueError: if there are no photos in the folder.
@@ -105,17 +110,19 @@ def cut(source: pathlib.Path, folder: pathlib.Path, squares: Squares) -> None:
 
 
 def fit_probe(folder: pathlib.Path) -> None:
-  """Fits it to training images, and says what it is worth on the test's."""
+  """Fits the probe to training images, and prints its accuracy."""
   paths, labels = [], []
-  for label, one in enumerate(sorted((folder / 'train').iterdir())):
-    own = sorted(one.iterdir())[:FITTED_PER_CLASS]
-    paths += own
-    labels += [label] * len(own)
-  found = probe.fit(_features(paths), np.array(labels))
-  found.save(folder / 'probe.npz')
+  for label, of_class in enumerate(sorted((folder / 'train').iterdir())):
+    fitted = sorted(of_class.iterdir())[:FITTED_PER_CLASS]
+    paths += fitted
+    labels += [label] * len(fitted)
+  classifier = probe.fit(_features(paths), np.array(labels))
+  classifier.save(folder / 'probe.npz')
   listed = [line.split() for line in (folder / 'test.txt').open()]
-  said = found.classify(_features([folder / name for name, _ in listed]))
-  right = said == np.array([int(label) for _, label in listed])
+  tested = _features([folder / name for name, _ in listed])
+  right = classifier.classify(tested) == np.array(
+    [int(label) for _, label in listed]
+  )
   share = intervals.share(right)
   print(
     f'{folder / "probe.npz"}: fitted to {len(paths):,} images; right on '
@@ -123,24 +130,31 @@ def fit_probe(folder: pathlib.Path) -> None:
   )
 
 
-def _features(paths, batch=50):
+def _features(
+  paths: Sequence[pathlib.Path], batch: int = 50
+) -> Float[np.ndarray, 'n d']:
   network = efficientnet.load()
-  look = features.Extractor(
-    lambda params, images: dict(
-      features=network.apply(params, images['original'])['features']
-    ),
-    network.params,
-    batch,
-  )
+
+  def measure(
+    params: arrays.Params, images: Mapping[str, Array]
+  ) -> dict[str, Array]:
+    return dict(features=network.apply(params, images['original'])['features'])
+
+  extract = features.Extractor(measure, network.params, batch)
   matched = matching.Matched([], {'original': [str(path) for path in paths]})
-  batches = matching.batches(matched, look.batch, np.arange(len(paths)))
-  parts = [found for _, found in look.over(batches, len(paths), 'features')]
-  return np.concatenate([part['features'] for part in parts])
+  batches = matching.batches(matched, extract.batch, np.arange(len(paths)))
+  parts = [
+    values['features']
+    for _, values in extract.over(batches, len(paths), 'features')
+  ]
+  return np.concatenate(parts)
 
 
 def main() -> None:
-  """Makes both folders."""
-  parser = argparse.ArgumentParser(description=__doc__)
+  """Writes the images that the options name."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   parser.add_argument('--cifar', type=pathlib.Path)
   parser.add_argument('--photos', type=pathlib.Path)
   parser.add_argument('--free', type=pathlib.Path)

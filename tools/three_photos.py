@@ -1,43 +1,47 @@
-"""What weights make of three photos that they never saw, on one sheet.
+"""Writes a sheet of results of three photos that the weights never saw.
 
-  python -m tools.three_photos --out=three_photos.png [--weights=PATH]
+  python -m tools.three_photos --out=three_photos.jpg [--weights=PATH]
 
-For each of the four tasks: what is given, what the weights make of it (those
-inside the package, if no others are named), the original. The photos are those
-that every recipe holds out, spoilt as in benchmarks/unseen.py, but larger: the
-weights inside the package work on them in tiles.
+Each task has a row of inputs, results and originals. The weights are those
+inside the package unless others are named. The photos are those that every
+recipe holds out, degraded as in benchmarks/unseen.py, but larger: the weights
+inside the package restore them in tiles.
 """
 
 import argparse
+import io
 import pathlib
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 import palette_jax
 from benchmarks import seams, unseen
+from palette_jax import files
 from palette_jax.data import sources
 
 SIDE = 256  # pixels
 
 
-def rows(model: palette_jax.Model, side: int) -> list[np.ndarray]:
-  """A row a task: given, made and original of each photo; uint8."""
-  folder = pathlib.Path(palette_jax.__file__).parent / 'data/photos'
+def rows(
+  model: palette_jax.Model, side: int
+) -> list[UInt8[np.ndarray, 'h w 3']]:
+  """Returns a row for each task: input, result and original of each photo."""
   photos = {
-    name: np.asarray(seams.middle(folder / name, side))
+    name: np.asarray(seams.middle(sources.PHOTOS / name, side))
     for name in sources.PHOTOS_HELD_OUT
   }
-  found = []
+  lines = []
   for task in model.tasks:
-    row = []
+    line = []
     for seed, (name, photo) in enumerate(photos.items()):
       given, mask = unseen.spoil(task, photo, name)
-      made = unseen.answer(model, task, given, mask, seed=seed)
-      row += [given, made, photo]
-    found.append(np.concatenate(row, axis=1))
+      result = unseen.answer(model, task, given, mask, seed=seed)
+      line += [given, result, photo]
+    lines.append(np.concatenate(line, axis=1))
     print(f'{task}: {len(photos)} photos')
-  return found
+  return lines
 
 
 def main() -> None:
@@ -49,10 +53,12 @@ def main() -> None:
   parser.add_argument('--weights', default='')
   args = parser.parse_args()
   model = palette_jax.load(args.weights)
-  args.out.parent.mkdir(parents=True, exist_ok=True)
-  sheet = np.concatenate(rows(model, SIDE))
-  Image.fromarray(sheet).save(args.out, quality=92)  # of a JPEG
-  print(f'given | made | original, a row a task: {args.out}')
+  image = Image.fromarray(np.concatenate(rows(model, SIDE)))
+  Image.init()
+  encoded = io.BytesIO()
+  image.save(encoded, Image.EXTENSION[args.out.suffix.lower()], quality=92)
+  files.write(args.out, encoded.getvalue())
+  print(f'input | result | original, a row a task: {args.out}')
 
 
 if __name__ == '__main__':
