@@ -1,5 +1,6 @@
 """What the demo serves and refuses, tested without a browser."""
 
+import dataclasses
 import hashlib
 import http.client
 import io
@@ -19,7 +20,7 @@ from waiting import Clock, until
 from werkzeug import test
 
 import palette_jax
-from palette_jax import images, web
+from palette_jax import images, tasks, web
 from palette_jax.demo import command, previews, requests, server, shelf
 from palette_jax.diffusion import choice
 from palette_jax.photo import limits, reader, recipe
@@ -387,11 +388,30 @@ def test_only_learnt_tasks_are_offered():
   model.tasks, model.experimental = ('jpeg', 'superresolution'), ('jpeg',)
   application = server.Application(model)
   page = Page(application)
-  assert page.get('/about').json['tasks'] == [
-    {'name': 'jpeg', 'experimental': True}
-  ]
+  (task,) = page.get('/about').json['tasks']
+  assert task['name'] == 'jpeg' and task['experimental']
   photo = page.upload(png(noise()))['id']
   assert page.begin('colorization', photo).status_code == 400
+  application.close()
+
+
+@pytest.mark.parametrize('has_hole', [False, True])
+def test_a_new_task_is_offered(model, monkeypatch, has_hole):
+  new = tasks.Task('despeckling', None, has_hole=has_hole, label='Despeckling')
+  new = dataclasses.replace(new, verb='despeckle', participle='despeckled')
+  every = tasks.every()
+  monkeypatch.setattr(tasks, 'every', lambda: [*every, new])
+  model.tasks = ('despeckling',)
+  application = server.Application(model)
+  page = Page(application)
+  (offer,) = page.get('/about').json['tasks']
+  assert (offer['label'], offer['has_mask']) == ('Despeckling', has_hole)
+  photo = page.upload(png(noise()))['id']
+  mask = page.send(f'/photo/{photo}/mask', png(half_mask())).json['id']
+  name, status = page.sample('despeckling', photo, mask)
+  assert status['state'] == 'done'
+  file = page.get(f'/job/{name}/0/file')
+  assert 'photo-despeckled-3.png' in file.headers['Content-Disposition']
   application.close()
 
 
@@ -404,8 +424,10 @@ def test_the_choices_of_the_page_are_those_of_the_server():
   assert f'max="{requests.MOST_STEPS}"' in html
   samples = re.findall(r'name="samples" value="(\d)"', html)
   assert [int(n) for n in samples] == list(range(1, requests.MOST_SAMPLES + 1))
-  words = (server._PAGE / 'tasks.js').read_text()
-  assert re.findall(r'^  (\w+): {', words, re.M) == list(requests._TASKS)
+  texts = (server._PAGE / 'tasks.js').read_text()
+  assert re.findall(r'^  (\w+): {', texts, re.M) == [
+    task.name for task in tasks.for_photos()
+  ]
 
 
 # Limits.

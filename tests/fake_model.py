@@ -102,6 +102,12 @@ class FakeModel:
     image = np.broadcast_to(colour, [*new.shape[:2], 3])
     return photo.paint(source, image, new, opaque=True)
 
+  def apply(
+    self, verb, photo, mask=None, options=None, *, progress=None, **sampling
+  ):
+    wanted = request_of(verb, photo, mask, options or {}, **sampling)
+    return self.paint(wanted, self.recipes_for(wanted), progress)
+
   def replay(self, path, source, mask=None):
     def make(this_recipe, read, mask):
       assert this_recipe.task == 'colorization'
@@ -115,22 +121,6 @@ def request_of(verb, source, mask=None, options=(), **sampling):
   return request.Request(
     verb, reader.load(source), mask, dict(options), **sampling
   )
-
-
-def _method(verb, options):
-  """Returns a method of FakeModel for a verb with options of these names."""
-
-  def method(self, source, mask=None, *, progress=None, **sampling):
-    chosen = {name: sampling.pop(name) for name in options if name in sampling}
-    wanted = request_of(verb, source, mask, chosen, **sampling)
-    return self.paint(wanted, self.recipes_for(wanted), progress)
-
-  return method
-
-
-for verb in verbs.every():
-  names_of = ('invert',) if verb == 'inpaint' else (*limits.SIDES, 'loop')
-  setattr(FakeModel, verb, _method(verb, names_of))
 
 
 TINY = dict(

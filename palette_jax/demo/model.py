@@ -4,7 +4,7 @@ The demo imports no JAX; `palette_jax.load` does, and returns such a model.
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from palette_jax.photo import photo as photos
@@ -28,10 +28,6 @@ class Result(Protocol):
 class Model(Protocol):
   """Weights that can be applied to photos.
 
-  Each method takes `seed`, `samples`, `sampler`, `steps` and `progress`, which
-  is called with (done, total) after each network pass, and whose exceptions end
-  the sampling.
-
   Attributes:
     tasks: names of the tasks that it has learnt.
     experimental: those at which it does not beat a trivial answer yet.
@@ -43,22 +39,25 @@ class Model(Protocol):
   experimental: tuple[str, ...]
   jpeg_quality: tuple[int, int]
 
-  def colorize(self, photo: photos.Photo, **options: Any) -> Sequence[Result]:
-    """Colours a photo."""
-    ...
-
-  def inpaint(
-    self, photo: photos.Photo, mask: photos.Photo, **options: Any
+  def apply(
+    self,
+    verb: str,
+    photo: photos.Photo,
+    mask: photos.Photo | None = None,
+    options: dict[str, Any] | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **sampling: Any,
   ) -> Sequence[Result]:
-    """Fills the hole where the mask is white."""
-    ...
+    """Applies a verb, such as 'colorize', to a photo.
 
-  def uncrop(self, photo: photos.Photo, **options: Any) -> Sequence[Result]:
-    """Continues a photo by `left`, `right`, `top` and `bottom` pixels."""
-    ...
-
-  def restore_jpeg(
-    self, photo: photos.Photo, **options: Any
-  ) -> Sequence[Result]:
-    """Removes the artefacts of a JPEG."""
+    Args:
+      verb: of one of the tasks.
+      photo: the photo.
+      mask: white in the hole, if the verb takes one.
+      options: of the verb.
+      progress: called with (done, total) after each network pass; its
+        exceptions end the sampling.
+      **sampling: seed, samples, sampler and steps.
+    """
     ...

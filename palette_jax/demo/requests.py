@@ -9,24 +9,18 @@ import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from palette_jax import tasks
 from palette_jax.demo import model as models
 from palette_jax.demo import previews, queue, shelf
-from palette_jax.photo import limits
+from palette_jax.photo import limits, verbs
 from palette_jax.photo import photo as photos
 
 MOST_SAMPLES = 4
 MOST_STEPS = 2000
 _MOST_REQUESTS = 64  # that are kept
-# Method of the model, and what is added to the names of its results.
-_TASKS = {
-  'colorization': ('colorize', 'colorized'),
-  'inpainting': ('inpaint', 'inpainted'),
-  'uncropping': ('uncrop', 'uncropped'),
-  'jpeg': ('restore_jpeg', 'restored'),
-}
 
 
 class Sampling(NamedTuple):
@@ -77,7 +71,11 @@ class _Request(NamedTuple):
 
 
 class Requests:
-  """The requests of all pages; thread-safe."""
+  """The requests of all pages; thread-safe.
+
+  Attributes:
+    verbs: what the model can do to photos, by the name of the task.
+  """
 
   def __init__(
     self,
@@ -92,7 +90,12 @@ class Requests:
       most_pixels: of a result.
       clock: returns seconds; never goes back.
     """
-    self.tasks = tuple(task for task in model.tasks if task in _TASKS)
+    known = verbs.every()
+    self.verbs = {
+      task.name: known[task.verb]
+      for task in tasks.for_photos()
+      if task.name in model.tasks
+    }
     self._model, self._most_pixels = model, most_pixels
     self._folder = pathlib.Path(tempfile.mkdtemp(prefix='palette-demo-'))
     self._queue = queue.Queue(clock=clock)
@@ -111,9 +114,9 @@ class Requests:
     """Requests a sampling; returns the name of the request.
 
     Args:
-      task: one of `tasks`.
+      task: one of those in `verbs`.
       photo: the photo to work on.
-      mask: for inpainting, of the photo's size.
+      mask: of the photo's size, if the verb takes one.
       sides: for uncropping, pixels to add on the left, right, top and bottom.
       sampling: how samples are drawn.
 
@@ -122,23 +125,26 @@ class Requests:
       photo.TooLarge: if the result would have too many pixels.
       queue.Full: if too many jobs wait.
     """
-    if task not in self.tasks:
+    if task not in self.verbs:
       raise ValueError('These weights have not learnt this task.')
     sampling.check()
-    options = sampling._asdict()
-    if task == 'inpainting':
-      options['mask'] = mask
-    elif task == 'uncropping':
+    verb = self.verbs[task]
+    options = {}
+    if verb.name == verbs.UNCROP:
       self._check_sides(sides, photo)
-      options.update(sides)
+      options = dict(sides)
     folder = pathlib.Path(tempfile.mkdtemp(dir=self._folder))
-    sample = functools.partial(self._sample, task, photo, options, folder)
+    apply = functools.partial(
+      self._model.apply, verb.name, photo, mask, options, **sampling._asdict()
+    )
+    before = functools.partial(_before, verb, photo, options)
+    sample = functools.partial(_sample, apply, before, folder)
     try:
       job = self._queue.put(sample)
     except queue.Full:
       folder.rmdir()
       raise
-    names = _file_names(task, photo, sampling)
+    names = _file_names(verb, photo, sampling)
     return self._requests.put(_Request(job, folder, names))
 
   def status(self, name: str) -> queue.Status:
@@ -189,28 +195,6 @@ class Requests:
     self._queue.stop(request.job)
     shutil.rmtree(request.folder, ignore_errors=True)
 
-  def _sample(
-    self,
-    task: str,
-    photo: photos.Photo,
-    options: dict[str, Any],
-    folder: pathlib.Path,
-    progress: queue.Progress,
-  ) -> int:
-    """Samples and writes all files, in the queue's thread."""
-    verb, _ = _TASKS[task]
-    results = getattr(self._model, verb)(photo, progress=progress, **options)
-    if task == 'uncropping':
-      sides = (options[side] for side in limits.SIDES)
-      photo, _ = photos.widen(photo, *sides)
-    before = previews.photo_png(photo, grey=task == 'colorization')
-    (folder / 'before.png').write_bytes(before)
-    for i, result in enumerate(results):
-      result.save(folder / f'{i}.png')
-      preview = previews.photo_png(result.photo)
-      (folder / f'{i}-preview.png').write_bytes(preview)
-    return len(results)
-
   def _check_sides(self, sides: Mapping[str, Any], photo: photos.Photo) -> None:
     if set(sides) != set(limits.SIDES) or not all(
       type(pixels) is int and pixels >= 0 for pixels in sides.values()
@@ -228,12 +212,36 @@ class Requests:
       )
 
 
+def _sample(
+  apply: Callable[..., Sequence[models.Result]],
+  before: Callable[[], bytes],
+  folder: pathlib.Path,
+  progress: queue.Progress,
+) -> int:
+  """Samples and writes all files, in the queue's thread."""
+  results = apply(progress=progress)
+  (folder / 'before.png').write_bytes(before())
+  for i, result in enumerate(results):
+    result.save(folder / f'{i}.png')
+    preview = previews.photo_png(result.photo)
+    (folder / f'{i}-preview.png').write_bytes(preview)
+  return len(results)
+
+
+def _before(
+  verb: verbs.Verb, photo: photos.Photo, sides: Mapping[str, int]
+) -> bytes:
+  """Returns a preview of the photo that the model is given."""
+  if verb.name == verbs.UNCROP:
+    photo, _ = photos.widen(photo, **sides)
+  return previews.photo_png(photo, grey=verb.name == verbs.COLORIZE)
+
+
 def _file_names(
-  task: str, photo: photos.Photo, sampling: Sampling
+  verb: verbs.Verb, photo: photos.Photo, sampling: Sampling
 ) -> list[str]:
-  _, participle = _TASKS[task]
   stem = pathlib.PurePosixPath(photo.source).stem or 'photo'
-  name = f'{stem}-{participle}-{sampling.seed}'
+  name = f'{stem}-{verb.task.participle}-{sampling.seed}'
   if sampling.samples == 1:
     return [f'{name}.png']
   return [f'{name}-{i}.png' for i in range(1, sampling.samples + 1)]

@@ -151,8 +151,14 @@ class Application(web.Application):
     return web.answer(
       {
         'tasks': [
-          {'name': task, 'experimental': task in self._model.experimental}
-          for task in self._requests.tasks
+          {
+            'name': name,
+            'label': verb.task.label,
+            'description': verb.description,
+            'has_mask': verb.has_mask,
+            'experimental': name in self._model.experimental,
+          }
+          for name, verb in self._requests.verbs.items()
         ],
         'bytes': MOST_BYTES,
         'gallery': [
@@ -259,8 +265,9 @@ class Application(web.Application):
       **requests.Sampling.__annotations__,
     )
     photo = self._photos.get(photo_name).photo
+    verb = self._requests.verbs.get(task)
     mask = None
-    if task == 'inpainting':
+    if verb is not None and verb.has_mask:
       mask = self._masks.get(mask_name).photo
     name = self._requests.add(
       task, photo, mask, sides, requests.Sampling(*sampling)

@@ -1,15 +1,16 @@
 /* The choices: tasks, photos of the gallery, files from the device. */
 
-import { TASKS } from './tasks.js';
+import { withTexts } from './tasks.js';
 
 const byId = (id) => document.getElementById(id);
 
 /* Adds a tab for each task, which calls choose(name) unless isBusy(). */
 export function buildTabs(tasks, choose, isBusy) {
-  const tabs = tasks.map(({ name, experimental }, i) => {
+  const tabs = tasks.map((task, i) => {
+    const { name, experimental } = task;
     const tab = document.createElement('button');
     Object.assign(tab, { type: 'button', id: `tab-${name}` });
-    tab.textContent = TASKS[name].tab;
+    tab.textContent = withTexts(task).tab;
     tab.dataset.task = name;
     tab.setAttribute('role', 'tab');
     tab.setAttribute('aria-controls', 'work');

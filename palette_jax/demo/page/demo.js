@@ -11,13 +11,13 @@ import { follow, showSending, showStopping } from './progress.js';
 import { abandon, get, post, Refused, send } from './server.js';
 import { NAMES, Sides } from './sides.js';
 import { layOut } from './stage.js';
-import { TASKS } from './tasks.js';
+import { withTexts } from './tasks.js';
 
 const byId = (id) => document.getElementById(id);
 const all = (query) => [...document.querySelectorAll(query)];
 
 let about; // tasks, limits, gallery
-let task;
+let task; // as the server describes it, with its texts
 let photo = null; // {id, name, width, height, ...}, as it was chosen
 let worse = null; // the same photo as a bad JPEG, with its quality
 let worsenings = 0; // requested so far
@@ -58,20 +58,19 @@ function report(text) {
 const isBusy = () =>
   ['loading', 'sampling'].includes(document.body.dataset.state);
 
-const current = () => (task === 'jpeg' && worse ? worse : photo);
+const current = () => (task.tool === 'quality' && worse ? worse : photo);
 
 /* Updates all controls that depend on the state, the task and the photo. */
 function update() {
   const busy = isBusy();
   const sampling = document.body.dataset.state === 'sampling';
-  for (const set of all('fieldset[data-task]')) {
-    set.hidden = set.dataset.task !== task;
+  for (const set of all('fieldset[data-tool]')) {
+    set.hidden = set.dataset.tool !== task.tool;
   }
   for (const set of all('fieldset')) set.disabled = sampling;
-  byId('hint').textContent = TASKS[task].hint;
-  byId('experimental').hidden = !about.tasks.find((t) => t.name === task)
-    .experimental;
-  byId('go').textContent = TASKS[task].tab;
+  byId('hint').textContent = task.hint;
+  byId('experimental').hidden = !task.experimental;
+  byId('go').textContent = task.tab;
   byId('go').disabled = !photo || busy;
   byId('go').hidden = sampling;
   byId('progress').hidden = !sampling;
@@ -84,25 +83,25 @@ function update() {
   byId('frame').inert = busy;
   byId('another').disabled = busy;
   for (const button of all('#gallery button')) button.disabled = busy;
-  document.body.dataset.task = task;
+  document.body.dataset.task = task.name;
 }
 
 /* Lays out the photo as large as fits. */
 function arrange(dragging = false) {
   if (!photo) return;
-  const uncropping = task === 'uncropping';
+  const uncropping = task.tool === 'sides';
   const now = current();
   const added = uncropping ? sides.values : { left: 0, right: 0, top: 0, bottom: 0 };
   layout = layOut(now, added, uncropping ? 0.12 : 0, dragging ? layout : null);
   byId('added').hidden = !uncropping;
-  byId('mask').hidden = task !== 'inpainting';
-  if (task !== 'inpainting') byId('brush').hidden = true;
+  byId('mask').hidden = task.tool !== 'brush';
+  if (task.tool !== 'brush') byId('brush').hidden = true;
   sides.show(uncropping);
   sides.place(layout.scale);
   const wide = now.width + added.left + added.right;
   const high = now.height + added.top + added.bottom;
   byId('about-photo').textContent = `${now.name}, ${wide} × ${high}`;
-  byId('fine').textContent = task === 'jpeg' ? now.fine : '';
+  byId('fine').textContent = task.tool === 'quality' ? now.fine : '';
 }
 
 /* Shows the photo, or the bad JPEG of it. */
@@ -118,7 +117,7 @@ async function show() {
 }
 
 function choose(name) {
-  task = name;
+  task = withTexts(about.tasks.find((each) => each.name === name));
   markTab(name);
   report('');
   update();
@@ -171,7 +170,7 @@ function check(file) {
 async function worsen() {
   const request = ++worsenings;
   const quality = byId('quality').valueAsNumber;
-  if (task !== 'jpeg' || !byId('worsen').checked) {
+  if (task.tool !== 'quality' || !byId('worsen').checked) {
     worse = null;
   } else if (worse?.quality !== quality || worse?.of !== photo.id) {
     const of = photo.id;
@@ -230,9 +229,9 @@ async function begin() {
   await attempt(async () => {
     await show(); // the bad JPEG may not have arrived yet
     const from = current();
-    const hole = task === 'inpainting' ? await sendMask() : '';
+    const hole = task.tool === 'brush' ? await sendMask() : '';
     const { id } = await post('job', {
-      task,
+      task: task.name,
       photo: from.id,
       mask: hole,
       sides: sides.values,
@@ -260,7 +259,7 @@ async function begin() {
 async function present(from, hole, seed, count) {
   const links = [['the photo', `photo/${from.id}/file`]];
   if (hole) links.push(['the mask', `mask/${hole}/file`]);
-  const { tab, before, after } = TASKS[task];
+  const { tab, before, after } = task;
   const title = `${tab}: ${from.name}, seed ${seed}`;
   const group = await showResults(job, count, { title, before, after }, links);
   report(count > 1 ? `${count} samples are below.` : 'The result is below.');
@@ -324,7 +323,7 @@ function listen() {
 
 function shortcut(event) {
   const typing = event.target.matches('[type=number], select');
-  if (task !== 'inpainting' || typing || !photo) return;
+  if (task.tool !== 'brush' || typing || !photo) return;
   if (document.body.dataset.state !== 'ready') return;
   if ((event.ctrlKey || event.metaKey) && event.key === 'z') {
     event.preventDefault();

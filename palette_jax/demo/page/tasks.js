@@ -1,6 +1,6 @@
-/* The texts of each task. */
+/* The texts and the tool of each task. */
 
-export const TASKS = {
+const TEXTS = {
   colorization: {
     tab: 'Colorize',
     hint: 'The colours are invented; the brightness stays as it is.',
@@ -26,3 +26,20 @@ export const TASKS = {
     after: 'the photo, restored',
   },
 };
+
+const TOOLS = { uncropping: 'sides', jpeg: 'quality' };
+
+/* Returns a task of the server with {tab, hint, before, after, tool}. One that
+   has no texts here is shown with those of its own file.                    */
+export function withTexts(task) {
+  const { name, label, description, has_mask } = task;
+  return {
+    ...task,
+    tab: label,
+    hint: description,
+    before: 'the photo',
+    after: 'the result',
+    tool: TOOLS[name] ?? (has_mask ? 'brush' : ''),
+    ...TEXTS[name],
+  };
+}
