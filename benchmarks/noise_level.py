@@ -69,8 +69,8 @@ def measure(name: str, seed: int) -> dict:
 
   @jax.jit
   def errors(params, examples):
-    levels = objective.spread(EXAMPLES.value)
-    chance = objective.draw(key, examples, levels)
+    levels = objective.stratified_levels(EXAMPLES.value)
+    chance = objective.draw_noise(key, examples, levels)
     return objective.errors(denoise_fn, params, examples, chance)
 
   @jax.jit

@@ -36,9 +36,8 @@ from PIL import Image
 
 import palette_jax
 from palette_jax import arrays, images
-from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
-from palette_jax.diffusion import sampler
+from palette_jax.diffusion import sampler, sampler_config
 from palette_jax.diffusion import schedule as schedules
 from palette_jax.photo.painting import painter, tiles
 from palette_jax.weights import trained
@@ -57,7 +56,7 @@ class BlendsNoise(painter.Painter):
 
   @staticmethod
   def _unclipped(denoise_fn, params, y_t, cond, now, prediction):
-    clean_fn = sampler.clean_fn_of(denoise_fn, prediction)
+    clean_fn = sampler.make_clean_fn(denoise_fn, prediction)
     return clean_fn(params, y_t, cond, jnp.full([len(y_t)], now['gamma']))
 
   def paint(self, *given):
@@ -151,11 +150,13 @@ def ratio(picture: np.ndarray, places: list[int], reach: int) -> float:
   return float(np.mean(found))
 
 
-def objective_of(choice: choices.Choice) -> objectives.Diffusion:
+def objective_of(choice: sampler_config.SamplerConfig) -> objectives.Diffusion:
   """The paper's schedules, for a network that says y_0."""
   train = schedules.linear(1e-6, 0.01, 2000)
-  levels = choice.levels(schedules.linear(1e-4, 0.09, 1000), train)
-  return objectives.Diffusion(train, levels, prediction='y_0', choice=choice)
+  levels = choice.schedule(schedules.linear(1e-4, 0.09, 1000), train)
+  return objectives.Diffusion(
+    train, levels, prediction='y_0', sampler_config=choice
+  )
 
 
 def compare(
@@ -206,7 +207,9 @@ def main() -> None:
     tile = 32
     exact = Exact(tile, side=4 * tile)
     network, params = exact.clean_fn, exact.params
-    choice = choices.Choice(args.sampler or 'dpm_solver', args.steps or 20)
+    choice = sampler_config.SamplerConfig(
+      args.sampler or 'dpm_solver', args.steps or 20
+    )
     objective = objective_of(choice)
     pictures = (exact.picture(seed) for seed in range(args.pictures))
   rows = compare(network, params, objective, tile, pictures)

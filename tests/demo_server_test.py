@@ -22,7 +22,7 @@ from werkzeug import test
 import palette_jax
 from palette_jax import images, tasks, web
 from palette_jax.demo import command, previews, requests, server, shelf
-from palette_jax.diffusion import choice
+from palette_jax.diffusion import sampler_config
 from palette_jax.photo import limits, reader, recipe
 from palette_jax.photo import photo as photos
 
@@ -420,7 +420,9 @@ def test_the_choices_of_the_page_are_those_of_the_server():
   select = html[html.index('<select') : html.index('</select>')]
   offered = re.findall(r'value="(\w*)"', select)
   assert sorted(offered) == sorted(['', *limits.SAMPLERS])
-  assert set(limits.SAMPLERS) == set(choice.NAMES) - set(choice.UNCONDITIONAL)
+  assert set(limits.SAMPLERS) == set(sampler_config.NAMES) - set(
+    sampler_config.UNCONDITIONAL
+  )
   assert f'max="{requests.MOST_STEPS}"' in html
   samples = re.findall(r'name="samples" value="(\d)"', html)
   assert [int(n) for n in samples] == list(range(1, requests.MOST_SAMPLES + 1))

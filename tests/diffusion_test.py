@@ -7,15 +7,20 @@ import pytest
 
 from configs import common
 from palette_jax import arrays, givens, images
-from palette_jax.diffusion import choice as choices
-from palette_jax.diffusion import objective, process, sampler, schedule
+from palette_jax.diffusion import (
+  objective,
+  process,
+  sampler,
+  sampler_config,
+  schedule,
+)
 
 TRAIN = schedule.linear(1e-6, 0.01, 2000)
 SHORT = schedule.linear(1e-3, 0.5, 60)
 
 
 def errors_of(task, denoise_fn, params, batch, gamma=None):
-  chance = task.draw(jax.random.key(0), batch, gamma)
+  chance = task.draw_noise(jax.random.key(0), batch, gamma)
   return task.errors(denoise_fn, params, batch, chance)
 
 
@@ -95,7 +100,7 @@ def test_the_clean_image_is_recovered_from_the_truth(prediction, levels):
     y_0 = jnp.asarray(draw.uniform(-1, 1, [len(gamma), 2, 2, 3]))
     eps = jnp.asarray(draw.normal(size=y_0.shape))
     y_t = process.add_noise(y_0, eps, gamma)
-    truth = process.truth(prediction, y_0, eps, gamma)
+    truth = process.prediction_target(prediction, y_0, eps, gamma)
     found = process.estimate_clean(prediction, y_t, truth, gamma)
     assert found.dtype == jnp.float64
     error = np.abs(found - y_0).max((1, 2, 3))
@@ -113,15 +118,15 @@ def test_min_snr_weighs_the_same_error_alike_whatever_is_predicted(prediction):
   y_t = process.add_noise(y_0, eps, gamma)
   level = gamma[:, None, None, None]
   implied = (y_t - jnp.sqrt(level) * guess) / jnp.sqrt(1 - level)
-  truth = process.truth(prediction, y_0, eps, gamma)
-  said = process.truth(prediction, guess, implied, gamma)
-  weight = process.weight('min_snr', prediction, gamma)
+  truth = process.prediction_target(prediction, y_0, eps, gamma)
+  said = process.prediction_target(prediction, guess, implied, gamma)
+  weight = process.loss_weight('min_snr', prediction, gamma)
   found = weight * jnp.sum((said - truth) ** 2, axis=(1, 2, 3))
   snr = gamma / (1 - gamma)
   wanted = jnp.minimum(snr, 5) * jnp.sum((guess - y_0) ** 2, axis=(1, 2, 3))
   np.testing.assert_allclose(found, wanted, rtol=2e-2)
-  assert np.all(process.weight('uniform', prediction, gamma) == 1)
-  ends = process.weight('min_snr', prediction, jnp.array([0.0, 1.0]))
+  assert np.all(process.loss_weight('uniform', prediction, gamma) == 1)
+  ends = process.loss_weight('min_snr', prediction, jnp.array([0.0, 1.0]))
   assert np.all(np.isfinite(ends)) and np.all(ends <= 5)
 
 
@@ -134,7 +139,7 @@ def test_weights_enter_the_loss_and_the_truth_is_what_is_asked():
     return errors_of(task, zero, None, batch, gamma)
 
   plain, weighted = errors(), errors(weighting='min_snr')
-  factor = process.weight('min_snr', 'eps', gamma)
+  factor = process.loss_weight('min_snr', 'eps', gamma)
   np.testing.assert_allclose(weighted.total, factor * plain.total, rtol=1e-6)
   assert np.array_equal(weighted.count, plain.count)
   image = errors(prediction='y_0').total
@@ -250,11 +255,11 @@ def test_the_sampler_reaches_a_gaussian_s_mean_and_variance(
     spread = level * deviation**2 + 1 - level
     surprise = (y_t - jnp.sqrt(level) * mean) / spread
     y_0 = mean + jnp.sqrt(level) * deviation**2 * surprise
-    return process.truth(prediction, y_0, eps, gamma)
+    return process.prediction_target(prediction, y_0, eps, gamma)
 
-  choice = choices.Choice(variance=variance)
+  choice = sampler_config.SamplerConfig(variance=variance)
   task = objective.Diffusion(
-    TRAIN, levels, prediction=prediction, choice=choice
+    TRAIN, levels, prediction=prediction, sampler_config=choice
   )
   cond, mask = jnp.zeros([4, 32, 32, 3]), jnp.ones([4, 32, 32, 1])
   drawn = task.restore(denoise_fn, None, cond, mask, jax.random.key(0))
@@ -278,8 +283,8 @@ def test_each_step_is_algorithm_2(kind):
   shrink = (1 - beta / (0.04 * gamma + 1 - gamma)) / np.sqrt(1 - beta)
   variance *= shrink**2
   cond = jnp.zeros([4, 64, 64, 3])
-  choice = choices.Choice(variance=kind)
-  drawn = objective.Diffusion(TRAIN, SHORT, choice=choice).restore(
+  choice = sampler_config.SamplerConfig(variance=kind)
+  drawn = objective.Diffusion(TRAIN, SHORT, sampler_config=choice).restore(
     gaussian_denoiser(0.0, 0.2),
     None,
     cond,
@@ -336,8 +341,8 @@ def test_blind_is_the_best_multiple_of_what_it_sees(prediction):
   ones = jnp.ones([8, 32, 32, 1])
   batch = arrays.Batch(jnp.asarray(target), jnp.asarray(target), ones)
   task = objective.Diffusion(TRAIN, SHORT, prediction=prediction)
-  gamma = task.spread(8)
-  blind = task.blind(batch)
+  gamma = task.stratified_levels(8)
+  blind = task.blind_denoise_fn(batch)
 
   def loss(denoise_fn):
     return errors_of(task, denoise_fn, None, batch, gamma).mean()
@@ -354,7 +359,7 @@ def test_regression_predicts_the_image_and_blind_its_mean():
   task = objective.Regression()
   perfect = lambda params, *_: jnp.asarray(batch.target)  # noqa: E731
   assert errors_of(task, perfect, None, batch).mean() == 0
-  blind = task.blind(batch)
+  blind = task.blind_denoise_fn(batch)
   loss = errors_of(task, blind, None, batch).mean()
   variance = batch.target.var(axis=(0, 1, 2)).mean()
   assert np.isclose(loss, variance, rtol=1e-4)

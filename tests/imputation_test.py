@@ -12,7 +12,7 @@ from palette_jax.diffusion import imputation, sampler, schedule
 
 TRAIN = schedule.linear(1e-6, 0.01, 2000)
 PAPER = schedule.linear(1e-4, 0.09, 1000)
-LEVELS = schedule.spaced(PAPER, 100, TRAIN.gammas[-1])
+LEVELS = schedule.respaced(PAPER, 100, TRAIN.gammas[-1])
 MEAN, DEVIATION = 0.1, 0.2
 
 
@@ -82,7 +82,10 @@ def test_imputation_without_a_hole_s_edge_is_the_ancestral_sampler():
   draw = jax.jit(functools.partial(sampler.refine, clean_fn))
   found, wanted = (
     draw(None, cond, mask, key, table_of(LEVELS, 'upper'))
-    for table_of in (imputation.walk_coefficients, sampler.coefficients_of)
+    for table_of in (
+      imputation.walk_coefficients,
+      sampler.ancestral_coefficients,
+    )
   )
   np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -99,7 +102,7 @@ def test_the_network_is_shown_nothing_but_noisy_pixels():
   level = LEVELS.gammas[-1]
   noisy = np.sqrt(level) * cond + np.sqrt(1 - level) * z
   wanted = np.where(mask > 0.5, z, noisy)
-  found = sampler.begin(table, cond, mask, z).y_t
+  found = sampler.initial_state(table, cond, mask, z).y_t
   np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
@@ -139,7 +142,7 @@ def test_a_move_is_a_step_and_then_noise_level_by_level(variance):
   levels = schedule.linear(1e-3, 0.5, 12)
   moves = imputation.walk(12, 4, 2)
   table = imputation.walk_coefficients(levels, variance, 4, 2)
-  one = sampler.by_step(levels, variance)
+  one = sampler.ancestral_steps(levels, variance)
   for i, (start, end) in enumerate(moves):
     y_0, y_t = one['y_0'][start - 1], one['y_t'][start - 1]
     added = one['deviation'][start - 1] ** 2

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pixels import masks
 
 from benchmarks import seams
-from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
+from palette_jax.diffusion import sampler_config
 from palette_jax.diffusion import schedule as schedules
 from palette_jax.photo.painting import painter as canvas
 from palette_jax.photo.painting import panorama, tiles, view, windows
@@ -23,14 +23,16 @@ some = hypothesis.settings(max_examples=40, deadline=None)
 
 
 def diffusion(name, steps=5, prediction='eps'):
-  choice = choices.Choice(name, steps, eta=0.5, jump=2, resamplings=2)
-  levels = choice.levels(PAPER, TRAIN)
+  choice = sampler_config.SamplerConfig(
+    name, steps, eta=0.5, jump=2, resamplings=2
+  )
+  levels = choice.schedule(PAPER, TRAIN)
   return objectives.Diffusion(
-    TRAIN, levels, prediction=prediction, choice=choice
+    TRAIN, levels, prediction=prediction, sampler_config=choice
   )
 
 
-OBJECTIVES = {name: diffusion(name) for name in choices.NAMES} | {
+OBJECTIVES = {name: diffusion(name) for name in sampler_config.NAMES} | {
   'v': diffusion('ddim', prediction='v'),
   'regression': objectives.Regression(),
 }
@@ -136,7 +138,7 @@ def test_known_pixels_stay_and_painted_ones_are_in_range():
 def test_no_seam_is_to_be_seen_and_nothing_is_blurred():
   """An exact network that sees one tile, on pictures whose law is known."""
   exact = seams.Exact(16, side=64)
-  objective = seams.objective_of(choices.Choice('dpm_solver', 12))
+  objective = seams.objective_of(sampler_config.SamplerConfig('dpm_solver', 12))
   found = seams.compare(
     exact.clean_fn, exact.params, objective, 16, map(exact.picture, range(4))
   )

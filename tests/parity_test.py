@@ -94,7 +94,7 @@ def test_samples_are_the_port_s_step_by_step():
   # In its own class the network's names begin as in its files.
   params = params_of(model, **importer.SPELLING['janspiry'])
   levels = schedule.linear(**cases.SAMPLER)
-  coefficients = sampler.coefficients_of(levels, 'posterior')
+  coefficients = sampler.ancestral_coefficients(levels, 'posterior')
   clean = np.tanh(cases.images('clean', size, 1))
   mask = cases.hole(size)
   cond = np.where(mask > 0.5, cases.images('fill', size, 1), clean)
@@ -107,7 +107,7 @@ def test_samples_are_the_port_s_step_by_step():
   @jax.jit
   def step(y_t, cond, mask, z, now):
     y_0 = sampler.estimate(clean_fn, params, y_t, cond, now)
-    stage = sampler.Stage(y_t, None)
+    stage = sampler.State(y_t, None)
     return sampler.advance(now, stage, y_0, cond, mask, z).y_t
 
   wanted = golden('sampler')['trajectory']
@@ -190,13 +190,13 @@ def test_a_thousand_steps_end_where_the_port_s_formulas_do():
     return process.estimate_clean('eps', y_t, said, gamma)
 
   levels = schedule.linear(1e-4, 0.09, 1000)
-  coefficients = sampler.coefficients_of(levels, 'posterior')
+  coefficients = sampler.ancestral_coefficients(levels, 'posterior')
   cond, ones = jnp.asarray(cond), jnp.ones([1, 8, 8, 1])
 
   def one(y_t, inputs):
     now, z = inputs
     y_0 = sampler.estimate(clean_fn, None, y_t, cond, now)
-    stage = sampler.Stage(y_t, None)
+    stage = sampler.State(y_t, None)
     return sampler.advance(now, stage, y_0, cond, ones, z[None]).y_t, None
 
   scan = jax.jit(lambda y_t, inputs: jax.lax.scan(one, y_t, inputs)[0])

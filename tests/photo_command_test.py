@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 import palette_jax
 from palette_jax import cli, tasks
-from palette_jax.diffusion import choice
+from palette_jax.diffusion import sampler_config
 from palette_jax.photo import (
   command,
   hole,
@@ -476,9 +476,9 @@ def test_replay_says_by_its_exit_code_whether_it_is_the_same(
 
 
 def test_samplers_are_those_that_there_are():
-  assert set(limits.HOLE_SAMPLERS) == set(choice.NAMES)
+  assert set(limits.HOLE_SAMPLERS) == set(sampler_config.NAMES)
   of_holes = set(limits.HOLE_SAMPLERS) - set(limits.SAMPLERS)
-  assert of_holes == set(choice.UNCONDITIONAL)
+  assert of_holes == set(sampler_config.UNCONDITIONAL)
 
 
 def test_the_help_groups_the_commands(capsys):

@@ -256,7 +256,7 @@ def test_other_steps_than_the_weights_own_add_the_posterior_s_noise():
   fast = weights_of(objective=dict(sampler=own | dict(name='dpm_solver')))
   assert fast.choose('ancestral', 7)['variance'] == 'posterior'
   chosen = made.objective(made.choose(steps=9))
-  wanted = samplers.coefficients_of(chosen.sample_schedule, 'posterior')
+  wanted = samplers.ancestral_coefficients(chosen.sample_schedule, 'posterior')
   for name, found in chosen.coefficients().items():
     assert np.array_equal(found, wanted[name])
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import special
 
-from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import (
   objective,
   process,
   sampler,
+  sampler_config,
   schedule,
   solver,
 )
@@ -23,16 +23,23 @@ SHORT = schedule.linear(1e-3, 0.5, 60)
 # Their noise is a small part of the smallest deviation below.
 ENDS = schedule.Schedule(np.zeros(2), np.array([1 - 1e-6, 4.4e-5]))
 TABLES = {
-  'ancestral': functools.partial(sampler.coefficients_of, variance='upper'),
-  'posterior': functools.partial(sampler.coefficients_of, variance='posterior'),
+  'ancestral': functools.partial(
+    sampler.ancestral_coefficients, variance='upper'
+  ),
+  'posterior': functools.partial(
+    sampler.ancestral_coefficients, variance='posterior'
+  ),
   'ddim': functools.partial(solver.ddim_coefficients, eta=0.0),
   'ddim 0.5': functools.partial(solver.ddim_coefficients, eta=0.5),
   'ddim 1': functools.partial(solver.ddim_coefficients, eta=1.0),
   'dpm_solver': solver.dpm_solver_coefficients,
 }
 CHOICES = [
-  choices.Choice(name, steps=12, eta=eta, jump=4, resamplings=3)
-  for name, eta in [*((name, 0.0) for name in choices.NAMES), ('ddim', 0.7)]
+  sampler_config.SamplerConfig(name, steps=12, eta=eta, jump=4, resamplings=3)
+  for name, eta in [
+    *((name, 0.0) for name in sampler_config.NAMES),
+    ('ddim', 0.7),
+  ]
 ]
 # Pixels of one or of two kinds: weights, means and deviations.
 GAUSSIAN = np.array([1.0]), np.array([0.2]), np.array([0.15])
@@ -100,7 +107,7 @@ def test_paths_converge_to_the_exact_ones_in_the_order_claimed(
   key, steps, errors = jax.random.key(0), [16, 32, 64, 128], []
   y_t = jax.random.normal(jax.random.split(key)[0], [1, 32, 32, 3])
   for n in steps:
-    levels = schedule.spaced(ENDS, n, 0.0)
+    levels = schedule.respaced(ENDS, n, 0.0)
     wanted = flow(kinds, np.asarray(y_t, np.float64), levels.gammas[-1])
     found = draw(TABLES[name](levels), clean_of(kinds), key)
     errors.append(np.sqrt(np.mean((found - wanted) ** 2)))
@@ -137,7 +144,8 @@ def moments(table, variance):
 def test_moments_converge_to_a_gaussian_s_in_the_order_claimed(name, claimed):
   steps = [25, 50, 100, 200, 400]
   found = [
-    moments(TABLES[name](schedule.spaced(ENDS, n, 0.0)), 0.2**2) for n in steps
+    moments(TABLES[name](schedule.respaced(ENDS, n, 0.0)), 0.2**2)
+    for n in steps
   ]
   mean, variance = np.abs(np.transpose(found) / [[1.0], [0.2**2]] - 1)
   assert mean[-1] < 5e-3 and variance[-1] < {1: 0.05, 2: 1e-3}[claimed]
@@ -146,7 +154,7 @@ def test_moments_converge_to_a_gaussian_s_in_the_order_claimed(name, claimed):
 
 @pytest.mark.parametrize('name', TABLES)
 def test_samples_have_the_moments_that_the_table_gives_and_the_truth_s(name):
-  levels = schedule.spaced(PAPER, 200, TRAIN.gammas[-1])
+  levels = schedule.respaced(PAPER, 200, TRAIN.gammas[-1])
   table = TABLES[name](levels)
   drawn = draw(table, clean_of(GAUSSIAN), jax.random.key(1), (4, 32, 32, 3))
   share, variance = moments(table, 0.15**2)
@@ -159,7 +167,7 @@ def test_samples_have_the_moments_that_the_table_gives_and_the_truth_s(name):
 def test_both_kinds_of_pixels_come_out_in_their_shares():
   """Nothing but the gaps of the mixture is between its two parts."""
   kinds = np.array([0.3, 0.7]), np.array([-0.5, 0.4]), np.array([0.05, 0.1])
-  levels = schedule.spaced(PAPER, 50, TRAIN.gammas[-1])
+  levels = schedule.respaced(PAPER, 50, TRAIN.gammas[-1])
   for name, table in TABLES.items():
     drawn = draw(table(levels), clean_of(kinds), jax.random.key(2))
     assert abs(np.mean(drawn < -0.1) - 0.3) < 0.035, name  # 4 standard errors
@@ -212,8 +220,8 @@ def network(params, y_t, cond, gamma):
 @pytest.mark.parametrize('variance', sampler.VARIANCES)
 def test_the_paper_s_thousand_steps_are_to_the_bit_what_they_were(variance):
   cond, mask = given()
-  choice = choices.Choice(variance=variance)
-  task = objective.Diffusion(TRAIN, PAPER, choice=choice)
+  choice = sampler_config.SamplerConfig(variance=variance)
+  task = objective.Diffusion(TRAIN, PAPER, sampler_config=choice)
 
   def clean_fn(params, y_t, cond, gamma):
     said = network(params, y_t, cond, gamma)
@@ -234,7 +242,7 @@ def test_the_paper_s_thousand_steps_are_to_the_bit_what_they_were(variance):
 
 
 def test_ddim_with_all_its_noise_is_ancestral_with_posterior_variance():
-  for levels in PAPER, SHORT, schedule.spaced(PAPER, 7, TRAIN.gammas[-1]):
+  for levels in PAPER, SHORT, schedule.respaced(PAPER, 7, TRAIN.gammas[-1]):
     one, other = (TABLES[name](levels) for name in ('ddim 1', 'posterior'))
     assert one.keys() == other.keys()
     for name in one:
@@ -296,8 +304,8 @@ def clean_fn_of(function):
 
 
 def restore(choice, network, cond, mask, key, sample=PAPER):
-  levels = choice.levels(sample, TRAIN)
-  task = objective.Diffusion(TRAIN, levels, choice=choice)
+  levels = choice.schedule(sample, TRAIN)
+  task = objective.Diffusion(TRAIN, levels, sampler_config=choice)
   run = jax.jit(functools.partial(task.restore, network))
   return run(0.1, cond, mask, key)
 
@@ -316,10 +324,10 @@ def test_known_pixels_are_exact_and_holes_in_range(choice):
   hole = np.broadcast_to(mask > 0.5, drawn.shape)
   assert np.array_equal(drawn[~hole], cond[~hole])
   assert np.all(np.abs(drawn[hole]) <= 1) and np.ptp(drawn[hole]) > 0.1
-  passes = choice.passes(choice.levels(PAPER, TRAIN))
+  passes = choice.passes(choice.schedule(PAPER, TRAIN))
   assert len(seen) == passes == (28 if choice.name == 'repaint' else 12)
   for y_t, shown, gamma in seen:
-    if choice.name not in choices.UNCONDITIONAL:
+    if choice.name not in sampler_config.UNCONDITIONAL:
       assert np.array_equal(np.asarray(y_t)[~hole], cond[~hole])
       assert np.array_equal(shown, cond)
     else:  # the observed pixels, and noise of that level

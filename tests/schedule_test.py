@@ -68,7 +68,7 @@ def test_stratified_levels_follow_the_same_law():
 
 def test_gamma_between_meets_the_steps():
   position = jnp.array([0.0, 1.0, 1999.0, 0.5])
-  found = np.asarray(schedule.gamma_between(TRAIN, position))
+  found = np.asarray(schedule.gamma_at(TRAIN, position))
   wanted = [1, TRAIN.gammas[0], TRAIN.gammas[1998], (1 + TRAIN.gammas[0]) / 2]
   np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
@@ -82,5 +82,5 @@ def test_a_schedule_that_is_none_is_refused(bad):
 
 
 def test_a_cosine_schedule_without_steps_is_refused():
-  with pytest.raises(ValueError, match='needs a step; got 0'):
+  with pytest.raises(ValueError, match='needs a step'):
     schedule.cosine(0)

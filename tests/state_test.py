@@ -82,7 +82,7 @@ def test_one_step_is_adam_on_the_mean_loss(parts):
   batch = process.complete(batches(parts, 1)[0], key_holes)
 
   def loss_fn(params):
-    chance = built.learner.objective.draw(key, batch)
+    chance = built.learner.objective.draw_noise(key, batch)
     errors = built.learner.objective.errors(
       built.learner.denoise_fn, params, batch, chance
     )
@@ -160,9 +160,9 @@ def test_unreadable_records_change_nothing_but_their_own_share(parts):
   """Loss and gradient of a batch equal those of its readable rows."""
   _, built = parts
   batch = process.complete(batches(parts, 1)[0], jax.random.key(0))
-  gamma = built.learner.objective.spread(8)
+  gamma = built.learner.objective.stratified_levels(8)
   params = built.learner.create_state().params
-  chance = built.learner.objective.draw(jax.random.key(0), batch, gamma)
+  chance = built.learner.objective.draw_noise(jax.random.key(0), batch, gamma)
   errors = functools.partial(
     built.learner.objective.errors, built.learner.denoise_fn, params
   )

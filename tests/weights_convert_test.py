@@ -306,7 +306,9 @@ def test_a_port_s_checkpoint_samples_as_the_port(
   assert (model.noise_level, model.head_channels) == ('gamma', 16)
   config = config_for(tmp_path / 'out', photo_folder)
   assert config.objective.sampler.variance == 'posterior'
-  assert runs.build(config).learner.objective.choice.variance == 'posterior'
+  assert (
+    runs.build(config).learner.objective.sampler_config.variance == 'posterior'
+  )
   _, _, ema = trained_run.load(config, f'{tmp_path}/out')
   for tensor in names.tensors(model, **importer.SPELLING['janspiry']):
     module, *inside = tensor.ours.split('/')

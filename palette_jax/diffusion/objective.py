@@ -1,7 +1,7 @@
-"""What is learnt, and how an image is made from it: diffusion or regression.
+"""Objectives: losses, and the samplers that belong to them.
 
 Two objectives with the same methods. `Diffusion` is Palette: the network
-predicts the noise (section 3), images are made by iterative refinement.
+predicts the noise (section 3), and images are drawn by iterative refinement.
 `Regression` is the paper's baseline (section 5.1): the same network predicts
 the image in a single pass.
 """
@@ -16,19 +16,19 @@ import ml_collections
 from jaxtyping import Array, Float
 
 from palette_jax import arrays
-from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import process, sampler
+from palette_jax.diffusion import sampler_config as samplers
 from palette_jax.diffusion import schedule as schedules
 
 NORMS = {'l1': jnp.abs, 'l2': jnp.square}
 
 
-class Chance(NamedTuple):
-  """What is drawn for a batch, all at once: micro-batches then have the same.
+class Noise(NamedTuple):
+  """Noise of a whole batch, drawn before it is cut into micro-batches.
 
   Attributes:
-    gamma: [b], noise levels.
-    eps: [b h w 3], noise; None where there is none.
+    gamma: noise levels.
+    eps: standard Gaussian noise; None where the objective has none.
   """
 
   gamma: Float[Array, ' b']
@@ -36,15 +36,15 @@ class Chance(NamedTuple):
 
 
 class Errors(NamedTuple):
-  """Errors inside the masks, one entry an example, not yet divided.
+  """Sums of errors inside the masks, one for each example.
 
   Dividing the global sum by the global count makes one device, eight devices
-  and accumulated micro-batches agree, and holes of all sizes weigh by pixel.
+  and accumulated micro-batches agree, and weights holes by their pixels.
 
   Attributes:
-    total: [b], sum of |prediction - truth|^p over masked values.
-    count: [b], number of masked values.
-    gamma: [b], the noise level at which the example was seen.
+    total: sum of |prediction - target|^p over masked values.
+    count: number of masked values.
+    gamma: noise level of the example.
   """
 
   total: Float[Array, ' b']
@@ -52,7 +52,7 @@ class Errors(NamedTuple):
   gamma: Float[Array, ' b']
 
   def mean(self) -> Float[Array, '']:
-    """The mean error of a masked value; 0 if nothing is masked."""
+    """Returns the mean error of a masked value; 0 if nothing is masked."""
     return jnp.sum(self.total) / jnp.maximum(jnp.sum(self.count), 1.0)
 
 
@@ -63,7 +63,7 @@ def masked_errors(
   gamma: Float[Array, ' b'],
   norm: str,
 ) -> Errors:
-  """Errors where the mask is 1; the rest does not count (section 5.2)."""
+  """Returns errors where the mask is 1, and ignores the rest (section 5.2)."""
   error = NORMS[norm](prediction - truth)
   channels = truth.shape[-1]
   return Errors(
@@ -75,15 +75,16 @@ def masked_errors(
 
 @dataclasses.dataclass(frozen=True)
 class Diffusion:
-  """Palette: predict eps, refine iteratively.
+  """Palette: predicts eps and refines iteratively.
 
   Attributes:
-    train_schedule: noise levels seen in training.
+    train_schedule: noise levels of training.
     sample_schedule: noise levels of the sampler's steps.
     norm: 'l2' (the paper's choice) or 'l1' (its Table 6).
-    prediction: what the network says, one of process.PREDICTIONS.
-    weighting: of noise levels in the loss, one of process.WEIGHTINGS.
-    choice: the sampler.
+    prediction: the network's prediction, one of process.PREDICTIONS.
+    weighting: weighting of noise levels in the loss, one of
+      process.WEIGHTINGS.
+    sampler_config: name and parameters of the sampler.
   """
 
   train_schedule: schedules.Schedule
@@ -91,41 +92,39 @@ class Diffusion:
   norm: str = 'l2'
   prediction: str = 'eps'
   weighting: str = 'uniform'
-  choice: choices.Choice = choices.Choice()
+  sampler_config: samplers.SamplerConfig = samplers.SamplerConfig()
 
-  blind_name = 'the noise level alone, at its best'
+  blind_name = 'the best predictor that sees only the noise level'
 
-  def draw(
+  def draw_noise(
     self,
     key: Array,
     batch: arrays.Batch,
     gamma: Float[Array, ' b'] | None = None,
-  ) -> Chance:
-    """Random noise levels, or the given ones, and noise."""
+  ) -> Noise:
+    """Draws noise levels, unless they are given, and noise."""
     key_gamma, key_eps = jax.random.split(key)
     if gamma is None:
       size = batch.target.shape[0]
       gamma = schedules.sample_gamma(key_gamma, self.train_schedule, size)
-    return Chance(gamma, jax.random.normal(key_eps, batch.target.shape))
+    return Noise(gamma, jax.random.normal(key_eps, batch.target.shape))
 
   def errors(
     self,
     denoise_fn: arrays.DenoiseFn,
     params: arrays.Params,
     batch: arrays.Batch,
-    chance: Chance,
+    noise: Noise,
   ) -> Errors:
-    """|eps_hat - eps|^p, at the noise levels that were drawn.
-
-    Or, with another prediction or weighting, what takes its place.
-    """
-    gamma, eps = chance
+    """Returns |eps_hat - eps|^p, or that of another prediction, weighted."""
+    gamma, eps = noise
+    assert eps is not None, 'noise of another objective'
     y_t = process.add_noise(batch.target, eps, gamma)
     y_t = process.keep_known(y_t, batch.target, batch.mask)
-    said = denoise_fn(params, y_t, batch.cond, gamma)
-    truth = process.truth(self.prediction, batch.target, eps, gamma)
-    errors = masked_errors(said, truth, batch.mask, gamma, self.norm)
-    weight = process.weight(self.weighting, self.prediction, gamma)
+    output = denoise_fn(params, y_t, batch.cond, gamma)
+    truth = process.prediction_target(self.prediction, batch.target, eps, gamma)
+    errors = masked_errors(output, truth, batch.mask, gamma, self.norm)
+    weight = process.loss_weight(self.weighting, self.prediction, gamma)
     return errors._replace(total=weight * errors.total)
 
   def restore(
@@ -136,55 +135,60 @@ class Diffusion:
     mask: Float[Array, 'b h w 1'],
     key: Array,
   ) -> Float[Array, 'b h w 3']:
-    """Draws an image for each condition: Algorithm 2, or another sampler."""
-    clean_fn = sampler.clean_fn_of(denoise_fn, self.prediction)
+    """Draws an image for each condition, by Algorithm 2 or another sampler."""
+    clean_fn = sampler.make_clean_fn(denoise_fn, self.prediction)
     table = self.coefficients()
     return sampler.refine(clean_fn, params, cond, mask, key, table)
 
   def coefficients(self) -> sampler.Coefficients:
-    """The sampler, as a table."""
-    return self.choice.coefficients(self.sample_schedule)
+    """Returns the sampler as a table."""
+    return self.sampler_config.coefficients(self.sample_schedule)
 
-  def start(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
-    """What is in the hole at first: y_T, noise."""
+  def initial(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
+    """Returns the initial hole: y_T, noise."""
     return jax.random.normal(key, shape)
 
   def passes(self) -> int:
-    """How often the network is asked for an image."""
-    return self.choice.passes(self.sample_schedule)
+    """Returns the number of network passes for an image."""
+    return self.sampler_config.passes(self.sample_schedule)
 
-  def spread(self, batch: int) -> Float[Array, ' b']:
-    """Noise levels for `errors` that follow training's law without chance."""
+  def stratified_levels(self, batch: int) -> Float[Array, ' b']:
+    """Returns evenly spread noise levels with the distribution of training."""
     return schedules.stratified_gamma(self.train_schedule, batch)
 
-  def blind(self, batch: arrays.Batch) -> arrays.DenoiseFn:
-    """The best that can be done by somebody who knows only the noise level.
+  def blind_denoise_fn(self, batch: arrays.Batch) -> arrays.DenoiseFn:
+    """Returns the best predictor that sees only the noise level.
 
-    The linear estimates of y_0 and eps from y_t itself, with the images' own
-    mean and variance: it looks at no neighbour and not at the condition.
+    It estimates y_0 and eps linearly from y_t, with the mean and variance of
+    the images, and sees neither neighbouring pixels nor the condition.
     """
     weight = jnp.sum(batch.mask) * 3
     mean = jnp.sum(batch.mask * batch.target) / weight
     variance = jnp.sum(batch.mask * (batch.target - mean) ** 2) / weight
 
-    def denoise_fn(params, y_t, cond, gamma):
+    def denoise_fn(
+      params: arrays.Params,
+      y_t: Float[Array, 'b h w 3'],
+      cond: Float[Array, 'b h w 3'],
+      gamma: Float[Array, ' b'],
+    ) -> Float[Array, 'b h w 3']:
       del params, cond
       level = gamma[:, None, None, None]
       surprise = y_t - jnp.sqrt(level) * mean
       surprise /= level * variance + 1 - level
       y_0 = mean + jnp.sqrt(level) * variance * surprise
       eps = jnp.sqrt(1 - level) * surprise
-      return process.truth(self.prediction, y_0, eps, gamma)
+      return process.prediction_target(self.prediction, y_0, eps, gamma)
 
     return denoise_fn
 
 
 @dataclasses.dataclass(frozen=True)
 class Regression:
-  """The baseline: predict the image itself, in one pass.
+  """The paper's baseline: predicts the image itself, in one pass.
 
-  The slot of the noisy image holds zeros in the hole and the known pixels
-  around it; gamma is 0: nothing of the target can be seen.
+  The noisy image is replaced by zeros in the hole and the known pixels around
+  it; gamma is 0, the level at which nothing of the target is visible.
 
   Attributes:
     norm: 'l2' (the paper's choice) or 'l1'.
@@ -195,25 +199,25 @@ class Regression:
   prediction = 'y_0'
   blind_name = 'the mean colour'
 
-  def draw(
+  def draw_noise(
     self,
     key: Array,
     batch: arrays.Batch,
     gamma: Float[Array, ' b'] | None = None,
-  ) -> Chance:
-    """Nothing: there is no chance in it, and nothing of the target is seen."""
+  ) -> Noise:
+    """Returns noise level 0 and no noise: regression is deterministic."""
     del key, gamma
-    return Chance(jnp.zeros(batch.target.shape[0]), None)
+    return Noise(jnp.zeros(batch.target.shape[0]), None)
 
   def errors(
     self,
     denoise_fn: arrays.DenoiseFn,
     params: arrays.Params,
     batch: arrays.Batch,
-    chance: Chance,
+    noise: Noise,
   ) -> Errors:
-    """|prediction - target|^p."""
-    gamma = chance.gamma
+    """Returns |prediction - target|^p."""
+    gamma = noise.gamma
     image = _one_pass(denoise_fn, params, batch.cond, batch.mask)
     return masked_errors(image, batch.target, batch.mask, gamma, self.norm)
 
@@ -231,38 +235,48 @@ class Regression:
     return process.keep_known(jnp.clip(image, -1.0, 1.0), cond, mask)
 
   def coefficients(self) -> sampler.Coefficients:
-    """`restore` as a table: one step that takes the estimate as it is."""
-    one, none = jnp.ones([1]), jnp.zeros([1])
-    return dict(gamma=none, y_0=one, y_t=none)
+    """Returns `restore` as a table: one step that returns the estimate."""
+    one, zero = jnp.ones([1]), jnp.zeros([1])
+    return dict(gamma=zero, y_0=one, y_t=zero)
 
-  def start(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
-    """What is in the hole at first: zeros."""
+  def initial(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
+    """Returns the initial hole: zeros."""
     del key
     return jnp.zeros(shape)
 
   def passes(self) -> int:
-    """How often the network is asked for an image."""
+    """Returns the number of network passes for an image."""
     return 1
 
-  def spread(self, batch: int) -> Float[Array, ' b']:
-    """Noise levels for `errors`: nothing of the target can be seen."""
+  def stratified_levels(self, batch: int) -> Float[Array, ' b']:
+    """Returns noise level 0 for all examples."""
     return jnp.zeros(batch)
 
-  def blind(self, batch: arrays.Batch) -> arrays.DenoiseFn:
-    """The best constant image: what is left without looking at anything."""
+  def blind_denoise_fn(self, batch: arrays.Batch) -> arrays.DenoiseFn:
+    """Returns the best predictor that sees nothing: a constant image."""
     weight = jnp.sum(batch.mask, axis=(0, 1, 2))
     mean = jnp.sum(batch.mask * batch.target, axis=(0, 1, 2)) / weight
 
-    def denoise_fn(params, y_t, cond, gamma):
+    def denoise_fn(
+      params: arrays.Params,
+      y_t: Float[Array, 'b h w 3'],
+      cond: Float[Array, 'b h w 3'],
+      gamma: Float[Array, ' b'],
+    ) -> Float[Array, 'b h w 3']:
       del params, cond, gamma
       return jnp.broadcast_to(mean, y_t.shape)
 
     return denoise_fn
 
 
-def _one_pass(denoise_fn, params, cond, mask):
-  slot = process.keep_known(jnp.zeros_like(cond), cond, mask)
-  return denoise_fn(params, slot, cond, jnp.zeros(cond.shape[0]))
+def _one_pass(
+  denoise_fn: arrays.DenoiseFn,
+  params: arrays.Params,
+  cond: Float[Array, 'b h w 3'],
+  mask: Float[Array, 'b h w 1'],
+) -> Float[Array, 'b h w 3']:
+  y_t = process.keep_known(jnp.zeros_like(cond), cond, mask)
+  return denoise_fn(params, y_t, cond, jnp.zeros(cond.shape[0]))
 
 
 Objective = Diffusion | Regression
@@ -272,31 +286,31 @@ def from_config(config: ml_collections.ConfigDict) -> Objective:
   """Builds the objective that `config.objective` describes.
 
   Raises:
-    ValueError: for an unknown name or schedule.
+    ValueError: if a name is unknown or a schedule is out of range.
   """
   for field, known in (
     ('name', ('diffusion', 'regression')),
     ('norm', tuple(NORMS)),
     ('prediction', process.PREDICTIONS),
     ('weighting', process.WEIGHTINGS),
-    ('sampler.name', choices.NAMES),
+    ('sampler.name', samplers.NAMES),
     ('sampler.variance', sampler.VARIANCES),
   ):
-    found = operator.attrgetter(field)(config)
-    if found not in known:
-      raise ValueError(f'objective.{field}: {found!r} is not in {known}.')
+    value = operator.attrgetter(field)(config)
+    if value not in known:
+      raise ValueError(f'objective.{field}: {value!r} is not in {known}.')
   if config.name == 'regression':
     return Regression(config.norm)
   train_schedule, sample_schedule = (
     schedules.from_config(**config[name])
     for name in ('train_schedule', 'sample_schedule')
   )
-  choice = choices.Choice(**config.sampler)
+  sampler_config = samplers.SamplerConfig(**config.sampler)
   return Diffusion(
     train_schedule=train_schedule,
-    sample_schedule=choice.levels(sample_schedule, train_schedule),
+    sample_schedule=sampler_config.schedule(sample_schedule, train_schedule),
     norm=config.norm,
     prediction=config.prediction,
     weighting=config.weighting,
-    choice=choice,
+    sampler_config=sampler_config,
   )

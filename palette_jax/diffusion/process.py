@@ -1,7 +1,7 @@
-"""The forward process: how a clean image becomes noise, and what is kept.
+"""The forward process, from a clean image to noise.
 
-`complete` is where a batch arrives from the host. The network then predicts one
-of three things, from each of which, with y_t, the clean image follows:
+`complete` receives a batch from the host. The network then predicts one of
+three quantities, each of which determines the clean image together with y_t:
 
   eps   the noise (the paper, section 3)
   y_0   the clean image
@@ -19,14 +19,14 @@ WEIGHTINGS = ('uniform', 'min_snr')
 
 
 def complete(examples: arrays.Examples, key: Array) -> arrays.Batch:
-  """From 8 bits to [-1, 1], and noise into the holes (Palette, section 5.2).
+  """Converts 8 bits to [-1, 1] and fills holes with noise (section 5.2).
 
-  The numbers are those of `images.from_u8`, to the bit. The noise is drawn here
-  and not on the host, where it would take longer than decoding a photo.
+  Values equal those of `images.from_u8`, to the bit. Noise is drawn here and
+  not on the host, where it would take longer than decoding a photo.
 
   Args:
-    examples: of the host.
-    key: of the noise.
+    examples: a batch from the host.
+    key: random key of the noise.
   """
   target, cond, given = map(jnp.asarray, examples)
   target, cond = (
@@ -45,18 +45,18 @@ def add_noise(
   eps: Float[Array, 'b h w 3'],
   gamma: Float[Array, ' b'],
 ) -> Float[Array, 'b h w 3']:
-  """y_t = sqrt(gamma) y_0 + sqrt(1 - gamma) eps (Palette, appendix A)."""
+  """Returns y_t = sqrt(gamma) y_0 + sqrt(1 - gamma) eps (appendix A)."""
   gamma = gamma[:, None, None, None]
   return jnp.sqrt(gamma) * y_0 + jnp.sqrt(1.0 - gamma) * eps
 
 
-def truth(
+def prediction_target(
   prediction: str,
   y_0: Float[Array, 'b h w 3'],
   eps: Float[Array, 'b h w 3'],
   gamma: Float[Array, ' b'],
 ) -> Float[Array, 'b h w 3']:
-  """What a perfect network of that kind says."""
+  """Returns the value that the network should predict."""
   gamma = gamma[:, None, None, None]
   if prediction == 'eps':
     return eps
@@ -69,27 +69,27 @@ def truth(
 def estimate_clean(
   prediction: str,
   y_t: Float[Array, 'b h w 3'],
-  said: Float[Array, 'b h w 3'],
+  output: Float[Array, 'b h w 3'],
   gamma: Float[Array, ' b'],
 ) -> Float[Array, 'b h w 3']:
-  """The clean image, if what the network of that kind said is true."""
+  """Returns the clean image that follows from the network's output."""
   gamma = gamma[:, None, None, None]
-  if prediction == 'eps':  # `add_noise` undone
-    return (y_t - jnp.sqrt(1.0 - gamma) * said) / jnp.sqrt(gamma)
+  if prediction == 'eps':  # the inverse of `add_noise`
+    return (y_t - jnp.sqrt(1.0 - gamma) * output) / jnp.sqrt(gamma)
   if prediction == 'y_0':
-    return said
+    return output
   assert prediction == 'v', prediction
-  return jnp.sqrt(gamma) * y_t - jnp.sqrt(1.0 - gamma) * said
+  return jnp.sqrt(gamma) * y_t - jnp.sqrt(1.0 - gamma) * output
 
 
-def weight(
+def loss_weight(
   weighting: str, prediction: str, gamma: Float[Array, ' b']
 ) -> Float[Array, ' b']:
-  """What an error at this noise level counts.
+  """Returns the weight of an error at a noise level.
 
-  'uniform': 1, whatever is predicted (the paper). 'min_snr': the error of y_0
-  times min(SNR, 5), SNR = gamma / (1 - gamma) (Hang et al. 2023, section 3.4),
-  which is no more than 1 for eps, 5 for y_0 and 5/6 for v.
+  'uniform' is 1 for every prediction (the paper). 'min_snr' weights the error
+  of y_0 by min(SNR, 5), SNR = gamma / (1 - gamma) (Hang et al. 2023, section
+  3.4): at most 1 for eps, 5 for y_0 and 5/6 for v.
   """
   if weighting == 'uniform':
     return jnp.ones_like(gamma)
@@ -107,11 +107,12 @@ def keep_known(
   known: Float[Array, 'b h w 3'],
   mask: Float[Array, 'b h w 1'],
 ) -> Float[Array, 'b h w 3']:
-  """The painted image inside the mask, the known one outside, both exact.
+  """Returns the painted image inside the mask and the known one outside.
 
-  The network sees clean known pixels around the hole in training (known is the
-  target) and in every sampling step (known is cond, which equals the target
-  there). The paper does not say whether they are clean or noisy; clean ones are
-  what the sampler has. A mask of ones leaves the painted image as it is.
+  Both are exact. Around a hole the network sees clean known pixels, in training
+  (`known` is the target) and in every sampling step (`known` is the condition,
+  which equals the target there). The paper does not say whether they are clean
+  or noisy; clean ones are what the sampler has. With a mask of ones, the
+  painted image is returned as it is.
   """
   return jnp.where(mask > 0.5, painted, known)

@@ -1,10 +1,10 @@
-"""From noise to an image: iterative refinement (Palette, Algorithm 2).
+"""Sampling by iterative refinement (Palette, Algorithm 2).
 
-All samplers take any decreasing noise levels, since the network is told gamma,
-and are one loop, `refine`. What makes one of them is the table of numbers that
-it multiplies by: the paper's is made here, others in the next two files. What
-a step does beside asking the network is `advance`, so that another loop, that
-shows the network one part of a large picture after another, makes the same
+All samplers are one loop, `refine`, and accept any decreasing noise levels,
+since the network is given gamma. A sampler is a table of coefficients: the
+paper's is computed here, others in solver.py and imputation.py. Everything that
+a step does besides the network's pass is in `advance`, so that another loop,
+which shows the network a large photo tile by tile, gives the same result
 (palette_jax/photo/painting/painter.py).
 """
 
@@ -19,37 +19,37 @@ from palette_jax import arrays
 from palette_jax.diffusion import process
 from palette_jax.diffusion import schedule as schedules
 
-# clean_fn(params, y_t, cond, gamma) -> y_0: the network's idea of the image.
+# clean_fn(params, y_t, cond, gamma) -> y_0: the network's estimate.
 CleanFn = arrays.DenoiseFn
-# What each step multiplies by, from t = T to 1, each [T]; or at one step.
-#   gamma       the level that the network is told
-#   y_0, y_t    of the estimate and of what it was made from
-#   y_0_before  of the estimate of the step before, if that is used
-#   deviation   of fresh noise, if there is any
-#   known, known_deviation   of the known pixels and of noise on them, if an
-#               unconditional model is told of them in this way alone
+# The factors of each step from t = T to 1, each [T]; or of one step.
+#   gamma       the noise level that the network is given
+#   y_0, y_t    factors of the estimate and of the noisy image
+#   y_0_before  factor of the previous step's estimate, where it is used
+#   deviation   factor of fresh noise, where there is any
+#   known, known_deviation   factors of the known pixels and of noise on them,
+#               for an unconditional model, which has no other access to them
 Coefficients = dict[str, Float[Array, '*t']]
 
 VARIANCES = ('upper', 'posterior')
 
 
-def coefficients_of(
+def ancestral_coefficients(
   schedule: schedules.Schedule, variance: str
 ) -> Coefficients:
-  """The table of Algorithm 2; the variance is one of VARIANCES."""
-  return backwards(**by_step(schedule, variance))
+  """Returns the table of Algorithm 2; the variance is one of VARIANCES."""
+  return in_sampling_order(**ancestral_steps(schedule, variance))
 
 
-def by_step(
+def ancestral_steps(
   schedule: schedules.Schedule, variance: str
 ) -> dict[str, np.ndarray]:
-  """Algorithm 2, with y_0 in place of eps: float64, by t = 1..T.
+  """Returns Algorithm 2 in terms of y_0, in float64, for t = 1..T.
 
     y_{t-1} = mean(y_0, y_t) + deviation z,   no noise in the last step,
 
-  where the mean is that of q(y_{t-1} | y_0, y_t), which without the clip of
-  `estimate` is (y_t - beta_t / sqrt(1 - gamma_t) eps) / sqrt(alpha_t). The
-  variance is 'upper', beta_t (the paper's), or 'posterior', that of
+  where the mean is that of q(y_{t-1} | y_0, y_t). Without the clip of
+  `estimate` it equals (y_t - beta_t / sqrt(1 - gamma_t) eps) / sqrt(alpha_t).
+  The variance is 'upper', beta_t (the paper's), or 'posterior', that of
   q(y_{t-1} | y_0, y_t).
   """
   assert variance in VARIANCES, variance
@@ -65,17 +65,17 @@ def by_step(
   )
 
 
-def backwards(**columns: np.ndarray) -> Coefficients:
-  """From float64, by t = 1..T, to float32 in the order of sampling, T..1."""
+def in_sampling_order(**columns: np.ndarray) -> Coefficients:
+  """Converts float64 columns for t = 1..T to float32 in the order T..1."""
   return {k: jnp.asarray(v[::-1], jnp.float32) for k, v in columns.items()}
 
 
-class Stage(NamedTuple):
-  """Where a sampler is between two steps.
+class State(NamedTuple):
+  """The state of a sampler between two steps.
 
   Attributes:
-    y_t: the noisy image, known pixels as the sampler has them.
-    y_0_before: the last estimate; None for samplers that forget it.
+    y_t: the noisy image, with the sampler's version of known pixels.
+    y_0_before: the previous estimate; None for samplers that do not use it.
   """
 
   y_t: Float[Array, 'b h w 3']
@@ -90,73 +90,80 @@ def refine(
   key: Array,
   coefficients: Coefficients,
 ) -> Float[Array, 'b h w 3']:
-  """Draws one image for each condition, for t = T..1 in one `lax.scan`.
+  """Draws one image for each condition, with one `lax.scan` over t = T..1.
 
   Args:
-    clean_fn: the network and what its prediction says of the clean image.
-    params: its weights; the EMA's, if the images matter.
-    cond: the degraded images.
+    clean_fn: the network, followed by the estimate of the clean image.
+    params: weights of the network; use the EMA's for quality.
+    cond: conditions.
     mask: 1 where to paint; elsewhere the result equals cond exactly.
-    key: of all noise: y_T's, and that of the steps if they have any.
-    coefficients: of all steps.
+    key: random key of y_T and of the noise of all steps.
+    coefficients: table of the sampler.
 
   Returns:
-    Images clipped to [-1, 1] inside the mask.
+    Images, clipped to [-1, 1] inside the mask.
   """
-  key_start, keys = keys_of(key, coefficients)
-  shown = what_is_shown(coefficients, cond)
+  key_start, keys = split_keys(key, coefficients)
+  visible = visible_condition(coefficients, cond)
 
-  def one(stage, inputs):
+  def step(
+    state: State, inputs: tuple[Coefficients, Array]
+  ) -> tuple[State, None]:
     now, key = inputs
     z = jax.random.normal(key, cond.shape) if 'deviation' in now else None
-    y_0 = estimate(clean_fn, params, stage.y_t, shown, now)
-    return advance(now, stage, y_0, cond, mask, z), None
+    y_0 = estimate(clean_fn, params, state.y_t, visible, now)
+    return advance(now, state, y_0, cond, mask, z), None
 
   z = jax.random.normal(key_start, cond.shape)
-  stage = begin(coefficients, cond, mask, z)
-  stage, _ = jax.lax.scan(one, stage, (coefficients, keys))
-  return stage.y_t
+  state = initial_state(coefficients, cond, mask, z)
+  state, _ = jax.lax.scan(step, state, (coefficients, keys))
+  return state.y_t
 
 
-def keys_of(key: Array, coefficients: Coefficients) -> tuple[Array, Array]:
-  """Of y_T's noise, and of each step's."""
+def split_keys(key: Array, coefficients: Coefficients) -> tuple[Array, Array]:
+  """Returns the key of y_T's noise and the keys of all steps."""
   key_start, key_steps = jax.random.split(key)
   return key_start, jax.random.split(key_steps, len(coefficients['gamma']))
 
 
-def what_is_shown(
+def visible_condition(
   coefficients: Coefficients, cond: Float[Array, 'b h w 3']
 ) -> Float[Array, 'b h w 3']:
-  """The network's condition: nothing, if that is what it has learnt from."""
+  """Returns the network's condition; zeros for an unconditional model."""
   return jnp.zeros_like(cond) if 'known' in coefficients else cond
 
 
-def begin(
+def initial_state(
   coefficients: Coefficients,
   cond: Float[Array, 'b h w 3'],
   mask: Float[Array, 'b h w 1'],
   z: Float[Array, 'b h w 3'],
-) -> Stage:
-  """y_T, of noise (or of whatever is to be refined) in the hole."""
+) -> State:
+  """Returns the state at y_T, with noise (or another start z) in the hole."""
   known = cond
   if 'known' in coefficients:
     gamma = jnp.full([cond.shape[0]], coefficients['gamma'][0])
     known = process.add_noise(cond, z, gamma)
   before = jnp.zeros_like(z) if 'y_0_before' in coefficients else None
-  return Stage(process.keep_known(z, known, mask), before)
+  return State(process.keep_known(z, known, mask), before)
 
 
-def clean_fn_of(denoise_fn: arrays.DenoiseFn, prediction: str) -> CleanFn:
-  """The clean image that follows from what the network says.
+def make_clean_fn(denoise_fn: arrays.DenoiseFn, prediction: str) -> CleanFn:
+  """Wraps a network to return its estimate of the clean image.
 
   Args:
     denoise_fn: the network.
-    prediction: what it says, one of process.PREDICTIONS.
+    prediction: its prediction, one of process.PREDICTIONS.
   """
 
-  def clean_fn(params, y_t, cond, gamma):
-    said = denoise_fn(params, y_t, cond, gamma)
-    return process.estimate_clean(prediction, y_t, said, gamma)
+  def clean_fn(
+    params: arrays.Params,
+    y_t: Float[Array, 'b h w 3'],
+    cond: Float[Array, 'b h w 3'],
+    gamma: Float[Array, ' b'],
+  ) -> Float[Array, 'b h w 3']:
+    output = denoise_fn(params, y_t, cond, gamma)
+    return process.estimate_clean(prediction, y_t, output, gamma)
 
   return clean_fn
 
@@ -168,10 +175,10 @@ def estimate(
   cond: Float[Array, 'b h w 3'],
   coefficients: Coefficients,
 ) -> Float[Array, 'b h w 3']:
-  """What the network says of the clean image at a step, in [-1, 1].
+  """Returns the network's estimate of the clean image, clipped to [-1, 1].
 
-  The paper mentions no clip; where gamma is small, every error of eps is
-  magnified by 1 / sqrt(gamma), and without a clip the colours run away.
+  The paper mentions no clip. Where gamma is small, errors of eps are magnified
+  by 1 / sqrt(gamma), and without a clip colours diverge.
   """
   gamma = jnp.full([cond.shape[0]], coefficients['gamma'])
   return jnp.clip(clean_fn(params, y_t, cond, gamma), -1.0, 1.0)
@@ -179,30 +186,33 @@ def estimate(
 
 def advance(
   now: Coefficients,
-  stage: Stage,
+  state: State,
   y_0: Float[Array, 'b h w 3'],
   cond: Float[Array, 'b h w 3'],
   mask: Float[Array, 'b h w 1'],
   z: Float[Array, 'b h w 3'] | None,
-) -> Stage:
-  """From y_t and the estimate to y_{t-1}: all of a step but the network.
+) -> State:
+  """Steps from y_t to y_{t-1}, given the estimate of the clean image.
 
   Args:
-    now: the coefficients of this step.
-    stage: before it.
+    now: coefficients of this step.
+    state: state before the step.
     y_0: the estimate.
-    cond: holds the known pixels.
+    cond: condition, which has the known pixels.
     mask: 1 where to paint.
-    z: fresh noise, where there is a deviation. It is independent by pixel: one
-      array serves hole and surroundings.
+    z: fresh noise, where there is a deviation. Pixels are independent, so one
+      array serves the hole and its surroundings.
   """
-  painted = now['y_0'] * y_0 + now['y_t'] * stage.y_t
+  painted = now['y_0'] * y_0 + now['y_t'] * state.y_t
   if 'y_0_before' in now:
-    painted += now['y_0_before'] * stage.y_0_before
+    assert state.y_0_before is not None
+    painted += now['y_0_before'] * state.y_0_before
   if 'deviation' in now:
+    assert z is not None
     painted += now['deviation'] * z
   known = cond
   if 'known' in now:
+    assert z is not None
     known = now['known'] * cond + now['known_deviation'] * z
   before = y_0 if 'y_0_before' in now else None
-  return Stage(process.keep_known(painted, known, mask), before)
+  return State(process.keep_known(painted, known, mask), before)

@@ -1,7 +1,7 @@
-"""Noise schedules: how much of the image is left after t steps.
+"""Noise schedules: the share of the image that is left after t steps.
 
 y_t = sqrt(gamma_t) y_0 + sqrt(1 - gamma_t) eps, gamma_t = prod(alpha_1..t)
-(Palette, appendix A). The network knows the noise level gamma, not t, so that
+(Palette, appendix A). The network is given the noise level gamma, not t, so
 training and inference may use different schedules (appendix B):
 
   training   T = 2000, beta = 1 - alpha linear from 1e-6 to 0.01
@@ -17,19 +17,19 @@ from jaxtyping import Array, Float
 
 
 class Schedule(NamedTuple):
-  """Steps t = 1..T, in float64, since gamma falls below 1e-20.
+  """Steps t = 1..T in float64, since gamma falls below 1e-20.
 
   Attributes:
-    betas: [T], the share of variance that step t replaces by noise.
-    gammas: [T], the share of the clean image's variance left after step t.
+    betas: share of variance that step t replaces by noise.
+    gammas: share of the clean image's variance that is left after step t.
   """
 
-  betas: np.ndarray
-  gammas: np.ndarray
+  betas: Float[np.ndarray, ' t']
+  gammas: Float[np.ndarray, ' t']
 
 
 def linear(start: float, end: float, num_steps: int) -> Schedule:
-  """Betas in equal steps from start to end, both included.
+  """Returns a schedule with betas in equal steps from start to end.
 
   Raises:
     ValueError: unless 0 < start <= end < 1 and num_steps >= 1.
@@ -44,46 +44,48 @@ def linear(start: float, end: float, num_steps: int) -> Schedule:
 
 
 def cosine(num_steps: int) -> Schedule:
-  """gamma_t along a squared cosine (Nichol and Dhariwal 2021, section 3.2).
+  """Returns a squared-cosine schedule (Nichol and Dhariwal 2021, section 3.2).
 
   Raises:
     ValueError: unless num_steps >= 1.
   """
   if num_steps < 1:
-    raise ValueError(f'A cosine schedule needs a step; got {num_steps}.')
+    raise ValueError(
+      f'A cosine schedule needs at least one step; got {num_steps}.'
+    )
   share = np.arange(num_steps + 1, dtype=np.float64) / num_steps
-  left = np.cos((share + 0.008) / 1.008 * np.pi / 2) ** 2
-  betas = np.minimum(1.0 - left[1:] / left[:-1], 0.999)
+  gammas = np.cos((share + 0.008) / 1.008 * np.pi / 2) ** 2
+  betas = np.minimum(1.0 - gammas[1:] / gammas[:-1], 0.999)
   return Schedule(betas, np.cumprod(1.0 - betas))
 
 
 def from_config(
   name: str, num_steps: int, start: float, end: float
 ) -> Schedule:
-  """The schedule of a config's section; start and end are the linear one's.
+  """Returns the schedule of a config; start and end are for 'linear' only.
 
   Raises:
-    ValueError: for an unknown name or values that make no schedule.
+    ValueError: if the name is unknown or the values are out of range.
   """
   if name == 'linear':
     return linear(start, end, num_steps)
   if name == 'cosine':
     return cosine(num_steps)
-  raise ValueError(f'{name!r} is no schedule: linear or cosine.')
+  raise ValueError(f'{name!r} is not a schedule; use linear or cosine.')
 
 
-def spaced(schedule: Schedule, steps: int, lowest: float) -> Schedule:
-  """So many levels between the ends of a schedule, evenly in log-SNR.
+def respaced(schedule: Schedule, steps: int, lowest: float) -> Schedule:
+  """Returns levels between the ends of a schedule, evenly spaced in log-SNR.
 
-  Of five spacings tried on Gaussians with the power spectra of photos, where
-  the exact distance to the truth is known, this one is the best or not far
-  from it for all samplers; steps that are even in t leave the clean end,
-  where fine detail is made, too coarse (tests/samplers_test.py).
+  Of five spacings, tried on Gaussians with the power spectra of photos, where
+  the distance to the exact distribution is known, this one is best or close to
+  best for all samplers; steps even in t are too coarse at the clean end, where
+  fine detail forms (tests/samplers_test.py).
 
   Args:
-    schedule: whose ends are taken.
-    steps: at least 1; a single one is the noisiest.
-    lowest: gamma below which the network was not trained: no level is.
+    schedule: the schedule whose ends are kept.
+    steps: number of levels, at least 1; a single one is the noisiest.
+    lowest: lowest gamma of training; no level is below it.
   """
   ends = np.array([max(schedule.gammas[-1], lowest), schedule.gammas[0]])
   log_snr = np.linspace(*np.log(ends / (1.0 - ends)), steps)[::-1]
@@ -91,10 +93,10 @@ def spaced(schedule: Schedule, steps: int, lowest: float) -> Schedule:
   return Schedule(1.0 - gammas / np.append(1.0, gammas[:-1]), gammas)
 
 
-def gamma_between(
+def gamma_at(
   schedule: Schedule, position: Float[Array, ' b']
 ) -> Float[Array, ' b']:
-  """The noise level at a real-valued position in [0, T), linear between steps.
+  """Interpolates the noise level at a real-valued position in [0, T).
 
   Position 0 is the clean image, gamma_0 = 1.
   """
@@ -107,16 +109,16 @@ def gamma_between(
 def sample_gamma(
   key: Array, schedule: Schedule, batch: int
 ) -> Float[Array, ' b']:
-  """Noise levels for training: p(gamma) = sum_t 1/T U(gamma_{t-1}, gamma_t).
+  """Draws noise levels: p(gamma) = sum_t 1/T U(gamma_{t-1}, gamma_t).
 
-  A step, then a level between it and the one before (SR3, section 2.4).
+  First a step, then a level between it and the step before (SR3, section 2.4).
   """
   key_step, key_share = jax.random.split(key)
   step = jax.random.randint(key_step, [batch], 0, len(schedule.gammas))
-  return gamma_between(schedule, step + jax.random.uniform(key_share, [batch]))
+  return gamma_at(schedule, step + jax.random.uniform(key_share, [batch]))
 
 
 def stratified_gamma(schedule: Schedule, batch: int) -> Float[Array, ' b']:
-  """The same law without chance: the middle of each of `batch` equal shares."""
+  """Returns evenly spread quantiles of the distribution of `sample_gamma`."""
   middles = (np.arange(batch) + 0.5) / batch * len(schedule.gammas)
-  return gamma_between(schedule, jnp.asarray(middles, jnp.float32))
+  return gamma_at(schedule, jnp.asarray(middles, jnp.float32))

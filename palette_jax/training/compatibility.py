@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 from flax import traverse_util
 
-from palette_jax.diffusion import choice as choices
+from palette_jax.diffusion import sampler_config
 from palette_jax.training import run as runs
 
 # Settings that the weights depend on: all but the arithmetic, which any reader
@@ -63,7 +63,9 @@ def check_model(saved: Meta, now: Meta) -> None:
     return
   learned, task = saved['config']['task'], now['config']['task']['name']
   sampler = now['config']['objective']['sampler']['name']
-  if sampler in choices.UNCONDITIONAL:  # it need not have learned the task
+  if (
+    sampler in sampler_config.UNCONDITIONAL
+  ):  # it need not have learned the task
     if learned['name'] != 'unconditional':
       raise ValueError(
         f'objective.sampler.name={sampler} needs an unconditional model '

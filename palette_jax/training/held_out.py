@@ -48,12 +48,12 @@ class HeldOut:
       denoise_fn: arrays.DenoiseFn, params: arrays.Params, batch: arrays.Batch
     ) -> Float[Array, '']:
       key = jax.random.key(self._seeds[0])
-      levels = objective.spread(self._config.examples)
-      chance = objective.draw(key, batch, levels)
+      levels = objective.stratified_levels(self._config.examples)
+      chance = objective.draw_noise(key, batch, levels)
       return objective.errors(denoise_fn, params, batch, chance).mean()
 
     def blind_loss(batch):
-      return loss(objective.blind(batch), None, batch)
+      return loss(objective.blind_denoise_fn(batch), None, batch)
 
     def restore(params, cond, mask, seed):
       return learner.restore(params, cond, mask, jax.random.key(seed))

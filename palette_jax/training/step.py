@@ -65,7 +65,7 @@ def train_step(
     jax.random.fold_in(state.key, state.step)
   )
   batch = process.complete(examples, key_holes)
-  chance = objective.draw(key_chance, batch)
+  chance = objective.draw_noise(key_chance, batch)
 
   @functools.partial(jax.grad, has_aux=True)
   def gradient(params, batch, chance):

@@ -69,7 +69,7 @@ def write_sampler(
   Args:
     source: whatever `weights.read` takes.
     path: the new file; its name ends in .palette.
-    sampler: one of choice.NAMES; '' for the one that the commands would take.
+    sampler: one of sampler_config.NAMES; '' for the commands' default.
     steps: of it; 0 for as many as they would.
 
   Returns:
@@ -110,7 +110,7 @@ def _recipe(found: trained.Weights, objective: objectives.Objective):
   if isinstance(objective, objectives.Regression):
     sampler = dict(name='regression')
   else:
-    sampler = dataclasses.asdict(objective.choice)
+    sampler = dataclasses.asdict(objective.sampler_config)
     # Whoever takes the weights out of the file starts with the same.
     settings = config['objective'] | dict(sampler=sampler)
     config = config | dict(objective=settings)

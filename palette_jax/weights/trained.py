@@ -17,8 +17,8 @@ from etils import epath
 from jaxtyping import Array, Float
 
 from palette_jax import arrays, tasks
-from palette_jax.diffusion import choice as choices
 from palette_jax.diffusion import objective as objectives
+from palette_jax.diffusion import sampler_config
 from palette_jax.models import unet
 from palette_jax.tasks import jpeg
 from palette_jax.weights import names, sampler_file, tensor_file
@@ -39,7 +39,7 @@ _OBJECTIVE = dict(
   weighting='uniform',
   train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
   sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
-  sampler=dataclasses.asdict(choices.Choice()),
+  sampler=dataclasses.asdict(sampler_config.SamplerConfig()),
 )
 _SIZE = (256, 256)
 # Steps of the samplers, where neither weights nor user say how many; ancestral
@@ -119,7 +119,7 @@ class Weights(NamedTuple):
     """What they have learnt to predict, and how a picture is made of it.
 
     Args:
-      sampler: of choice.Choice's fields those that shall be others than in the
+      sampler: fields of SamplerConfig that override those of the
         weights' own settings.
 
     Raises:
@@ -131,7 +131,7 @@ class Weights(NamedTuple):
     return objectives.from_config(ml_collections.ConfigDict(settings))
 
   def choose(self, name: str = '', steps: int = 0) -> dict[str, Any]:
-    """The sampler that is meant: all fields of choice.Choice.
+    """The sampler that is meant: all fields of sampler_config.SamplerConfig.
 
     Args:
       name: of it; '' for the weights' own if they say how many steps it takes,
@@ -152,9 +152,11 @@ class Weights(NamedTuple):
           'and no steps.'
         )
       return {}
-    own, blind = objective.choice, self.is_unconditional
+    own, blind = objective.sampler_config, self.is_unconditional
     fitting = [
-      one for one in choices.NAMES if (one in choices.UNCONDITIONAL) == blind
+      one
+      for one in sampler_config.NAMES
+      if (one in sampler_config.UNCONDITIONAL) == blind
     ]
     if name and name not in fitting:
       raise ValueError(

@@ -102,12 +102,14 @@ class Painter:
       In [-1, 1] in the hole; cond elsewhere.
     """
     table, cond = objective.coefficients(), jnp.asarray(cond)
-    starts, steps = zip(*(sampler.keys_of(key, table) for key in keys))
-    draw = functools.partial(objective.start, shape=cond.shape[1:])
+    starts, steps = zip(*(sampler.split_keys(key, table) for key in keys))
+    draw = functools.partial(objective.initial, shape=cond.shape[1:])
     holes = jnp.broadcast_to(mask, [*cond.shape[:3], 1])
     stage = _begin(table, cond, holes, jnp.stack([draw(k) for k in starts]))
     active = _has_holes(mask, plan)
-    shown = _cut(np.asarray(sampler.what_is_shown(table, cond)), plan, active)
+    shown = _cut(
+      np.asarray(sampler.visible_condition(table, cond)), plan, active
+    )
     for i in range(len(table['gamma'])):
       now = {name: values[i] for name, values in table.items()}
       z = None
@@ -137,11 +139,11 @@ class Painter:
 
 def _estimate(denoise_fn, params, y_t, cond, now, prediction):
   """y_0; compiled once for all samplers and steps."""
-  clean_fn = sampler.clean_fn_of(denoise_fn, prediction)
+  clean_fn = sampler.make_clean_fn(denoise_fn, prediction)
   return sampler.estimate(clean_fn, params, y_t, cond, now)
 
 
-_begin = jax.jit(sampler.begin)
+_begin = jax.jit(sampler.initial_state)
 _advance = jax.jit(sampler.advance)
 
 

@@ -1,10 +1,10 @@
-"""Which sampler makes the images, and of how many steps.
+"""The choice of a sampler and of its steps.
 
-ancestral   the paper's: sampler.py
-ddim        in fewer steps, with as much noise as wanted: solver.py
-dpm_solver  in fewest steps: solver.py
-imputation  of an unconditional model, for holes: imputation.py
-repaint     the same, with resampling: imputation.py
+ancestral   the paper's sampler: sampler.py
+ddim        fewer steps, with any amount of noise: solver.py
+dpm_solver  fewest steps: solver.py
+imputation  fills holes with an unconditional model: imputation.py
+repaint     imputation with resampling: imputation.py
 """
 
 import dataclasses
@@ -13,23 +13,23 @@ from palette_jax.diffusion import imputation, sampler, solver
 from palette_jax.diffusion import schedule as schedules
 
 NAMES = ('ancestral', 'ddim', 'dpm_solver', 'imputation', 'repaint')
-# Those that a model needs which is given nothing.
+# Samplers for models without a condition.
 UNCONDITIONAL = ('imputation', 'repaint')
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-  """A sampler and what it leaves open.
+class SamplerConfig:
+  """Name and parameters of a sampler.
 
   Attributes:
     name: one of NAMES.
-    steps: of it, between the ends of the sampling schedule that training has
-      seen; 0 for the schedule as it is.
-    variance: of the noise in ancestral steps (all but ddim's and dpm_solver's),
-      one of sampler.VARIANCES.
-    eta: of ddim, in [0, 1].
-    jump: of repaint, levels that it goes back.
-    resamplings: of repaint, how often it passes them.
+    steps: number of steps, spaced over the noise levels that training has seen;
+      0 keeps the sampling schedule as it is.
+    variance: variance of the noise in ancestral steps, one of
+      sampler.VARIANCES; not used by ddim and dpm_solver.
+    eta: amount of noise of ddim, in [0, 1].
+    jump: number of levels that repaint goes back.
+    resamplings: number of times that repaint passes each level.
   """
 
   name: str = 'ancestral'
@@ -39,33 +39,37 @@ class Choice:
   jump: int = 10
   resamplings: int = 10
 
-  def levels(
+  def schedule(
     self, sample: schedules.Schedule, train: schedules.Schedule
   ) -> schedules.Schedule:
-    """The noise levels of its steps.
+    """Returns the noise levels of the steps.
+
+    Args:
+      sample: the sampling schedule.
+      train: the training schedule, whose noisiest level bounds the steps.
 
     Raises:
-      ValueError: if repaint cannot go back as far.
+      ValueError: if repaint cannot go back by `jump` levels.
     """
     if self.steps:
-      sample = schedules.spaced(sample, self.steps, train.gammas[-1])
+      sample = schedules.respaced(sample, self.steps, train.gammas[-1])
     steps = len(sample.betas)
     if self.name == 'repaint' and self.jump >= steps:
       raise ValueError(
-        f'objective.sampler.jump={self.jump}: with {steps} steps there is '
-        'nowhere to go back to. Take a smaller jump, or more steps.'
+        f'objective.sampler.jump={self.jump} needs more than {steps} steps. '
+        'Use a smaller jump or more steps.'
       )
     return sample
 
   def passes(self, schedule: schedules.Schedule) -> int:
-    """How often the network is asked for an image."""
+    """Returns the number of network passes for an image."""
     steps = len(schedule.betas)
     if self.name != 'repaint':
       return steps
     return len(imputation.walk(steps, self.jump, self.resamplings))
 
   def coefficients(self, schedule: schedules.Schedule) -> sampler.Coefficients:
-    """What makes the sampler: the table for `sampler.refine`."""
+    """Returns the sampler as a table for `sampler.refine`."""
     if self.name == 'ddim':
       return solver.ddim_coefficients(schedule, self.eta)
     if self.name == 'dpm_solver':
@@ -76,4 +80,4 @@ class Choice:
       walk = self.jump, self.resamplings
       return imputation.walk_coefficients(schedule, self.variance, *walk)
     assert self.name == 'ancestral', self.name
-    return sampler.coefficients_of(schedule, self.variance)
+    return sampler.ancestral_coefficients(schedule, self.variance)
