@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
+import palette_jax
 from palette_jax import cli, settings, tasks
 from tools import site
 
@@ -253,6 +254,16 @@ def test_the_guides_task_is_a_task(tmp_path, monkeypatch):
   mean = image[2:5, 2:5].astype(float).mean((0, 1))
   assert np.abs(cond.numpy()[3, 3] - mean).max() <= 0.5
   assert settings.load('task:deblur').task.name == 'deblur'
+
+
+def test_one_version_is_released():
+  changelog = (ROOT / 'CHANGELOG.md').read_text()
+  citation = (ROOT / 'CITATION.cff').read_text()
+  version, date = re.search(
+    r'^## ([\d.]+) - ([\d-]+)$', changelog, re.M
+  ).groups()
+  assert version == palette_jax.__version__
+  assert f'\nversion: {version}\ndate-released: {date!r}\n' in citation
 
 
 def test_the_readme_is_short():
