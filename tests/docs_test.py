@@ -253,7 +253,7 @@ def test_the_guides_task_is_a_task(tmp_path, monkeypatch):
   assert np.array_equal(target, image)
   mean = image[2:5, 2:5].astype(float).mean((0, 1))
   assert np.abs(cond.numpy()[3, 3] - mean).max() <= 0.5
-  assert settings.load('task:deblur').task.name == 'deblur'
+  assert settings.load('deblur').task.name == 'deblur'
 
 
 def test_one_version_is_released():
