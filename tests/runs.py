@@ -1,6 +1,5 @@
 """Configs shrunk to seconds, and the training command, for tests."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -10,14 +9,11 @@ import ml_collections
 import numpy as np
 from conftest import ROOT
 
+from palette_jax import settings
+
 
 def load(name, arg=None) -> ml_collections.ConfigDict:
-  spec = importlib.util.spec_from_file_location(
-    name, ROOT / f'configs/{name}.py'
-  )
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
+  return settings.load(f'{name}:{arg}' if arg else name).unlock()
 
 
 def micro(config: ml_collections.ConfigDict, source: str):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -74,6 +75,27 @@ def test_a_stray_jax_in_the_working_directory_is_not_executed(elsewhere):
     )
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert 'the stray jax.py ran' not in done.stderr, arguments
+
+
+def test_a_wheel_has_its_configs_inside(tmp_path):
+  package = tmp_path / 'palette_jax'
+  only_code = shutil.ignore_patterns('__pycache__', '*.safetensors', 'photos')
+  shutil.copytree(ROOT / 'palette_jax', package, ignore=only_code)
+  shutil.copytree(ROOT / 'configs', package / 'configs', ignore=only_code)
+  (tmp_path / 'configs').mkdir()  # a neighbour in site-packages
+  (tmp_path / 'configs/common.py').write_text('raise SystemExit')
+  code = """
+from palette_jax import settings
+print(settings.CONFIGS, settings.load('jpeg:tiny').task.name)
+"""
+  done = subprocess.run(
+    [sys.executable, '-P', '-c', code],
+    cwd=tmp_path,
+    env={'PYTHONPATH': str(tmp_path), 'PATH': ''},
+    capture_output=True,
+    text=True,
+  )
+  assert done.stdout == f'{package}/configs jpeg\n', done.stderr
 
 
 @pytest.mark.parametrize(

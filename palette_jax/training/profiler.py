@@ -6,6 +6,8 @@ import jax
 from absl import logging
 from etils import epath
 
+from palette_jax import files
+
 FOLDER = 'plugins/profile'  # in the workdir, where TensorBoard looks
 
 
@@ -49,7 +51,6 @@ class Profiler:
     jax.profiler.stop_trace()
     with folder as local:
       for file in epath.Path(local, FOLDER).glob('*/*'):
-        kept = epath.Path(self._workdir, FOLDER, file.parent.name, file.name)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(file.read_bytes())
-        logging.info('The profile is in %s.', kept.parent)
+        copy = epath.Path(self._workdir, FOLDER, file.parent.name, file.name)
+        files.write(copy, file.read_bytes())
+        logging.info('The profile is in %s.', copy.parent)
