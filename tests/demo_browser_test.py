@@ -595,7 +595,7 @@ def test_masks_from_files(visit, fake):
   assert '40 x 40 pixels' in page.inner_text('#trouble')
 
 
-def test_a_mask_is_of_the_photo_it_was_opened_for(visit, fake):
+def test_a_mask_belongs_to_the_photo_it_was_opened_for(visit, fake):
   page = visit(fake[0])
   upload(page, smooth(40, 60))
   page.click('#tab-inpainting')

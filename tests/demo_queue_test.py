@@ -61,7 +61,7 @@ def test_one_at_a_time_in_order(open_queue):
     assert jobs_queue.status(jobs[i]).results == steps.total
 
 
-def test_how_far_and_how_long(open_queue):
+def test_progress_and_time_left(open_queue):
   clock = Clock()
   jobs_queue, steps = open_queue(clock=clock), Steps(10)
   job = jobs_queue.put(steps)
@@ -94,7 +94,7 @@ def test_a_cancel_works_within_one_step(open_queue):
   assert jobs_queue.status(jobs[1]).state == 'done'
 
 
-def test_a_cancel_of_who_waits_is_at_once(open_queue):
+def test_a_waiting_job_is_cancelled_at_once(open_queue):
   jobs_queue, steps = open_queue(), [Steps(1) for _ in range(3)]
   jobs = [jobs_queue.put(each) for each in steps]
   until(steps[0].started.is_set)
@@ -106,7 +106,7 @@ def test_a_cancel_of_who_waits_is_at_once(open_queue):
   assert not steps[1].started.is_set()
 
 
-def test_what_fails_holds_up_nobody(open_queue, caplog):
+def test_a_failure_does_not_block_the_queue(open_queue, caplog):
   def fail(progress):
     raise RuntimeError('/secret/path')
 
@@ -116,10 +116,10 @@ def test_what_fails_holds_up_nobody(open_queue, caplog):
   until(lambda: jobs_queue.status(whole).state == 'done')
   seen = jobs_queue.status(broken)
   assert seen.state == 'failed' and 'secret' not in seen.error
-  assert '/secret/path' in caplog.text  # for whoever runs it
+  assert '/secret/path' in caplog.text  # for the person who runs it
 
 
-def test_who_has_gone_gives_way_to_others_only(open_queue):
+def test_absent_pages_give_way_only_to_others(open_queue):
   clock = Clock()
   jobs_queue = open_queue(clock=clock, patience=60.0)
   first, second, third = Steps(9), Steps(1), Steps(1)

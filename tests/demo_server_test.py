@@ -145,6 +145,7 @@ def test_inpainting_from_upload_to_file(page, tmp_path):
     its = recipe_in(file, tmp_path)
     assert (its.task, its.seed) == ('inpainting', 8)
     assert its.input_name == 'holiday photo.png'
+    assert its.options == {'invert': False, 'sample': i}
     decoded = reader.decode(file.data, 'again')
     assert recipe.pixels_sha256(decoded) == its.pixels
     assert its.inputs == {'mask': hashlib.sha256(saved_mask).hexdigest()}
@@ -448,7 +449,7 @@ def test_too_many_pixels_and_bytes(page, monkeypatch):
   assert page.send('/photo', bomb).status_code == 413
 
 
-def test_a_bomb_is_refused_unread(page):
+def test_a_decompression_bomb_is_refused_unread(page):
   # 60,000 x 60,000, says the header; the rest is not looked at.
   file = bytearray(png(np.zeros([2, 2], np.uint8)))
   file[16:24] = (60_000).to_bytes(4, 'big') * 2
@@ -512,20 +513,25 @@ def test_photos_and_requests_do_not_pile_up(model, monkeypatch):
   assert not folder.exists()
 
 
-def test_masks_too_have_so_many_pixels(page, monkeypatch):
+def test_masks_have_the_same_limit_of_pixels(page, monkeypatch):
   photo = page.upload(png(noise()))['id']
   monkeypatch.setattr(server, 'MOST_PIXELS', 2399)
   response = page.send(f'/photo/{photo}/mask', png(half_mask()))
   assert response.status_code == 413 and 'pixels' in response.json['error']
 
 
-def test_photos_share_so_much_memory(model, monkeypatch):
+def test_the_memory_of_photos_and_masks_is_bounded(model, monkeypatch):
   monkeypatch.setattr(server, '_MEMORY', 1)
   application = server.Application(model)
   page = Page(application)
   old, new = (page.upload(png(noise(seed=i)))['id'] for i in range(2))
   assert page.get(f'/photo/{old}/view').status_code == 404
   assert page.get(f'/photo/{new}/view').status_code == 200
+  first, second = (
+    page.send(f'/photo/{new}/mask', png(half_mask())).json['id'] for _ in '12'
+  )
+  assert page.get(f'/mask/{first}/view').status_code == 404
+  assert page.get(f'/mask/{second}/view').status_code == 200
   application.close()
 
 
@@ -639,7 +645,7 @@ def test_names_of_uploads_are_names(page):
     ('', 421),
   ],
 )
-def test_names_of_other_sites_are_not_answered_to(model, host, status):
+def test_host_names_of_other_sites_are_refused(model, host, status):
   application = server.Application(model, ['our-machine'])
   client = test.Client(application)
   for method, path in (('GET', '/'), ('GET', '/about'), ('POST', '/photo')):
@@ -671,7 +677,7 @@ def test_other_pages_may_not_post(page, headers, allowed):
     assert (response.status_code != 403) == allowed, path
 
 
-def test_forms_of_other_sites_are_not_understood(page):
+def test_forms_of_other_sites_are_refused(page):
   file = {'file': (io.BytesIO(png(noise())), 'a.png')}
   assert page.client.post('/photo', data=file).status_code == 415
   text = page.client.post('/photo', data=b'x', content_type='text/plain')

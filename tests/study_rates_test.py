@@ -58,7 +58,7 @@ def test_the_interval_covers(monkeypatch, raters, sd_raters, sd_images):
     assert independent / 400 < 0.85
 
 
-def test_an_interval_keeps_to_what_can_be():
+def test_intervals_stay_within_their_range():
   rater, image = np.arange(40) % 8, np.arange(40) // 8
   none = rates.share(rates.Ratings(np.zeros(40, bool), rater, image))
   assert none.low == none.value == 0
@@ -128,7 +128,7 @@ def test_components_of_a_known_variance():
   assert rates.components(rates.Ratings(hits[:20], once % 4, once)) is None
 
 
-def test_as_many_raters_as_are_needed_give_the_precision(monkeypatch):
+def test_the_raters_needed_give_the_precision(monkeypatch):
   monkeypatch.setattr(rates, 'RESAMPLES', 500)
   draw = np.random.default_rng(1)
   once, _ = simulate(draw, 60, 100, 0.4, 0.3)

@@ -165,7 +165,7 @@ def test_a_session_from_the_first_trial_to_the_report(serve, tmp_path):
   assert (tmp_path / 'answers.report.md').read_text() == f'{text}\n'
 
 
-def test_nothing_tells_which_is_which(serve):
+def test_nothing_gives_the_original_away(serve):
   application = serve()
   rater = Browser(application)
   due = rater.post('/begin').json
@@ -201,7 +201,7 @@ def test_nothing_tells_which_is_which(serve):
   }
 
 
-def test_a_picture_is_there_once_and_for_one(serve):
+def test_an_image_is_served_until_shown_and_to_one_rater(serve):
   application = serve()
   rater, other = Browser(application), Browser(application)
   due = rater.post('/begin').json
@@ -214,7 +214,7 @@ def test_a_picture_is_there_once_and_for_one(serve):
   assert rater.get('/image/guess').status_code == 404
   rater.show(due)
   assert rater.get(f'/{due["left"]}').status_code == 404
-  # The page is loaded anew: the same trial, and no second look.
+  # After a reload: the same trial, and no second look.
   again = rater.get('/trial').json
   assert again['trial'] == due['trial'] and again['shown']
   assert not {'left', 'right'} & set(again)
@@ -264,13 +264,13 @@ def test_unknown_and_repeated_answers_are_refused(serve, tmp_path):
     dict(trial='x', left=True, milliseconds=1, more=1),
   ],
 )
-def test_answers_of_other_forms_are_refused(serve, sent):
+def test_malformed_answers_are_refused(serve, sent):
   rater = Browser(serve())
   rater.post('/begin')
   assert rater.post('/answer', **sent).status_code == 400
 
 
-def test_requests_of_other_forms_are_refused(serve):
+def test_malformed_requests_are_refused(serve):
   client = test.Client(serve())
   assert client.post('/begin', data={'a': 'b'}).status_code == 415
   wrong = dict(content_type='application/json')
@@ -301,7 +301,7 @@ def test_only_known_paths_are_served(serve, path):
   assert test.Client(serve()).get(path).status_code == 404
 
 
-def test_strange_times_are_nobodys(serve, tmp_path):
+def test_strange_times_are_dropped(serve, tmp_path):
   rater = Browser(serve())
   due = rater.post('/begin').json
   for milliseconds in -1, 10**12, 2**70:
@@ -347,7 +347,7 @@ def test_many_raters_at_once(serve, tmp_path):
     ] == trials.session(study, rater)
 
 
-def test_a_server_goes_on_where_another_stopped(serve, tmp_path):
+def test_a_server_continues_where_another_stopped(serve, tmp_path):
   first = serve()
   rater = Browser(first)
   due = rater.post('/begin').json

@@ -24,7 +24,7 @@ _MOST_REQUESTS = 64  # that are kept
 
 
 class Sampling(NamedTuple):
-  """How samples are drawn.
+  """The options of a sampling.
 
   Attributes:
     seed: 32 bits, from which all random numbers follow.
@@ -118,7 +118,7 @@ class Requests:
       photo: the photo to work on.
       mask: of the photo's size, if the verb takes one.
       sides: for uncropping, pixels to add on the left, right, top and bottom.
-      sampling: how samples are drawn.
+      sampling: the other options.
 
     Raises:
       ValueError: if the arguments do not fit.
@@ -129,8 +129,10 @@ class Requests:
       raise ValueError('These weights have not learnt this task.')
     sampling.check()
     verb = self.verbs[task]
-    options = {}
-    if verb.name == verbs.UNCROP:
+    options: dict[str, Any] = {}  # all of them: they are in the recipe
+    if verb.has_mask:
+      options = {'invert': False}
+    elif verb.name == verbs.UNCROP:
       self._check_sides(sides, photo)
       options = dict(sides)
     folder = pathlib.Path(tempfile.mkdtemp(dir=self._folder))

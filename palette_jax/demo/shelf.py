@@ -33,8 +33,8 @@ class Shelf(Generic[Item]):
     Args:
       most_items: the number of items that are kept.
       discard: called with each item that is forgotten.
-      most_bytes: of all items together, as `put` is told; the newest item is
-        kept even if it is larger.
+      most_bytes: of all items together, by the sizes given to `put`; the newest
+        item is kept even if it is larger.
       seconds: after which an item is forgotten if it was not used.
       clock: returns seconds; never goes back.
     """

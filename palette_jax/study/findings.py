@@ -62,7 +62,7 @@ def compute(
   }
   judged = [answer for answer in answered if answer.model is not None]
   kept = [answer for answer in judged if answer.rater in counted]
-  given = collections.Counter(answer.rater for answer in judged)
+  outside_catches = collections.Counter(answer.rater for answer in judged)
   return {
     'study': {
       'models': list(study.models),
@@ -86,7 +86,7 @@ def compute(
           'catch_right': right[rater],
           'catch_answered': total[rater],
           'stopped_early': not is_counted(total[rater], total[rater]),
-          'answers': given[rater],
+          'answers': outside_catches[rater],
         }
         for rater in sorted(set(everybody) - counted)
       ],

@@ -186,9 +186,9 @@ def _resample(
   generator: np.random.Generator, count: int, block: int
 ) -> Int[np.ndarray, 'block count']:
   """Returns how often each of `count` things is in each resample."""
-  drawn = generator.integers(0, count, [block, count])
-  drawn += count * np.arange(block)[:, None]
-  return np.bincount(drawn.ravel(), minlength=block * count).reshape(-1, count)
+  picks = generator.integers(0, count, [block, count])
+  picks += count * np.arange(block)[:, None]
+  return np.bincount(picks.ravel(), minlength=block * count).reshape(-1, count)
 
 
 def _deviation(

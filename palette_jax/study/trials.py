@@ -22,7 +22,7 @@ TRIALS = 50
 
 
 class Study(NamedTuple):
-  """What all raters of a study have in common.
+  """The properties of a study that all its raters share.
 
   Attributes:
     models: names.
