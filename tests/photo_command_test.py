@@ -1,4 +1,4 @@
-"""The commands for photos: whole files, whatever happens; and what they say."""
+"""The commands for photos: complete files, whatever happens; and messages."""
 
 import collections
 import errno
@@ -34,15 +34,15 @@ SEEN = ('jpg', 'png', 'bmp', 'gif')
 
 @pytest.fixture
 def model(monkeypatch):
-  """The one that all commands load."""
-  found = FakeModel()
-  monkeypatch.setattr(palette_jax, 'load', lambda source: found, raising=False)
-  return found
+  """The model that all commands load."""
+  fake = FakeModel()
+  monkeypatch.setattr(palette_jax, 'load', lambda source: fake, raising=False)
+  return fake
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-  """Photos in `in`, their masks in `masks`; the place to stand."""
+  """The working directory, with photos in `in` and their masks in `masks`."""
   draw = np.random.default_rng(0)
   for i, ending in enumerate(SEEN):
     levels = draw.integers(0, 256, [20, 24 + i, 3], np.uint8)
@@ -59,7 +59,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def palette(*words):
-  """The exit code; what a sentence of the program ends is 1."""
+  """Runs a command; returns its exit code, or the exception with a sentence."""
   try:
     cli.main([str(word) for word in words])
   except SystemExit as stopped:
@@ -67,8 +67,8 @@ def palette(*words):
   return 0
 
 
-def said(stopped):
-  """The sentence that it ended with."""
+def message(stopped):
+  """Returns the sentence that a command ended with."""
   assert isinstance(stopped, SystemExit), stopped
   return str(stopped.code)
 
@@ -93,8 +93,8 @@ COMMANDS = {
 @pytest.mark.parametrize('name', COMMANDS)
 def test_a_folder_becomes_a_folder(model, folder, capsys, name):
   assert palette(name, 'in', 'out', *COMMANDS[name]) == 0
-  made = {os.path.splitext(file)[0] for file in contents(folder / 'in')}
-  assert {f'{stem}.png' for stem in made} == set(contents(folder / 'out'))
+  stems = {os.path.splitext(file)[0] for file in contents(folder / 'in')}
+  assert {f'{stem}.png' for stem in stems} == set(contents(folder / 'out'))
   for file in contents(folder / 'out'):
     assert recipe.read(folder / 'out' / file).checkpoint == model.checkpoint
   assert 'Photos: 4 made.' in capsys.readouterr().out
@@ -106,10 +106,10 @@ def test_pixels_outside_the_mask_are_those_of_the_photo(model, folder):
     stem = os.path.splitext(file)[0]
     before = reader.read(folder / 'in' / file).levels
     after = reader.read(folder / f'out/{stem}.png').levels
-    found = hole.from_mask(
+    detected = hole.from_mask(
       reader.read(folder / f'masks/{stem}.png'), '', *before.shape[:2]
     )
-    outside = found.mask[..., 0] == 0
+    outside = detected.mask[..., 0] == 0
     assert np.array_equal(before[outside], after[outside])
     assert np.all((before != after).any(-1)[~outside])
 
@@ -120,23 +120,25 @@ def test_each_photo_of_a_folder_has_its_own_noise(model, folder):
     path.parent.mkdir(parents=True)
     Image.open(folder / 'in/2.bmp').save(path)
   assert palette('colorize', 'same', 'out', '--seed', 2**32 - 1) == 0
-  made = {name: reader.read(folder / f'out/{name}/photo.png') for name in 'ab'}
-  seeds = {
-    name: recipe.read(folder / f'out/{name}/photo.png').seed for name in made
+  results = {
+    name: reader.read(folder / f'out/{name}/photo.png') for name in 'ab'
   }
-  assert not np.array_equal(made['a'].levels, made['b'].levels)
-  (folder / 'same/a/photo.png').unlink()  # whoever else is there
+  seeds = {
+    name: recipe.read(folder / f'out/{name}/photo.png').seed for name in results
+  }
+  assert not np.array_equal(results['a'].levels, results['b'].levels)
+  (folder / 'same/a/photo.png').unlink()  # the other photos do not matter
   assert palette('colorize', 'same', 'again', '--seed', 0) == 0
   again = recipe.read(folder / 'again/b/photo.png').seed
   assert again == (seeds['b'] + 1) % 2**32
   words = 'colorize', 'same/b/photo.png', 'alone.png', '--seed', seeds['b']
-  assert palette(*words) == 0  # what its recipe says is all that it takes
+  assert palette(*words) == 0  # the recipe's seed is sufficient
   alone = reader.read(folder / 'alone.png').levels
-  assert np.array_equal(alone, made['b'].levels)
+  assert np.array_equal(alone, results['b'].levels)
 
 
 @pytest.mark.parametrize('samples', [1, 3])
-def test_started_again_only_what_is_missing_is_made(
+def test_a_second_run_makes_only_what_is_missing(
   model, folder, capsys, samples
 ):
   command = 'inpaint', 'in', 'out', '--mask', 'masks', '-n', samples
@@ -144,7 +146,7 @@ def test_started_again_only_what_is_missing_is_made(
   whole = contents(folder / 'out')
   assert palette(*command) == 0 and model.calls == 4
   assert '4 existed' in capsys.readouterr().out
-  # Gone; cut off; with another recipe; another photo; another mask.
+  # Missing; truncated; with another recipe, photo or mask.
   names = sorted(whole)
   (folder / 'out' / names[0]).unlink()
   cut = [name for name in names if name.startswith('b/')][0]
@@ -190,26 +192,26 @@ def test_each_photo_is_decoded_once_and_not_at_all_if_it_is_skipped(
   words = ['inpaint', 'in', 'out', '--mask', 'masks', '-n', samples]
   if not is_folder:
     words[1:5] = 'in/2.bmp', 'new.png', '--mask', 'masks/2.png'
-  count_of = 4 if is_folder else 1
+  number = 4 if is_folder else 1
   count(reader, 'decode')
   count(hole, 'find')
   count(recipe, 'for_photo')
   count(photos, 'rgb')
   assert palette(*words) == 0
-  assert count.calls['decode'] == 2 * count_of  # and its mask
-  assert count.calls['find'] == count_of
-  assert count.calls['for_photo'] == samples * count_of
+  assert count.calls['decode'] == 2 * number  # and its mask
+  assert count.calls['find'] == number
+  assert count.calls['for_photo'] == samples * number
   count.calls.clear()
   assert palette(*words) == 0
   if is_folder:
-    assert count.calls == {'for_photo': samples * count_of}
+    assert count.calls == {'for_photo': samples * number}
   else:  # checked before the weights are loaded
     assert count.calls['decode'] == 2 and count.calls['find'] == 1
     assert count.calls['for_photo'] == samples
 
 
 @pytest.mark.parametrize('at', [1, PASSES, 2 * PASSES + 3, 8 * PASSES])
-def test_ctrl_c_leaves_everything_whole_and_it_goes_on(
+def test_ctrl_c_leaves_complete_files_and_a_second_run_continues(
   model, folder, capsys, at
 ):
   words = 'uncrop', 'in', 'out', '--side', 'left', '--pixels', 3, '-n', 2
@@ -226,9 +228,9 @@ def test_ctrl_c_leaves_everything_whole_and_it_goes_on(
   shown = capsys.readouterr().out
   done = (at - 1) // (2 * PASSES)
   assert f'{done} of 4 photos are made' in shown
-  there = contents(folder / 'out')
-  assert there.items() <= whole.items()  # no half, nothing hidden
-  assert len(there) == done * 5
+  existing = contents(folder / 'out')
+  assert existing.items() <= whole.items()  # nothing partial or hidden
+  assert len(existing) == done * 5
 
   def stop_at_once(passes):
     raise KeyboardInterrupt
@@ -243,7 +245,7 @@ def test_ctrl_c_leaves_everything_whole_and_it_goes_on(
   assert contents(folder / 'out') == whole
 
 
-def test_a_sheet_of_other_samples_does_not_stay(model, folder):
+def test_a_sheet_of_other_samples_is_removed(model, folder):
   words = 'colorize', 'in/2.bmp', 'new.png', '-n', 2
   assert palette(*words) == 0
   old = (folder / 'new-sheet.png').read_bytes()
@@ -258,7 +260,7 @@ def test_a_sheet_of_other_samples_does_not_stay(model, folder):
   assert (folder / 'new-sheet.png').read_bytes() != old
 
 
-def test_the_sheet_begins_with_what_the_network_is_given(model, folder):
+def test_the_sheet_begins_with_the_condition(model, folder):
   assert palette('colorize', 'in/2.bmp', 'new.png', '-n', 2) == 0
   given = np.asarray(Image.open('new-sheet.png'))[:20, :26]
   assert np.ptp(given, axis=-1).max() == 0 and given.std() > 10
@@ -268,7 +270,7 @@ def test_the_sheet_begins_with_what_the_network_is_given(model, folder):
   assert np.array_equal(given, np.asarray(Image.open('filled-preview.png')))
 
 
-def test_broken_count_ofare_named_and_the_others_made(model, folder, capsys):
+def test_broken_photos_are_named_and_the_others_are_made(model, folder, capsys):
   whole = (folder / 'in/a/0.jpg').read_bytes()
   (folder / 'in/a/0.jpg').write_bytes(whole[: len(whole) // 2])
   (folder / 'in/text.png').write_text('no photo')
@@ -286,7 +288,7 @@ def test_broken_count_ofare_named_and_the_others_made(model, folder, capsys):
     assert why in line and f'  {file}' in shown.err
 
 
-def test_of_many_that_failed_the_end_names_the_first(model, folder, capsys):
+def test_the_end_names_the_first_of_many_failures(model, folder, capsys):
   for i in range(27):
     (folder / f'in/x{i:02}.png').write_text('no photo')
   assert palette('colorize', 'in', 'out') == 1
@@ -294,7 +296,7 @@ def test_of_many_that_failed_the_end_names_the_first(model, folder, capsys):
   assert (before, last) == ('  x19.png', '  and 7 more')
 
 
-def test_what_nobody_has_foreseen_is_shown_in_full(model, folder, capsys):
+def test_an_unexpected_error_is_shown_in_full(model, folder, capsys):
   def fail(passes):
     if passes == PASSES + 1:
       raise RuntimeError('of the device')
@@ -321,7 +323,7 @@ def test_too_little_memory_is_one_line(model, folder, capsys, error):
   assert 'Traceback' not in shown.err
 
 
-def test_what_a_file_cannot_hold_is_said_once(model, folder, capsys):
+def test_what_a_format_cannot_hold_is_reported_once(model, folder, capsys):
   assert palette('colorize', 'in/2.bmp', 'new.jpg', '-n', 3) == 0
   assert capsys.readouterr().out.count('recipe') == 1
   assert sorted(path.name for path in folder.glob('new-?.*')) == [
@@ -331,7 +333,7 @@ def test_what_a_file_cannot_hold_is_said_once(model, folder, capsys):
   ]
 
 
-def test_a_full_disk_stops_and_says_so(model, folder, monkeypatch):
+def test_a_full_disk_stops_the_command(model, folder, monkeypatch):
   write, count = writer.write, []
 
   def full(*args, **kwargs):
@@ -341,7 +343,7 @@ def test_a_full_disk_stops_and_says_so(model, folder, monkeypatch):
     return write(*args, **kwargs)
 
   monkeypatch.setattr(writer, 'write', full)
-  text = said(palette('colorize', 'in', 'out'))
+  text = message(palette('colorize', 'in', 'out'))
   assert 'No space left' in text and '2 of 4 photos are made' in text
   assert len(contents(folder / 'out')) == 2
   assert palette('colorize', 'in', 'out') == 0
@@ -349,22 +351,22 @@ def test_a_full_disk_stops_and_says_so(model, folder, monkeypatch):
 
 
 @pytest.mark.parametrize('words', [[], ['-n', '2']])
-def test_files_of_others_are_never_lost(model, folder, words):
-  """Also those that have the name of a sheet."""
+def test_files_of_other_programs_are_never_lost(model, folder, words):
+  """Nor those that have the name of a sheet."""
   name = 'new-sheet.png' if words else 'new.png'
   Image.new('RGB', (3, 3)).save(folder / name)
   before = (folder / name).read_bytes()
-  text = said(palette('colorize', 'in/2.bmp', 'new.png', *words))
+  text = message(palette('colorize', 'in/2.bmp', 'new.png', *words))
   assert name in text and not model.calls
   os.renames(folder / name, folder / 'out' / name.replace('new', '2'))
   assert palette('colorize', 'in', 'out', *words) == 1
   assert (folder / 'out' / name.replace('new', '2')).read_bytes() == before
-  # What was made can be made anew.
+  # Files of `palette` are replaced.
   assert palette('colorize', 'in/3.gif', 'ours.png', *words) == 0
   assert palette('colorize', 'in/3.gif', 'ours.png', '--seed', 1, *words) == 0
 
 
-WRONG = [  # what must be refused by argparse, before anything is looked at
+WRONG = [  # refused by argparse, before any file is read
   ['colorize', 'in'],
   ['colorize', 'in', 'out', '-n', '0'],
   ['colorize', 'in', 'out', '-n', '65'],
@@ -390,7 +392,7 @@ def test_wrong_options_are_refused_before_the_weights(folder, words, capsys):
   assert not (folder / 'out').exists()
 
 
-LATER = {  # and these by what they would be used for, also before the weights
+LATER = {  # refused with the photo at hand, also before the weights
   'panorama in out': '--left N',
   'inpaint in/2.bmp new.png': 'no transparent part.*give --mask',
   'inpaint in/2.bmp new.png --mask small.png': 'small.png is 9 x 5 pixels',
@@ -402,20 +404,18 @@ LATER = {  # and these by what they would be used for, also before the weights
 
 
 @pytest.mark.parametrize('words', LATER)
-def test_what_can_be_seen_without_weights_is_said_first(
-  folder, monkeypatch, words
-):
+def test_mistakes_are_refused_before_the_weights(folder, monkeypatch, words):
   monkeypatch.setattr(palette_jax, 'load', None, raising=False)
   Image.new('L', (9, 5)).save('small.png')
   Image.linear_gradient('L').resize((26, 20)).save('grey.png')
   Image.new('L', (26, 20)).save('black.png')
   (folder / 'text.png').write_text('no photo')
-  assert re.search(LATER[words], said(palette(*words.split())))
+  assert re.search(LATER[words], message(palette(*words.split())))
 
 
 def test_weights_of_another_task_are_refused_with_what_they_know(model, folder):
   model.tasks = ('jpeg', 'inpainting')
-  text = said(palette('colorize', 'in', 'out', '--checkpoint', 'some'))
+  text = message(palette('colorize', 'in', 'out', '--checkpoint', 'some'))
   assert 'colorization' in text and 'jpeg, inpainting' in text
   assert 'some' in text and not model.calls
 
@@ -428,38 +428,35 @@ def test_experimental_tasks_warn(model, folder, capsys):
   assert 'Warning' not in capsys.readouterr().err
 
 
-def test_a_jpeg_that_needs_no_restoring_is_told(model, folder, capsys):
-  """But made it is."""
+def test_a_jpeg_that_needs_no_restoring_gets_a_note(model, folder, capsys):
   whole = Image.open(folder / 'in/b/1.png').convert('RGB')
   for quality in (20, 30, 31, 95):
     whole.save(folder / f'q{quality}.jpg', quality=quality)
     assert palette('restore-jpeg', f'q{quality}.jpg', f'q{quality}.png') == 0
-    said = capsys.readouterr().out
-    assert (f'of quality {quality}, ' in said) == (quality > 30)
-    assert ('5 to 30' in said) == (quality > 30)
+    shown = capsys.readouterr().out
+    assert (f'of quality {quality}, ' in shown) == (quality > 30)
+    assert ('5 to 30' in shown) == (quality > 30)
   assert palette('colorize', 'q95.jpg', 'grey.png') == 0
   assert 'quality' not in capsys.readouterr().out
 
 
-def test_what_a_mask_was_taken_for_is_said(model, folder, capsys):
+def test_the_meaning_of_a_mask_is_shown(model, folder, capsys):
   words = 'inpaint', 'in/2.bmp', 'new.png', '--mask', 'masks/2.png'
   assert palette(*words) == 0
   assert 'white is painted: one hole, ' in capsys.readouterr().out
   assert palette(*words, '--preview') == 0 and model.calls == 1
   seen = np.asarray(Image.open(folder / 'new-preview.png'))
-  found = (
+  is_hole = (
     hole.from_mask(reader.read('masks/2.png'), '', 20, 26).mask[..., 0] > 0
   )
   photo = reader.read('in/2.bmp').levels
-  assert np.array_equal(seen[~found], photo[~found])
-  assert np.all(seen[found][:, 0] > seen[found][:, 1])  # magenta
-  assert palette(*words, '--preview', '--invert') == 0  # made anew
+  assert np.array_equal(seen[~is_hole], photo[~is_hole])
+  assert np.all(seen[is_hole][:, 0] > seen[is_hole][:, 1])  # magenta
+  assert palette(*words, '--preview', '--invert') == 0  # replaced
   assert 'inverted: one hole' in capsys.readouterr().out
 
 
-def test_replay_says_by_its_exit_code_whether_it_is_the_same(
-  model, folder, capsys
-):
+def test_the_exit_code_of_replay(model, folder, capsys):
   assert palette('colorize', 'in/2.bmp', 'new.png', '--seed', 5) == 0
   replay = 'replay', 'new.png', '--input'
   assert palette(*replay, 'in/2.bmp') == 0
@@ -475,7 +472,7 @@ def test_replay_says_by_its_exit_code_whether_it_is_the_same(
   assert 'differ' in capsys.readouterr().out
 
 
-def test_samplers_are_those_that_there_are():
+def test_all_samplers_are_offered():
   assert set(limits.HOLE_SAMPLERS) == set(sampler_config.NAMES)
   of_holes = set(limits.HOLE_SAMPLERS) - set(limits.SAMPLERS)
   assert of_holes == set(sampler_config.UNCONDITIONAL)
@@ -513,7 +510,7 @@ def environment():
 
 
 def test_a_real_ctrl_c(folder):
-  # A script's background jobs are started deaf to Ctrl-C, and so are theirs.
+  # Background jobs of a script, and their children, ignore Ctrl-C.
   signal.signal(signal.SIGINT, signal.default_int_handler)
   process = subprocess.Popen(
     [sys.executable, ROOT / 'tests/fake_model.py', 'colorize', 'in', 'out'],
@@ -534,7 +531,7 @@ def test_a_real_ctrl_c(folder):
     assert reader.read(folder / 'out' / file) and not file.startswith('.')
 
 
-# With a network: one that has learnt nothing, of a few thousand weights.
+# With a small network of random weights.
 
 
 @pytest.fixture(scope='module')
@@ -544,18 +541,16 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', COMMANDS)
-def test_the_network_makes_them_and_makes_them_again(
-  folder, checkpoint, capsys, name
-):
-  how = '--checkpoint', checkpoint
-  told = [x.replace('masks', 'masks/2.png') for x in COMMANDS[name]]
-  words = name, 'in/2.bmp', 'new.png', *told, '--steps', 2, '-n', 2, *how
+def test_results_are_replayed(folder, checkpoint, capsys, name):
+  weights = '--checkpoint', checkpoint
+  options = [x.replace('masks', 'masks/2.png') for x in COMMANDS[name]]
+  words = name, 'in/2.bmp', 'new.png', *options, '--steps', 2, '-n', 2, *weights
   assert palette(*words) == 0
   capsys.readouterr()
   assert palette(*words) == 0
   assert 'same recipe' in capsys.readouterr().out
   mask = ['--mask', 'masks/2.png'] if name == 'inpaint' else []
-  replay = 'replay', 'new-2.png', '--input', 'in/2.bmp', *mask, *how
+  replay = 'replay', 'new-2.png', '--input', 'in/2.bmp', *mask, *weights
   assert palette(*replay) == 0
   first, second = (reader.read(f'new-{i}.png').levels for i in (1, 2))
   assert not np.array_equal(first, second)
@@ -611,8 +606,8 @@ def test_a_file_among_the_tasks_is_a_command(folder, capsys, added, has_hole):
   assert before.levels.shape == after.levels.shape
   painted = np.ones_like(before.levels[..., 0], bool)
   if has_hole:
-    found = hole.find(before, reader.read('masks/2.png'))
-    painted = found.mask[..., 0] > 0
+    detected = hole.find(before, reader.read('masks/2.png'))
+    painted = detected.mask[..., 0] > 0
     assert np.array_equal(before.levels[~painted], after.levels[~painted])
   assert (before.levels != after.levels).any(-1)[painted].mean() > 0.9
   replay = ['replay', 'new.png', '--input', 'in/2.bmp', *mask]
@@ -622,7 +617,7 @@ def test_a_file_among_the_tasks_is_a_command(folder, capsys, added, has_hole):
 
 
 @pytest.mark.slow
-def test_count_ofneed_no_tensorflow(folder, checkpoint):
+def test_photos_need_no_tensorflow(folder, checkpoint):
   words = ['colorize', 'in/2.bmp', 'new.png', '--steps', '2']
   code = f"""
 import sys

@@ -36,42 +36,44 @@ def grey(inside, background=0, foreground=255):
 def test_white_is_painted(tmp_path, channels, background, foreground):
   levels = grey(disc(), background, foreground)
   levels = np.repeat(levels[..., None], channels, -1).squeeze()
-  found = read_hole(written(tmp_path, levels), *SIZE)
-  assert found.mask.dtype == np.float32
-  assert np.array_equal(found.mask[..., 0], disc())
+  detected = read_hole(written(tmp_path, levels), *SIZE)
+  assert detected.mask.dtype == np.float32
+  assert np.array_equal(detected.mask[..., 0], disc())
   assert (
-    'white is painted' in found.description and '\n' not in found.description
+    'white is painted' in detected.description
+    and '\n' not in detected.description
   )
   assert (
-    f'{disc().mean():.1%}' in found.description
-    and '--invert' not in found.description
+    f'{disc().mean():.1%}' in detected.description
+    and '--invert' not in detected.description
   )
 
 
-def test_black_is_painted_when_told(tmp_path):
+def test_black_is_painted_if_inverted(tmp_path):
   path = written(tmp_path, grey(~disc()))
-  found = read_hole(path, *SIZE)
+  detected = read_hole(path, *SIZE)
   assert (
-    'more than half' in found.description and '--invert' in found.description
+    'more than half' in detected.description
+    and '--invert' in detected.description
   )
-  found = read_hole(path, *SIZE, invert=True)
-  assert np.array_equal(found.mask[..., 0], disc())
-  assert 'inverted' in found.description
+  detected = read_hole(path, *SIZE, invert=True)
+  assert np.array_equal(detected.mask[..., 0], disc())
+  assert 'inverted' in detected.description
 
 
 @pytest.mark.parametrize('quality', [30, 75, 95])
 def test_jpeg_masks_have_soft_edges(tmp_path, quality):
   path = written(tmp_path, grey(disc()), 'mask.jpg', quality=quality)
-  found = read_hole(path, *SIZE)
-  assert (found.mask[..., 0] != disc()).mean() < 0.005
-  assert 'soft' in found.description
-  assert set(np.unique(found.mask)) == {0, 1}
+  detected = read_hole(path, *SIZE)
+  assert (detected.mask[..., 0] != disc()).mean() < 0.005
+  assert 'soft' in detected.description
+  assert set(np.unique(detected.mask)) == {0, 1}
 
 
 def test_feathered_brushes_are_masks_and_photos_are_not(tmp_path):
   blurred = Image.fromarray(grey(disc())).filter(ImageFilter.GaussianBlur(3))
-  found = read_hole(written(tmp_path, np.asarray(blurred)), *SIZE)
-  assert (found.mask[..., 0] != disc()).mean() < 0.02
+  detected = read_hole(written(tmp_path, np.asarray(blurred)), *SIZE)
+  assert (detected.mask[..., 0] != disc()).mean() < 0.02
   ramp = np.linspace(0, 255, SIZE[1])[None].repeat(SIZE[0], 0)
   with pytest.raises(ValueError, match='neither black nor white'):
     read_hole(written(tmp_path, ramp.astype(np.uint8)), *SIZE)
@@ -81,9 +83,9 @@ def test_a_brush_on_transparent_ground_is_painted(tmp_path):
   for colour in [(255, 255, 255), (0, 0, 0), (230, 20, 20)]:
     levels = np.zeros([*SIZE, 4], np.uint8)
     levels[disc()] = (*colour, 255)
-    found = read_hole(written(tmp_path, levels), *SIZE)
-    assert np.array_equal(found.mask[..., 0], disc())
-    assert 'brush' in found.description
+    detected = read_hole(written(tmp_path, levels), *SIZE)
+    assert np.array_equal(detected.mask[..., 0], disc())
+    assert 'brush' in detected.description
 
 
 def test_transparency_that_hides_nothing_does_not_matter(tmp_path):
@@ -91,9 +93,9 @@ def test_transparency_that_hides_nothing_does_not_matter(tmp_path):
   for alpha in (255, 100):
     levels[..., 3] = alpha
     levels[:3, :3, 3] += 0 if alpha == 255 else 20
-    found = read_hole(written(tmp_path, levels), *SIZE)
-    assert np.array_equal(found.mask[..., 0], disc())
-    assert 'white' in found.description
+    detected = read_hole(written(tmp_path, levels), *SIZE)
+    assert np.array_equal(detected.mask[..., 0], disc())
+    assert 'white' in detected.description
 
 
 def test_an_erased_part_is_painted(tmp_path):
@@ -101,14 +103,14 @@ def test_an_erased_part_is_painted(tmp_path):
   levels = draw.integers(0, 256, [*SIZE, 4], np.uint8)
   levels[..., 3] = grey(~disc())
   path = written(tmp_path, levels)
-  for found in (
+  for detected in (
     read_hole(path, *SIZE),
     hole.from_transparency(reader.read(path)),
   ):
-    assert np.array_equal(found.mask[..., 0], disc())
-    assert 'transparent part' in found.description
-  found = hole.from_transparency(reader.read(path), invert=True)
-  assert np.array_equal(found.mask[..., 0], ~disc())
+    assert np.array_equal(detected.mask[..., 0], disc())
+    assert 'transparent part' in detected.description
+  detected = hole.from_transparency(reader.read(path), invert=True)
+  assert np.array_equal(detected.mask[..., 0], ~disc())
 
 
 def test_a_photo_without_transparency_says_what_to_do(tmp_path):
@@ -152,15 +154,15 @@ def test_a_mask_of_the_same_shape_is_resized(
   sides = [max(8, int(rounding(scale * x))) for x in (height, width)]
   y, x = np.mgrid[: sides[0], : sides[1]]
   inside = (y < sides[0] / 2) & (x < sides[1] / 2)
-  found = read_hole(written(tmp_path, grey(inside)), height, width)
+  detected = read_hole(written(tmp_path, grey(inside)), height, width)
   y, x = np.mgrid[:height, :width]
   expected = (y < height / 2) & (x < width / 2)
   border = 1 + 2 / min(scale, 1)
   near = (abs(y - height / 2) < border) | (abs(x - width / 2) < border)
-  assert found.mask.shape == (height, width, 1)
-  assert np.array_equal(found.mask[~near][:, 0], expected[~near])
+  assert detected.mask.shape == (height, width, 1)
+  assert np.array_equal(detected.mask[~near][:, 0], expected[~near])
   if (height, width) != tuple(sides):
-    assert f'resized to {width} x {height}' in found.description
+    assert f'resized to {width} x {height}' in detected.description
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path):
@@ -186,8 +188,8 @@ def test_errors_name_the_file(tmp_path):
 
 def test_a_mask_drawn_by_hand_in_sixteen_bits_or_a_palette(tmp_path):
   levels = grey(disc()).astype(np.uint16) * 257
-  found = read_hole(written(tmp_path, levels), *SIZE)
-  assert np.array_equal(found.mask[..., 0], disc())
+  detected = read_hole(written(tmp_path, levels), *SIZE)
+  assert np.array_equal(detected.mask[..., 0], disc())
   page = Image.new('1', SIZE[::-1])
   ImageDraw.Draw(page).rectangle([5, 5, 14, 24], fill=1)
   buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Which photos there are, and where each goes: none is lost, or met twice."""
+"""Planning jobs: no photo is lost, or met twice."""
 
 import posixpath
 
@@ -46,7 +46,7 @@ def test_every_photo_has_a_file_of_its_own(tmp_path_factory, files):
     and file.lower().endswith(('.jpg', '.png', '.tif'))
   ]
   try:
-    found = jobs.plan(f'{root}/in', f'{root}/out')
+    planned = jobs.plan(f'{root}/in', f'{root}/out')
   except ValueError as error:
     if not shown:
       assert 'no photo' in str(error)
@@ -57,10 +57,10 @@ def test_every_photo_has_a_file_of_its_own(tmp_path_factory, files):
       file.count('.') > 1 for file in shown
     )
     return
-  assert sorted(job.name for job in found) == sorted(shown)
-  targets = [str(job.target).casefold() for job in found]
+  assert sorted(job.name for job in planned) == sorted(shown)
+  targets = [str(job.target).casefold() for job in planned]
   assert len(set(targets)) == len(targets)
-  for job in found:
+  for job in planned:
     assert str(job.source) == f'{root}/in/{job.name}'
     below = posixpath.relpath(job.target, root / 'out')
     assert posixpath.dirname(below) == posixpath.dirname(job.name)
@@ -68,36 +68,36 @@ def test_every_photo_has_a_file_of_its_own(tmp_path_factory, files):
     assert below in (f'{stem}.png', f'{job.name}.png')
 
 
-def test_what_is_written_inside_is_not_read_again(tmp_path):
+def test_results_inside_the_folder_are_not_read(tmp_path):
   make(tmp_path, ['a.jpg', 'b/c.jpg', 'b/out/a.png', 'masks/a.png'])
   out, masks = str(tmp_path / 'b/out'), str(tmp_path / 'masks')
-  found = jobs.plan(str(tmp_path), out)
-  assert [job.name for job in found] == ['a.jpg', 'b/c.jpg', 'masks/a.png']
+  planned = jobs.plan(str(tmp_path), out)
+  assert [job.name for job in planned] == ['a.jpg', 'b/c.jpg', 'masks/a.png']
   make(tmp_path / 'masks', ['b/c.gif'])
-  found = jobs.plan(str(tmp_path), out, masks)
-  assert {job.name: str(job.mask) for job in found} == {
+  planned = jobs.plan(str(tmp_path), out, masks)
+  assert {job.name: str(job.mask) for job in planned} == {
     'a.jpg': f'{masks}/a.png',
     'b/c.jpg': f'{masks}/b/c.gif',
   }
   # Also where a link leads there.
   (tmp_path / 'b/link').symlink_to(tmp_path / 'b/out')
-  assert jobs.plan(str(tmp_path), out, masks) == found
+  assert jobs.plan(str(tmp_path), out, masks) == planned
 
 
-def test_links_that_lead_back_end(tmp_path):
+def test_links_that_lead_back_are_not_followed(tmp_path):
   make(tmp_path / 'in', ['a/x.jpg'])
   make(tmp_path / 'other', ['y.jpg'])
   (tmp_path / 'in/a/up').symlink_to(tmp_path / 'in')
   (tmp_path / 'in/b').symlink_to(tmp_path / 'other')
-  found = jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
-  assert [job.name for job in found] == ['a/x.jpg', 'b/y.jpg']
+  planned = jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
+  assert [job.name for job in planned] == ['a/x.jpg', 'b/y.jpg']
 
 
-def test_one_name_is_told_apart_by_its_ending(tmp_path):
+def test_equal_stems_keep_their_suffixes(tmp_path):
   make(tmp_path / 'in', ['x.jpg', 'x.png', 'y.jpg'])
-  found = jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
-  made = {job.name: job.target.name for job in found}
-  assert made == {
+  planned = jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
+  targets = {job.name: job.target.name for job in planned}
+  assert targets == {
     'x.jpg': 'x.jpg.png',
     'x.png': 'x.png.png',
     'y.jpg': 'y.png',
@@ -114,7 +114,7 @@ def test_one_name_is_told_apart_by_its_ending(tmp_path):
     ('new', 'new.png'),
     ('deep/er/new.tif', 'deep/er/new.tif'),
     ('there', 'there/x.png'),
-    ('made/', 'made/x.png'),
+    ('new/', 'new/x.png'),
   ],
 )
 def test_one_photo_goes_into_a_file_or_a_folder(
@@ -127,7 +127,7 @@ def test_one_photo_goes_into_a_file_or_a_folder(
   assert [p.name for p in job.target.parent.glob('.*')] == []
 
 
-REFUSED = {  # in, out, mask, what is said
+REFUSED = {  # in, out, mask, a part of the message
   'nothing there': ('no.jpg', 'y.png', None, 'no photo or folder no.jpg'),
   'ending': ('x.jpg', 'y.doc', None, r'\.doc'),
   'itself': ('x.jpg', 'x.jpg', None, 'the photo itself'),
@@ -156,20 +156,20 @@ REFUSED = {  # in, out, mask, what is said
 }
 
 
-@pytest.mark.parametrize('what', REFUSED)
-def test_what_does_not_fit_is_said(tmp_path, monkeypatch, what):
+@pytest.mark.parametrize('case', REFUSED)
+def test_what_does_not_fit_is_refused(tmp_path, monkeypatch, case):
   files = ['x.jpg', 'x.png', 'in/a.jpg', 'in/b.jpg', 'empty/z.txt']
   files += ['masks/c.png', 'two/a.png', 'two/a.gif', 'two/b.png']
   monkeypatch.chdir(make(tmp_path, files))
-  *given, said = REFUSED[what]
-  with pytest.raises((ValueError, FileNotFoundError), match=said):
-    jobs.plan(*given)
+  *arguments, message = REFUSED[case]
+  with pytest.raises((ValueError, FileNotFoundError), match=message):
+    jobs.plan(*arguments)
   assert sorted(p.name for p in tmp_path.glob('*')) == [
     'empty', 'in', 'masks', 'two', 'x.jpg', 'x.png',
   ]  # fmt: skip
 
 
-def test_all_kinds_that_are_read_are_looked_for():
+def test_folders_are_searched_for_all_formats_that_are_read():
   """Pillow's endings of the formats that are read."""
   from palette_jax.photo import reader
 

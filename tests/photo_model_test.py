@@ -1,4 +1,4 @@
-"""Weights that are asked for something: what must hold whatever they know."""
+"""Properties of the model that hold for all weights."""
 
 import dataclasses
 import subprocess
@@ -59,7 +59,7 @@ KINDS = {
 
 def turned_exif():
   exif = Image.Exif()
-  exif[0x0112] = 6  # to be seen turned to the right
+  exif[0x0112] = 6  # rotated by 90 degrees
   return exif
 
 
@@ -70,7 +70,7 @@ def file(request, tmp_path):
   return tmp_path / name
 
 
-def test_any_kind_of_photo_comes_back_of_its_size_and_kind(model, file):
+def test_a_result_has_the_size_and_kind_of_its_photo(model, file):
   before = reader.read(file)
   assert before.levels.shape[:2] == (21, 35)
   mask = random_mask(21, 35)
@@ -106,23 +106,23 @@ def test_any_kind_of_photo_comes_back_of_its_size_and_kind(model, file):
   suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(seed=st.integers(0, 10_000))
-def test_known_pixels_are_the_file_s_own_whatever_the_mask(model, seed):
+def test_known_pixels_stay_the_same_for_every_mask(model, seed):
   draw = np.random.default_rng(seed)
   height, width = (int(side) for side in draw.integers(5, 60, 2))
   photo, mask = (
     levels(height, width, seed=seed),
     random_mask(height, width, seed),
   )
-  (made,) = model.inpaint(photo, mask, steps=1)
+  (result,) = model.inpaint(photo, mask, steps=1)
   kept = mask < 128
-  assert np.array_equal(made.photo.levels[kept], photo[kept])
+  assert np.array_equal(result.photo.levels[kept], photo[kept])
   changed = photo.copy()
-  changed[~kept] = 0  # what was there is not looked at
+  changed[~kept] = 0  # its old content does not matter
   (again,) = model.inpaint(changed, mask, steps=1)
-  assert same(made, again)
+  assert same(result, again)
 
 
-def test_pictures_in_memory_are_as_their_files(model, tmp_path):
+def test_images_in_memory_give_the_results_of_their_files(model, tmp_path):
   array, mask = levels(20, 30), random_mask(20, 30)
   image = Image.fromarray(array)
   image.save(tmp_path / 'a.png')
@@ -130,15 +130,15 @@ def test_pictures_in_memory_are_as_their_files(model, tmp_path):
   given = [(array, mask), (image, Image.fromarray(mask))]
   given.append((tmp_path / 'a.png', str(tmp_path / 'mask.png')))
   given.append((reader.read(tmp_path / 'a.png'), mask[..., None]))
-  made = [model.inpaint(*one, steps=2)[0] for one in given]
-  assert all(same(made[0], other) for other in made[1:])
-  assert made[0].image.size == (30, 20) and made[0].image.mode == 'RGB'
+  results = [model.inpaint(*one, steps=2)[0] for one in given]
+  assert all(same(results[0], other) for other in results[1:])
+  assert results[0].image.size == (30, 20) and results[0].image.mode == 'RGB'
   (inverted,) = model.inpaint(array, 255 - mask, invert=True, steps=2)
-  assert same(made[0], inverted)
+  assert same(results[0], inverted)
   erased = np.concatenate([array, 255 - mask[..., None]], -1)
-  (made_of_it,) = model.inpaint(Image.fromarray(erased, 'RGBA'), steps=2)
-  assert np.array_equal(made_of_it.photo.levels, made[0].photo.levels)
-  assert np.all(made_of_it.photo.alpha == 255)
+  (from_transparency,) = model.inpaint(Image.fromarray(erased, 'RGBA'), steps=2)
+  assert np.array_equal(from_transparency.photo.levels, results[0].photo.levels)
+  assert np.all(from_transparency.photo.alpha == 255)
   turned = Image.open(save(tmp_path / 'b.jpg', Image.fromarray(array)))
   (upright,) = model.restore_jpeg(turned, steps=1)
   assert upright.photo.levels.shape == (30, 20, 3)
@@ -149,7 +149,7 @@ def save(path, image):
   return path
 
 
-def test_a_seed_s_samples_are_what_they_are(model):
+def test_a_sample_follows_from_its_seed_and_number(model):
   photo = levels(20, 30)
   many = model.colorize(photo, samples=3, seed=5, steps=2)
   few = model.colorize(photo, samples=1, seed=5, steps=2)
@@ -162,9 +162,9 @@ def test_a_seed_s_samples_are_what_they_are(model):
 @pytest.mark.parametrize(
   'does', ['colorize', 'restore_jpeg', 'inpaint', 'grow']
 )
-def test_progress_is_told_and_ends_where_it_said(model, does):
-  said = []
-  drawing = dict(steps=3, samples=2, progress=lambda *now: said.append(now))
+def test_progress_counts_all_passes(model, does):
+  passes = []
+  drawing = dict(steps=3, samples=2, progress=lambda *now: passes.append(now))
   photo = levels(30, 50)
   if does == 'inpaint':
     model.inpaint(photo, random_mask(30, 50), **drawing)
@@ -172,43 +172,43 @@ def test_progress_is_told_and_ends_where_it_said(model, does):
     model.uncrop(photo, left=20, right=30, top=10, **drawing)
   else:
     getattr(model, does)(photo, **drawing)
-  total = said[-1][1]
-  assert said == [(i, total) for i in range(1, total + 1)]
+  total = passes[-1][1]
+  assert passes == [(i, total) for i in range(1, total + 1)]
   assert total % 3 == 0
 
 
-def test_whatever_progress_raises_ends_it(model):
+def test_an_exception_of_progress_ends_the_drawing(model):
   class Cancelled(Exception):
     pass
 
-  said = []
+  passes = []
 
   def progress(done, total):
-    said.append(done)
+    passes.append(done)
     if done == 2:
       raise Cancelled
 
   with pytest.raises(Cancelled):
     model.restore_jpeg(levels(40, 40), steps=9, progress=progress)
-  assert said == [1, 2]
+  assert passes == [1, 2]
 
 
-def test_a_small_hole_in_a_large_photo_is_one_look_a_step(model):
+def test_a_small_hole_in_a_large_photo_takes_one_pass_a_step(model):
   photo, mask = levels(900, 1200), np.zeros([900, 1200], np.uint8)
   mask[500:505, 700:708] = 255
-  said = []
-  model.inpaint(photo, mask, steps=2, progress=lambda *now: said.append(now))
-  assert said == [(1, 2), (2, 2)]
+  passes = []
+  model.inpaint(photo, mask, steps=2, progress=lambda *now: passes.append(now))
+  assert passes == [(1, 2), (2, 2)]
 
 
-def test_every_sampler_that_fits_can_be_asked_for(model):
-  photo, made = levels(16, 16), {}
+def test_every_sampler_that_fits_the_weights_works(model):
+  photo, results = levels(16, 16), {}
   for sampler in 'ancestral', 'ddim', 'dpm_solver':
-    (one,) = model.restore_jpeg(photo, sampler=sampler, steps=4)
-    made[sampler] = one
-    assert one.recipe.sampler['name'] == sampler
-    assert one.recipe.sampler['steps'] == 4
-  assert not same(made['ddim'], made['ancestral'])
+    (result,) = model.restore_jpeg(photo, sampler=sampler, steps=4)
+    results[sampler] = result
+    assert result.recipe.sampler['name'] == sampler
+    assert result.recipe.sampler['steps'] == 4
+  assert not same(results['ddim'], results['ancestral'])
   for bad in 'repaint', 'imputation', 'euler':
     with pytest.raises(
       ValueError, match=f'{bad}.* no sampler for these .*ddim'
@@ -218,23 +218,23 @@ def test_every_sampler_that_fits_can_be_asked_for(model):
   assert blind.tasks == ('inpainting', 'uncropping')
   mask = random_mask(16, 16)
   for sampler in 'repaint', 'imputation':
-    (one,) = blind.inpaint(photo, mask, sampler=sampler, steps=12)
+    (result,) = blind.inpaint(photo, mask, sampler=sampler, steps=12)
     kept = mask < 128
-    assert np.array_equal(one.photo.levels[kept], photo[kept])
+    assert np.array_equal(result.photo.levels[kept], photo[kept])
   with pytest.raises(ValueError, match="'ddim' is no sampler for these"):
     blind.inpaint(photo, mask, sampler='ddim')
 
 
-def test_the_usual_sampler_is_the_weights_own_if_they_say_how_many_steps():
+def test_the_default_sampler_is_the_weights_own_if_they_name_its_steps():
   rest = dict(variance='posterior', eta=0.0, jump=10, resamplings=10)
   assert weights_of().choose() == dict(name='dpm_solver', steps=10) | rest
   own = dict(name='ddim', steps=7) | rest | dict(variance='upper', eta=0.5)
-  made = weights_of(objective=dict(sampler=own))
-  assert made.choose() == made.choose('ddim') == own
+  weights = weights_of(objective=dict(sampler=own))
+  assert weights.choose() == weights.choose('ddim') == own
   few = dict(variance='posterior')
-  assert made.choose('ddim', 3) == own | dict(steps=3) | few
-  assert made.choose('dpm_solver')['steps'] == 10
-  assert made.choose(steps=9) == own | dict(steps=9) | few
+  assert weights.choose('ddim', 3) == own | dict(steps=3) | few
+  assert weights.choose('dpm_solver')['steps'] == 10
+  assert weights.choose(steps=9) == own | dict(steps=9) | few
   blind = weights_of(dict(name='unconditional'), dict(sampler=own))
   rest = rest | dict(eta=0.5)
   assert blind.choose() == dict(name='repaint', steps=50) | rest
@@ -250,25 +250,27 @@ def test_other_steps_than_the_weights_own_add_the_posterior_s_noise():
   assert weights_of().choose('ancestral')['variance'] == 'upper'
   assert weights_of().choose('ancestral', 50)['variance'] == 'posterior'
   own = dict(name='ancestral', steps=7, variance='upper')
-  made = weights_of(objective=dict(sampler=own))
-  assert made.choose()['variance'] == 'upper'  # as whoever made them says
-  assert made.choose(steps=9)['variance'] == 'posterior'
+  weights = weights_of(objective=dict(sampler=own))
+  assert weights.choose()['variance'] == 'upper'  # the weights' own
+  assert weights.choose(steps=9)['variance'] == 'posterior'
   fast = weights_of(objective=dict(sampler=own | dict(name='dpm_solver')))
   assert fast.choose('ancestral', 7)['variance'] == 'posterior'
-  chosen = made.objective(made.choose(steps=9))
-  wanted = samplers.ancestral_coefficients(chosen.sample_schedule, 'posterior')
-  for name, found in chosen.coefficients().items():
-    assert np.array_equal(found, wanted[name])
+  chosen = weights.objective(weights.choose(steps=9))
+  expected = samplers.ancestral_coefficients(
+    chosen.sample_schedule, 'posterior'
+  )
+  for name, values in chosen.coefficients().items():
+    assert np.array_equal(values, expected[name])
 
 
 def test_regression_answers_in_one_pass():
   model = models.Model(weights_of(objective=dict(name='regression')))
-  said = []
+  passes = []
   photo = levels(20, 30)
   first, second = model.colorize(
-    photo, samples=2, progress=lambda *now: said.append(now)
+    photo, samples=2, progress=lambda *now: passes.append(now)
   )
-  assert len(said) == 2 and same(first, second)
+  assert len(passes) == 2 and same(first, second)
   with pytest.raises(ValueError, match='one pass'):
     model.colorize(photo, steps=3)
 
@@ -282,12 +284,12 @@ def test_regression_answers_in_one_pass():
     (dict(steps=-3), 'steps=-3'),
   ],
 )
-def test_numbers_that_make_no_sense(model, options, message):
+def test_numbers_out_of_range_are_refused(model, options, message):
   with pytest.raises(ValueError, match=message):
     model.colorize(levels(9, 9), **options)
 
 
-def test_whatever_cannot_be_done_is_said(model, tmp_path):
+def test_impossible_requests_are_refused(model, tmp_path):
   photo = levels(20, 30)
   with pytest.raises(FileNotFoundError, match='no photo .*nowhere'):
     model.colorize(tmp_path / 'nowhere.jpg')
@@ -314,9 +316,9 @@ def test_whatever_cannot_be_done_is_said(model, tmp_path):
   assert pairs.tasks == ()
 
 
-def test_nobody_knows_what_imported_weights_have_learnt():
-  found = weights_of(task=None)
-  assert found.tasks == trained.known_tasks() and found.size == (256, 256)
+def test_imported_weights_may_have_learnt_every_task():
+  weights = weights_of(task=None)
+  assert weights.tasks == trained.known_tasks() and weights.size == (256, 256)
   warned = weights_of(experimental=['uncropping', 'flying'])
   assert models.Model(warned).experimental == ('uncropping',)
   colours = weights_of(dict(name='colorization'), experimental=['inpainting'])
@@ -329,10 +331,10 @@ def test_nobody_knows_what_imported_weights_have_learnt():
 @pytest.mark.parametrize('height', [16, 10, 41])
 def test_a_panorama_is_the_paper_s_for_any_height(model, height):
   photo = levels(height, height)
-  (made,) = model.panorama(photo, left=8, right=8, steps=1)
+  (result,) = model.panorama(photo, left=8, right=8, steps=1)
   step = round(height / 2)
-  assert made.photo.levels.shape == (height, height + 16 * step, 3)
-  middle = made.photo.levels[:, 8 * step : 8 * step + height]
+  assert result.photo.levels.shape == (height, height + 16 * step, 3)
+  middle = result.photo.levels[:, 8 * step : 8 * step + height]
   assert np.array_equal(middle, photo)
 
 
@@ -347,25 +349,25 @@ def test_no_photo_is_too_small(model, size):
   assert cleaned.photo.levels.shape == photo.shape
 
 
-def test_a_panorama_s_pieces_are_one_look_each(model):
-  said = []
-  drawing = dict(steps=2, progress=lambda *now: said.append(now))
+def test_a_panorama_takes_one_pass_for_each_step(model):
+  passes = []
+  drawing = dict(steps=2, progress=lambda *now: passes.append(now))
   model.panorama(levels(16, 16), left=3, right=2, **drawing)
-  assert said[-1] == (10, 10)
+  assert passes[-1] == (10, 10)
 
 
-def test_a_ring_s_last_piece_sees_both_ends(model):
-  """Whatever changes at one end changes it; without a ring it does not."""
+def test_the_last_step_of_a_loop_sees_both_ends(model):
+  """It depends on both ends; without a loop, on one only."""
   photo = levels(16, 32)
   other = photo.copy()
   other[:, :8] = other[::-1, :8]  # as bright, as colourful
   for loop in True, False:
-    made, again = (
+    result, again = (
       model.panorama(one, right=4, loop=loop, steps=2)[0].photo.levels
       for one in (photo, other)
     )
-    assert made.shape == (16, 32 + 4 * 8, 3)
-    apart = np.abs(made.astype(int) - again)
+    assert result.shape == (16, 32 + 4 * 8, 3)
+    apart = np.abs(result.astype(int) - again)
     assert apart[:, 32:-8].max() <= 1
     assert (apart[:, -8:].max() > 1) == loop
 
@@ -405,20 +407,20 @@ def test_a_recipe_makes_the_same_pixels_again(model, tmp_path):
   Image.fromarray(levels(20, 30)).save(image)
   Image.fromarray(random_mask(20, 30)).save(mask)
   drawing = dict(samples=2, seed=4, steps=2)
-  made = {
+  by_verb = {
     'colorize': model.colorize(image, **drawing, sampler='ddim'),
     'inpaint': model.inpaint(image, mask, **drawing),
     'uncrop': model.uncrop(image, left=9, **drawing),
     'restore_jpeg': model.restore_jpeg(image, **drawing),
     'panorama': model.panorama(image, right=2, loop=True, **drawing),
   }
-  for name, results in made.items():
+  for name, results in by_verb.items():
     given = (mask,) if name == 'inpaint' else ()
     for i, one in enumerate(results):
       path, _ = one.save(tmp_path / f'{name}{i}.png')
-      said = recipe.read(path)
-      assert said.options['does'] == name and said.options['sample'] == i
-      assert said.checkpoint == model.checkpoint and said.machine
+      saved = recipe.read(path)
+      assert saved.options['does'] == name and saved.options['sample'] == i
+      assert saved.checkpoint == model.checkpoint and saved.machine
       again = model.replay(path, image, *given)
       assert again.is_same, again.message
   path = tmp_path / 'inpaint1.png'
@@ -435,35 +437,35 @@ def test_a_recipe_makes_the_same_pixels_again(model, tmp_path):
     models.Model(weights_of(seed=1)).replay(path, image, mask)
 
 
-def test_samples_drawn_together_are_replayed_together(tmp_path):
-  """As on accelerators: a batch of another size might round otherwise."""
-  found, batches = weights_of(), []
+def test_samples_that_share_a_batch_are_replayed_in_that_batch(tmp_path):
+  """As on accelerators: another batch size may round differently."""
+  weights, batches = weights_of(), []
 
   def denoise_fn(params, y_t, cond, gamma):
-    batches.append(len(y_t))  # whenever it is compiled anew
-    return found.denoise_fn(params, y_t, cond, gamma)
+    batches.append(len(y_t))  # whenever it is compiled
+    return weights.denoise_fn(params, y_t, cond, gamma)
 
-  together = models.Model(found)
-  together._painter = painter.Painter(denoise_fn, found.params, batch=4)
-  photo, said = levels(20, 30), []
-  made = together.colorize(
-    photo, samples=3, steps=2, progress=lambda *now: said.append(now)
+  together = models.Model(weights)
+  together._painter = painter.Painter(denoise_fn, weights.params, batch=4)
+  photo, passes = levels(20, 30), []
+  results = together.colorize(
+    photo, samples=3, steps=2, progress=lambda *now: passes.append(now)
   )
-  assert said == [(1, 2), (2, 2)]
-  path, _ = made[2].save(tmp_path / 'made.png')
+  assert passes == [(1, 2), (2, 2)]
+  path, _ = results[2].save(tmp_path / 'made.png')
   assert recipe.read(path).options['samples'] == 3
   assert together.replay(path, photo).is_same
   assert set(batches) == {4}  # filled up
-  (alone,) = models.Model(found).colorize(photo, steps=2)
-  apart = alone.photo.levels.astype(int) - made[0].photo.levels
+  (alone,) = models.Model(weights).colorize(photo, steps=2)
+  apart = alone.photo.levels.astype(int) - results[0].photo.levels
   assert np.abs(apart).max() <= 1
 
 
-def test_samples_drawn_one_by_one_do_not_know_of_each_other():
-  """So the same command with more samples makes only those that lack."""
-  found = weights_of()
-  model = models.Model(found)
-  model._painter = painter.Painter(found.denoise_fn, found.params, batch=1)
+def test_samples_of_separate_batches_have_independent_recipes():
+  """The same command with more samples makes only those that are missing."""
+  weights = weights_of()
+  model = models.Model(weights)
+  model._painter = painter.Painter(weights.denoise_fn, weights.params, batch=1)
   photo = reader.read(levels(20, 30))
   request = requests.Request('colorize', photo, None, {}, samples=3)
   many = model.recipes_for(request)
@@ -474,32 +476,32 @@ def test_samples_drawn_one_by_one_do_not_know_of_each_other():
 @pytest.mark.parametrize(
   'size, tile', [((8, 32), 16), ((24, 24), 24), ((1, 1), 2)]
 )
-def test_tiles_have_the_area_of_what_was_learnt(size, tile):
-  learnt, said = weights_of(), []
+def test_tiles_have_the_area_of_the_training_images(size, tile):
+  learnt, passes = weights_of(), []
   learnt.config['data']['size'] = list(size)
   model = models.Model(learnt)
-  drawing = dict(steps=1, progress=lambda done, total: said.append(total))
+  drawing = dict(steps=1, progress=lambda done, total: passes.append(total))
   model.restore_jpeg(levels(tile, tile), **drawing)
-  assert said == [1]
+  assert passes == [1]
   model.restore_jpeg(levels(tile + 2, tile), **drawing)
-  assert said[1] > 1
+  assert passes[1] > 1
 
 
-def test_a_picture_in_memory_can_be_replayed(model, tmp_path):
+def test_results_of_an_image_in_memory_can_be_replayed(model, tmp_path):
   photo = levels(20, 30)
-  (made,) = model.colorize(photo, steps=2)
-  path, _ = made.save(tmp_path / 'made')
+  (result,) = model.colorize(photo, steps=2)
+  path, _ = result.save(tmp_path / 'made')
   assert model.replay(path, photo).is_same
   with pytest.raises(ValueError, match='SHA-256'):
     model.replay(path, levels(20, 30, seed=1))
 
 
 @pytest.mark.parametrize('broken', [dict(options={}), dict(sampler={'a': 1})])
-def test_a_recipe_that_cannot_be_followed(model, tmp_path, broken):
+def test_a_recipe_that_cannot_be_followed_is_refused(model, tmp_path, broken):
   photo = levels(20, 30)
-  (made,) = model.colorize(photo, steps=2)
-  said = dataclasses.replace(made.recipe, **broken)
-  path, _ = recipe.write(tmp_path / 'made.png', made.photo, said)
+  (result,) = model.colorize(photo, steps=2)
+  saved = dataclasses.replace(result.recipe, **broken)
+  path, _ = recipe.write(tmp_path / 'made.png', result.photo, saved)
   with pytest.raises(ValueError, match='cannot be followed'):
     model.replay(path, photo)
 
@@ -530,8 +532,8 @@ else:
   subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
 
 
-def test_weights_that_are_not_there(tmp_path, monkeypatch):
-  monkeypatch.setattr(trained, 'SHIPPED', tmp_path)
+def test_missing_weights_are_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(load, 'SHIPPED', tmp_path)
   with pytest.raises(FileNotFoundError, match='comes without weights.*Name'):
     palette_jax.load()
   with pytest.raises(FileNotFoundError, match='no weights .*nowhere'):
