@@ -54,7 +54,7 @@ class FakeModel:
 
   def recipes_for(self, wanted):
     common = dict(
-      task=verbs.every()[wanted.verb].task.name,
+      task=wanted.verb.task.name,
       config={},
       checkpoint=self.checkpoint,
       sampler={'name': wanted.sampler, 'steps': wanted.steps},
@@ -87,7 +87,7 @@ class FakeModel:
   def _paint(self, wanted, this_recipe):
     key = this_recipe.seed, this_recipe.options['sample']
     colour = np.random.default_rng(key).uniform(-1, 1, 3).astype(np.float32)
-    source, verb = wanted.photo, wanted.verb
+    source, verb = wanted.photo, wanted.verb.name
     if verb in ('uncrop', 'panorama'):
       step = 1 if verb == 'uncrop' else 16
       sides = {
@@ -119,7 +119,7 @@ class FakeModel:
 def request_of(verb, source, mask=None, options=(), **sampling):
   mask = None if mask is None else reader.load(mask)
   return request.Request(
-    verb, reader.load(source), mask, dict(options), **sampling
+    verbs.every()[verb], reader.load(source), mask, dict(options), **sampling
   )
 
 

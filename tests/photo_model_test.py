@@ -18,7 +18,7 @@ from palette_jax import images, tasks
 from palette_jax.diffusion import sampler as samplers
 from palette_jax.photo import model as models
 from palette_jax.photo import photo as photos
-from palette_jax.photo import reader, recipe
+from palette_jax.photo import reader, recipe, verbs
 from palette_jax.photo import request as requests
 from palette_jax.photo.painting import painter, panorama
 from palette_jax.weights import trained
@@ -467,7 +467,9 @@ def test_samples_of_separate_batches_have_independent_recipes():
   model = models.Model(weights)
   model._painter = painter.Painter(weights.denoise_fn, weights.params, batch=1)
   photo = reader.read(levels(20, 30))
-  request = requests.Request('colorize', photo, None, {}, samples=3)
+  request = requests.Request(
+    verbs.every()['colorize'], photo, None, {}, samples=3
+  )
   many = model.recipes_for(request)
   (one,) = model.recipes_for(dataclasses.replace(request, samples=1))
   assert many[0] == one and many[1] != one

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     return _run_folder(args, todo, _work(args))
   (job,) = todo
   request = restore.load(args, job)
-  restore.check(args.verb, request, job)
+  restore.check(request, job)
   return _run_single(args, job, request, _work(args))
 
 
@@ -54,7 +54,7 @@ def _work(args: argparse.Namespace) -> Work:
     return restore.preview
   model = _load(args.checkpoint)
   _check_learnt(args, model)
-  return functools.partial(restore.restore, model, args.verb)
+  return functools.partial(restore.restore, model)
 
 
 def _load(checkpoint: str) -> restore.Model:

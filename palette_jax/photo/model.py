@@ -9,9 +9,10 @@ Every result carries its recipe; made again by it on the same machine, it has
 the same pixels.
 """
 
+import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -200,7 +201,7 @@ class Model:
     """
     mask = None if mask is None else reader.load(mask)
     request = requests.Request(
-      verb, reader.load(photo), mask, options or {}, **sampling
+      verbs.every()[verb], reader.load(photo), mask, options or {}, **sampling
     )
     return self.paint(request, self.recipes_for(request), progress)
 
@@ -210,7 +211,7 @@ class Model:
     Raises:
       ValueError: for what cannot be done.
     """
-    task = verbs.every()[request.verb].task.name
+    task = request.verb.task.name
     samples, seed, steps = request.samples, request.seed, request.steps
     if task not in self.tasks:
       raise ValueError(
@@ -233,7 +234,7 @@ class Model:
       machine=self._painter.machine,
     )
     together = samples if self._painter.together > 1 else 0
-    options = request.options | dict(does=request.verb, samples=together)
+    options = request.options | dict(does=request.verb.name, samples=together)
     return [
       recipes.for_photo(
         request.source, options=options | dict(sample=i), **common
@@ -257,9 +258,31 @@ class Model:
     Returns:
       One result for each recipe.
     """
-    samples = range(len(recipes))
-    painted = self._paint(request, recipes[0].sampler, samples, progress)
-    return [Result(*pair) for pair in zip(painted, recipes)]
+    key = jax.random.key(request.seed)
+    verb = request.verb
+    drawing = region.Drawing(
+      painter=self._painter,
+      objective=self._weights.objective(recipes[0].sampler),
+      tile=self._tile,
+      multiple=self._multiple,
+      prepare=verb.task.prepare,
+      keys=[
+        jax.random.fold_in(key, recipe.options['sample']) for recipe in recipes
+      ],
+      counter=region.Counter(progress),
+    )
+    options = request.options
+    if verb.name == verbs.COLORIZE:
+      painted = methods.colour(drawing, request.photo)
+    elif verb.name == verbs.UNCROP:
+      painted = methods.uncrop(drawing, request.photo, options)
+    elif verb.name == verbs.PANORAMA:
+      painted = methods.panorama(drawing, request.photo, **options)
+    elif verb.has_mask:
+      painted = methods.fill(drawing, request.photo, request.hole.mask)
+    else:
+      painted = methods.clean(drawing, request.photo)
+    return [results.Result(*pair) for pair in zip(painted, recipes)]
 
   def replay(
     self,
@@ -290,48 +313,21 @@ class Model:
         )
       try:
         options = dict(recipe.options)
-        verb, sample = options.pop('does'), options.pop('sample')
+        verb = verbs.every()[options.pop('does')]
+        sample = options.pop('sample')
         # With its original batch: another batch size may round differently.
         samples = list(range(options.pop('samples'))) or [sample]
+        batch = [
+          dataclasses.replace(recipe, options={'sample': i}) for i in samples
+        ]
         request = requests.Request(verb, photo, mask, options, recipe.seed)
-        painted = self._paint(request, recipe.sampler, samples)
-        return painted[samples.index(sample)]
+        return self.paint(request, batch)[samples.index(sample)].photo
       except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
           f'The recipe in {path} cannot be followed: {error!r}.'
         ) from error
 
     return replays.replay(path, source, mask, make)
-
-  def _paint(
-    self,
-    request: requests.Request,
-    sampler: dict[str, Any],
-    samples: Iterable[int],
-    progress: Progress | None = None,
-  ) -> list[photos.Photo]:
-    """Returns the given samples of a request, drawn together."""
-    key = jax.random.key(request.seed)
-    verb = verbs.every()[request.verb]
-    drawing = region.Drawing(
-      painter=self._painter,
-      objective=self._weights.objective(sampler),
-      tile=self._tile,
-      multiple=self._multiple,
-      prepare=verb.task.prepare,
-      keys=[jax.random.fold_in(key, sample) for sample in samples],
-      counter=region.Counter(progress),
-    )
-    options = request.options
-    if verb.name == verbs.COLORIZE:
-      return methods.colour(drawing, request.photo)
-    if verb.name == verbs.UNCROP:
-      return methods.uncrop(drawing, request.photo, options)
-    if verb.name == verbs.PANORAMA:
-      return methods.panorama(drawing, request.photo, **options)
-    if verb.has_mask:
-      return methods.fill(drawing, request.photo, request.hole.mask)
-    return methods.clean(drawing, request.photo)
 
 
 def load(source: epath.PathLike = '') -> Model:

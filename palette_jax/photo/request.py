@@ -6,7 +6,7 @@ from typing import Any
 
 from palette_jax.photo import hole as holes
 from palette_jax.photo import photo as photos
-from palette_jax.photo import reader
+from palette_jax.photo import reader, verbs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Request:
   Photo and mask are decoded when they are first needed, and then once.
 
   Attributes:
-    verb: one of `verbs.every()`.
+    verb: what to do.
     source: the photo, or its file.
     mask_source: the mask, or its file, if there is one.
     options: of the verb: whether the mask is inverted, sides, ...
@@ -26,7 +26,7 @@ class Request:
     steps: of the sampler, 0 for its default.
   """
 
-  verb: str
+  verb: verbs.Verb
   source: reader.File | photos.Photo
   mask_source: reader.File | photos.Photo | None
   options: dict[str, Any]

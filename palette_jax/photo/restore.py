@@ -66,7 +66,7 @@ def load(args: argparse.Namespace, job: jobs.Job) -> requests.Request:
     ValueError: if it cannot be read.
   """
   return requests.Request(
-    verb=args.verb.name,
+    verb=args.verb,
     source=reader.load(job.source),
     mask_source=None if job.mask is None else reader.load(job.mask),
     options=args.options_of(args),
@@ -77,14 +77,14 @@ def load(args: argparse.Namespace, job: jobs.Job) -> requests.Request:
   )
 
 
-def check(verb: verbs.Verb, request: requests.Request, job: jobs.Job) -> None:
+def check(request: requests.Request, job: jobs.Job) -> None:
   """Checks all that can be checked without weights.
 
   Raises:
     ValueError: if photo or mask cannot be used, or a file that is not ours
       would be overwritten.
   """
-  _ = request.hole if verb.has_mask else request.photo
+  _ = request.hole if request.verb.has_mask else request.photo
   outputs.check_free(outputs.names(job.target, request.samples).all)
 
 
@@ -94,7 +94,7 @@ def preview(
   """Writes a picture of the hole instead of filling it.
 
   Returns:
-    True, as `restore` does of what it has written.
+    True: unlike `restore`, it never finds its work done.
   """
   path = outputs.names(job.target, 1).preview
   outputs.check_free([path])
@@ -106,7 +106,6 @@ def preview(
 
 def restore(
   model: Model,
-  verb: verbs.Verb,
   request: requests.Request,
   job: jobs.Job,
   progress: progresses.Progress,
@@ -122,7 +121,7 @@ def restore(
   if outputs.exist(names, planned):
     return False
   outputs.check_free(names.all)
-  for note in _notes(model, verb, request):
+  for note in _notes(model, request):
     progress.say(f'{job.name}: {note}')
   samples = model.paint(request, planned, progress.of(job.name))
   if names.sheet is not None:
@@ -132,46 +131,41 @@ def restore(
     lost += sample.save(path)[1]
   lines = list(dict.fromkeys(lost))
   if names.sheet is not None:
-    lines.append(_write_overview(names, verb, request, samples))
+    lines.append(_write_overview(names, request, samples))
   first, *others = names.all
   written = ', '.join([str(first), *(path.name for path in others)])
   progress.say('\n  '.join([f'{job.name} -> {written}', *lines]))
   return True
 
 
-def _notes(
-  model: Model, verb: verbs.Verb, request: requests.Request
-) -> list[str]:
+def _notes(model: Model, request: requests.Request) -> list[str]:
   """Returns sentences about photo and mask to be shown before painting."""
   notes = list(request.photo.notes)
-  if verb.name == verbs.RESTORE_JPEG:
+  if request.verb.name == verbs.RESTORE_JPEG:
     fine = quantization.too_fine(request.photo.quality, model.jpeg_quality)
     notes += [fine] if fine else []
-  if verb.has_mask:
+  if request.verb.has_mask:
     notes.append(request.hole.description)
   return notes
 
 
 def _write_overview(
   names: outputs.Names,
-  verb: verbs.Verb,
   request: requests.Request,
   samples: Sequence[results.Result],
 ) -> str:
   pictures = [images.to_u8(photos.rgb(sample.photo)) for sample in samples]
-  condition = _condition(verb, request)
+  condition = _condition(request)
   is_larger = pictures[0].shape != condition.shape
   return overview.write(names, pictures, None if is_larger else condition)
 
 
-def _condition(
-  verb: verbs.Verb, request: requests.Request
-) -> UInt8[np.ndarray, 'h w 3']:
+def _condition(request: requests.Request) -> UInt8[np.ndarray, 'h w 3']:
   """Returns a picture of what the network is given."""
-  if verb.name == verbs.COLORIZE:
+  if request.verb.name == verbs.COLORIZE:
     grey = 2 * photos.luma(request.photo) - 1
     return images.to_u8(np.repeat(grey, 3, axis=-1))
-  if verb.has_mask:
+  if request.verb.has_mask:
     return _marked(request)
   return images.to_u8(photos.rgb(request.photo))
 
