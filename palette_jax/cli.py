@@ -21,20 +21,10 @@ from collections.abc import Sequence
 from absl import flags, logging
 from etils import epath
 
-from palette_jax import console, extras, settings
+from palette_jax import console, extras, settings, tasks
 from palette_jax.evaluation import arguments as evaluation
 from palette_jax.photo import arguments as restoration
 from palette_jax.study import arguments as study
-
-# Tasks that have a config of their own; others are asked for by name.
-_CONFIGS = {
-  'colorization': 'colorize',
-  'inpainting': 'inpaint',
-  'uncropping': 'uncrop',
-  'jpeg': 'jpeg',
-  'multitask': 'multitask',
-  'unconditional': 'unconditional',
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -213,19 +203,21 @@ def import_weights(args: argparse.Namespace) -> None:
   print(f'  {_command_for(args.folder)}')
 
 
-def _command_for(folder):
-  """What samples imported weights of what they have learnt."""
-  learnt = json.loads(epath.Path(folder, 'config.json').read_text())
-  task = learnt.get('task', {'name': 'inpainting'})
-  config = _CONFIGS.get(task['name'], 'colorize')
-  fourth = 'uncrop,' if 'uncropping' in task.get('tasks', ()) else ''
+def _command_for(folder: str) -> str:
+  """Returns the command that samples imported weights."""
+  saved = json.loads(epath.Path(folder, 'config.json').read_text())
+  with_hole = next(task for task in tasks.for_photos() if task.has_hole)
+  task = dict(saved.get('task', {'name': with_hole.name}))
+  name = task.pop('name')
   words = ['python', '-m', 'palette_jax.main']
-  words += [f'--config=configs/{config}.py:{fourth}model={folder}']
+  words += [f'--config={name}:model={folder}']
   words += [f'--workdir={folder}', '--mode=sample']
-  if task['name'] not in _CONFIGS:
-    words += [f'--config.task.name={task["name"]}']
-  if 'data' in learnt:
-    words += [f'--config.data.size={tuple(learnt["data"]["size"])}']
+  for option, value in task.items():
+    value = tuple(value) if isinstance(value, list) else value
+    if value != tasks.get(name).options[option]:
+      words += [f'--config.task.{option}={value}']
+  if 'data' in saved:
+    words += [f'--config.data.size={tuple(saved["data"]["size"])}']
   return shlex.join(words)
 
 
@@ -268,7 +260,6 @@ def _export_sampler(args):
 
 def inspect_data(args: argparse.Namespace) -> None:
   """palette inspect."""
-  from palette_jax import tasks
   from palette_jax.data import sources
 
   if args.config is None:

@@ -1,4 +1,4 @@
-"""The holes of the evaluation: where, how large, and always the same."""
+"""The holes of the evaluation: place, size, and permanence."""
 
 import numpy as np
 import pytest
@@ -26,18 +26,18 @@ def test_the_right_half_is_half():
 def test_evaluation_masks_fill_their_bin_and_belong_to_the_name(share):
   low, high = holes.BINS[share]
   names = [f'ILSVRC2012_val_{i:08}.JPEG' for i in range(12)]
-  drawn = np.stack([holes.free_form(share, name, 64, 64) for name in names])
-  area = drawn.mean((1, 2, 3))
+  masks = np.stack([holes.free_form(share, name, 64, 64) for name in names])
+  area = masks.mean((1, 2, 3))
   assert np.all((low <= area) & (area < high))
   assert len(np.unique(area)) > 6
   again = holes.free_form(share, names[3], 64, 64)
-  assert np.array_equal(again, drawn[3])
+  assert np.array_equal(again, masks[3])
 
 
 def test_evaluation_masks_have_not_changed():
-  """Results of years must stay comparable: one mask's area, pinned.
+  """Pins the area of a mask, so that results of years stay comparable.
 
-  The rounding of a few pixels on the edge may differ between machines.
+  A few pixels on the edge may be rounded differently by other machines.
   """
   mask = holes.free_form('20-30%', 'ILSVRC2012_val_00000001.JPEG', 256, 256)
   assert abs(int(np.asarray(mask).sum()) - 13_338) < 14
@@ -45,12 +45,12 @@ def test_evaluation_masks_have_not_changed():
 
 def test_the_published_masks_are_read(tmp_path):
   draw = np.random.default_rng(0)
-  made = draw.integers(0, 2, [3, 256, 256]).astype(np.uint8)
-  packed = {f'{share} freeform': np.packbits(made) for share in holes.BINS}
+  masks = draw.integers(0, 2, [3, 256, 256]).astype(np.uint8)
+  packed = {f'{share} freeform': np.packbits(masks) for share in holes.BINS}
   np.savez(tmp_path / 'masks.npz', **packed)
   rows = holes.read_released(str(tmp_path / 'masks.npz'), '30-40%')
   assert rows.shape == (3, 8192)
-  for row, mask in zip(rows, made):
+  for row, mask in zip(rows, masks):
     assert np.array_equal(holes.unpack_released(row)[..., 0], mask)
 
 

@@ -1,4 +1,4 @@
-"""Masks against the distributions that the literature states."""
+"""The distributions of training masks, against the literature."""
 
 import functools
 
@@ -11,14 +11,14 @@ from palette_jax import masks
 
 def draw(shape, count, size=(256, 256), seed=0):
   """`count` masks as a bool array [count, h, w]."""
-  one = tf.autograph.experimental.do_not_convert(
+  mask = tf.autograph.experimental.do_not_convert(
     lambda i: shape(tf.stack([seed, tf.cast(i, tf.int32)]), *size)
   )
-  dataset = tf.data.Dataset.range(count).map(one, tf.data.AUTOTUNE)
-  drawn = np.stack(list(dataset.as_numpy_iterator()))
-  assert drawn.dtype == np.float32 and drawn.shape[1:] == (*size, 1)
-  assert set(np.unique(drawn)) <= {0.0, 1.0}
-  return drawn[..., 0] > 0.5
+  dataset = tf.data.Dataset.range(count).map(mask, tf.data.AUTOTUNE)
+  masks = np.stack(list(dataset.as_numpy_iterator()))
+  assert masks.dtype == np.float32 and masks.shape[1:] == (*size, 1)
+  assert set(np.unique(masks)) <= {0.0, 1.0}
+  return masks[..., 0] > 0.5
 
 
 @functools.cache
@@ -30,8 +30,8 @@ def test_free_form_coverage_is_that_of_the_official_generator():
   # Percentiles 5, 25, 50, 75, 95 and the mean of 1,500 masks of the official
   # generator at 256x256; the tolerance is three standard errors and a rounding.
   stated = [0.04, 0.09, 0.14, 0.20, 0.30]
-  found = np.percentile(free_form_coverage(), [5, 25, 50, 75, 95])
-  np.testing.assert_allclose(found, stated, atol=0.016)
+  measured = np.percentile(free_form_coverage(), [5, 25, 50, 75, 95])
+  np.testing.assert_allclose(measured, stated, atol=0.016)
   assert abs(free_form_coverage().mean() - 0.152) < 0.008
 
 
@@ -43,7 +43,7 @@ def test_free_form_shares_of_the_evaluation_bins():
 
 
 def test_free_form_is_every_pixel_within_a_brush_of_its_path():
-  """Against the distance to each segment, but for roundings on the edge."""
+  """Against the distance to each segment, except for rounding on the edge."""
   for size in [(256, 256), (48, 80)]:
     for i in range(20):
       seed = tf.constant([5, i])
@@ -55,8 +55,8 @@ def test_free_form_is_every_pixel_within_a_brush_of_its_path():
       share = np.clip((offset * along).sum(-1) / length, 0, 1)
       distance = np.linalg.norm(offset - share[..., None] * along, axis=-1)
       painted = (distance <= radii.numpy()[:, None, None]).any(0)
-      found = masks.free_form(seed, *size).numpy()[..., 0] > 0.5
-      assert np.sum(painted != found) <= 8
+      mask = masks.free_form(seed, *size).numpy()[..., 0] > 0.5
+      assert np.sum(painted != mask) <= 8
 
 
 def test_free_form_scales_with_the_image():
@@ -64,7 +64,7 @@ def test_free_form_scales_with_the_image():
   assert abs(small.mean() - free_form_coverage().mean()) < 0.015
 
 
-def test_rectangles_cover_what_they_should_in_one_to_five_pieces():
+def test_rectangles_cover_10_to_40_percent():
   for size in [(256, 256), (64, 64), (48, 80)]:
     coverage = draw(masks.rectangles, 400, size).mean((1, 2))
     assert coverage.min() >= 0.10 and coverage.max() <= 0.40
@@ -92,11 +92,11 @@ def test_uncropping_cuts_half_of_the_area(size):
 
 
 def test_uncropping_cases_are_equally_likely():
-  drawn = draw(masks.uncropping, 1000, (64, 64))
-  edges = [drawn[:, :, 0], drawn[:, :, -1], drawn[:, 0], drawn[:, -1]]
+  holes = draw(masks.uncropping, 1000, (64, 64))
+  edges = [holes[:, :, 0], holes[:, :, -1], holes[:, 0], holes[:, -1]]
   whole = np.stack([edge.all(1) for edge in edges], axis=1)
   border = whole.all(1)
-  assert not drawn[border][:, 32, 32].any()
+  assert not holes[border][:, 32, 32].any()
   counts = [border.sum(), *(whole & ~border[:, None]).sum(0)]
   # Each is binomial(1000, 1/5): four standard deviations are 51.
   np.testing.assert_allclose(counts, 200, atol=51)

@@ -46,8 +46,8 @@ def test_a_folder_is_listed_at_any_depth_without_hidden_files(photo_folder):
   assert 'a/deep/er/x.JPG' in names
 
 
-def test_a_folder_may_be_where_only_tensorflow_reads(photo_folder):
-  """As gs:// is: the same names, and the same bytes, as on a disk."""
+def test_a_folder_may_be_on_a_file_system_of_tensorflow(photo_folder):
+  """Such as gs://: names and bytes are those on a disk."""
   here = sources.open_source(f'folder:{photo_folder}', 'train')
   tf.io.gfile.makedirs('ram://photos/.hidden')
   for name in listing.list_folder(str(photo_folder)):
@@ -92,9 +92,7 @@ def test_fingerprint_tells_lists_apart(photo_folder):
     ('tfds:flowers', FileNotFoundError, "builder\\('flowers'\\)"),
   ],
 )
-def test_a_missing_source_says_what_to_do(
-  name, error, message, tmp_path, monkeypatch
-):
+def test_a_missing_source_is_named(name, error, message, tmp_path, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
   with pytest.raises(error, match=message):
     sources.check(name)
@@ -126,7 +124,7 @@ def test_a_long_list_is_kept_until_a_folder_changes(
   (photo_folder / 'a/new.jpg').write_bytes(b'')
   assert listing.list_folder(str(photo_folder)) == sorted([*files, 'a/new.jpg'])
   assert walked
-  # It has changed just now, and might change again unnoticed: not kept.
+  # It has just changed and might change again unnoticed: not cached.
   listing.list_folder(str(photo_folder))
   assert len(walked) == 2
   for kept in (tmp_path / 'cache').iterdir():
@@ -180,7 +178,7 @@ def test_pairs_are_matched_by_name(pair_folders):
     assert read(source, i, 'source') == f'night {number}'.encode()
 
 
-def test_what_has_no_partner_is_named(pair_folders):
+def test_an_image_without_a_partner_is_named(pair_folders):
   name = f'pairs:{pair_folders}/night,{pair_folders}/day'
   (pair_folders / 'night/0/2.png').unlink()
   with pytest.raises(ValueError, match='0/2.jpg'):
@@ -282,7 +280,7 @@ def test_a_tfds_build_is_entered_at_any_record(
 
 @pytest.mark.filterwarnings('ignore')  # of TFDS, about itself
 def test_a_tfds_build_knows_its_files_and_classes(tfds_build, tmp_path):
-  """A pinned list finds them, wherever the build's shuffle has put them."""
+  """A list selects them, wherever the shuffle of the build has put them."""
   source = sources.open_source(f'tfds:{tfds_build}', 'all')
   names, labels = source.catalogue()
   for i, (name, label) in enumerate(zip(names, labels)):

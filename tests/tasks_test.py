@@ -1,4 +1,4 @@
-"""The contract, for every task in the folder, present and to come."""
+"""The contract of a task file, for every task in the folder."""
 
 import io
 
@@ -23,12 +23,12 @@ def photo(seed=0, size=SIZE):
 
 
 def record_of(image):
-  found = {'image': image, 'source': photo(99)}
-  return {name: tf.constant(images.to_u8(x)) for name, x in found.items()}
+  pair = {'image': image, 'source': photo(99)}
+  return {name: tf.constant(images.to_u8(x)) for name, x in pair.items()}
 
 
 def raw(name, image, seed=(1, 2)):
-  """What the task itself returns."""
+  """The task's own example."""
   seed = tf.constant(seed, tf.int32)
   return arrays.Examples(*tasks.corruption(name)(record_of(image), seed))
 
@@ -45,12 +45,12 @@ def corrupt(name, image, seed=(1, 2)):
 
 
 def corrupt_in_graph(name, image, seeds):
-  """Examples stacked, made inside tf.data."""
-  one = tf.autograph.experimental.do_not_convert(
+  """Stacked examples from tf.data."""
+  example = tf.autograph.experimental.do_not_convert(
     lambda seed: tasks.corruption(name)(record_of(image), seed)
   )
   seeds = tf.constant(seeds, tf.int32)
-  dataset = tf.data.Dataset.from_tensor_slices(seeds).map(one)
+  dataset = tf.data.Dataset.from_tensor_slices(seeds).map(example)
   stacked = [np.stack(x) for x in zip(*dataset.as_numpy_iterator())]
   return completed(arrays.Examples(*stacked))
 
@@ -69,7 +69,7 @@ def test_example_has_the_contract_s_shapes_and_leaves_the_target_alone(name):
   assert set(np.unique(given)) <= {0, 1, 2, 3} and given.numpy().any()
 
 
-def test_cond_is_the_target_where_nothing_is_to_be_painted(name):
+def test_cond_is_the_target_at_known_pixels(name):
   image = photo()
   target, cond, mask = corrupt_in_graph(
     name, image, [[s, 0] for s in range(12)]
@@ -90,15 +90,15 @@ def test_same_seed_same_example_eagerly_and_in_a_graph(name):
 
 @pytest.mark.parametrize('name', ['inpainting', 'uncropping', 'jpeg'])
 def test_other_seed_other_example(name):
-  made = [raw(name, photo(), [s, 0]) for s in range(12)]
-  made = {
-    one.cond.numpy().tobytes() + one.given.numpy().tobytes() for one in made
+  examples = [raw(name, photo(), [s, 0]) for s in range(12)]
+  distinct = {
+    x.cond.numpy().tobytes() + x.given.numpy().tobytes() for x in examples
   }
-  assert len(made) > 3
+  assert len(distinct) > 3
 
 
-def test_prepare_makes_of_the_degraded_image_what_corrupt_made(name):
-  """Exactly, but for the noise in a hole, which has its own generator."""
+def test_prepare_repeats_corrupt_on_the_degraded_image(name):
+  """Exactly, except for the noise in a hole, which has its own generator."""
   task = tasks.get(name)
   for seed in range(8):
     _, cond, mask = corrupt(name, photo(seed), (seed, 3))
@@ -146,7 +146,7 @@ def test_inpainting_fills_the_hole_with_standard_noise():
   assert abs(noise.std() - 1) < 0.02
 
 
-def test_superresolution_is_what_pillow_makes_by_bicubic():
+def test_superresolution_is_pillow_s_bicubic():
   image = photo()
   _, cond, _ = corrupt('superresolution', image)
   small = (SIZE[1] // 4, SIZE[0] // 4)
@@ -156,7 +156,7 @@ def test_superresolution_is_what_pillow_makes_by_bicubic():
   assert difference.mean() < 1 and np.percentile(difference, 99) <= 3
 
 
-def test_superresolution_keeps_what_a_small_image_holds_and_no_more():
+def test_superresolution_keeps_means_of_blocks_and_no_detail():
   """Blocks of 4x4 keep their mean; a checkerboard becomes grey."""
   smooth = photo()
   _, cond, _ = corrupt('superresolution', smooth)
@@ -179,14 +179,14 @@ def test_jpeg_quality_law():
   """
   seeds = tf.constant([[s, 0] for s in range(20_000)], tf.int32)
   draws = tf.vectorized_map(lambda s: jpeg.draw_quality(s, 5, 30), seeds)
-  found = np.bincount(draws.numpy(), minlength=31)
+  counts = np.bincount(draws.numpy(), minlength=31)
   stated = np.exp(-np.arange(5, 31) / 10)
   stated *= len(seeds) / stated.sum()
-  assert not found[:5].any() and len(found) == 31
-  assert np.sum((found[5:] - stated) ** 2 / stated) < 60
+  assert not counts[:5].any() and len(counts) == 31
+  assert np.sum((counts[5:] - stated) ** 2 / stated) < 60
 
 
-def test_jpeg_is_what_pillow_s_encoder_makes_at_that_quality():
+def test_jpeg_is_pillow_s_encoder_at_that_quality():
   """The same quantisation and 4:2:0 chroma: two libjpegs, a level apart."""
   image = photo()
 
@@ -198,10 +198,10 @@ def test_jpeg_is_what_pillow_s_encoder_makes_at_that_quality():
   for quality in (5, 10, 20, 30):
     bounds, seed = (quality, quality), tf.constant([0, 0])
     _, cond, _ = jpeg.corrupt(record_of(image), seed, quality=bounds)
-    found = cond.numpy().astype(int)
-    same = np.abs(found - pillow(quality=quality, subsampling='4:2:0'))
-    finer = np.abs(found - pillow(quality=quality, subsampling='4:4:4'))
-    better = np.abs(found - pillow(quality=quality + 1, subsampling='4:2:0'))
+    ours = cond.numpy().astype(int)
+    same = np.abs(ours - pillow(quality=quality, subsampling='4:2:0'))
+    finer = np.abs(ours - pillow(quality=quality, subsampling='4:4:4'))
+    better = np.abs(ours - pillow(quality=quality + 1, subsampling='4:2:0'))
     assert same.mean() < 1.0
     assert same.mean() < 0.5 * min(finer.mean(), better.mean())
 

@@ -7,12 +7,12 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from palette_jax import images, tasks
-from palette_jax.evaluation import features, matching
+from palette_jax.evaluation import cases, features, matching
 
 
 def label(case: str) -> str:
   """Returns the name of the row of a case's baseline in tables."""
-  return tasks.get(case.partition(':')[0]).baseline_label
+  return tasks.get(cases.task_of(case)).baseline_label
 
 
 def write(
@@ -32,7 +32,7 @@ def write(
     The folder of the answers: the inputs' own if the task takes them as they
     are.
   """
-  task = tasks.get(case.partition(':')[0])
+  task = tasks.get(cases.task_of(case))
   baseline = task.baseline
   if baseline is None:
     return inputs
