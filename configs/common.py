@@ -46,7 +46,7 @@ def parse_arg(arg: str | None, **more: Any) -> ml_collections.ConfigDict:
     ValueError: for an unknown name or a bad value.
   """
   defaults = dict(tiny=False, small=False, model='', **PAPER) | more
-  given = {}
+  values = {}
   for part in filter(None, (arg or '').split(',')):
     name, equals, text = part.partition('=')
     if name not in defaults:
@@ -58,13 +58,13 @@ def parse_arg(arg: str | None, **more: Any) -> ml_collections.ConfigDict:
       form = name if kind is bool else f'{name}=VALUE'
       raise ValueError(f'{part!r} in {arg!r}: write {form}.')
     try:
-      given[name] = True if kind is bool else kind(text)
+      values[name] = True if kind is bool else kind(text)
     except ValueError as error:
       raise ValueError(
         f'{part!r} in {arg!r}: {text!r} is not {kind.__name__}.'
       ) from error
-  scale = TINY if given.get('tiny') else SMALL if given.get('small') else {}
-  return ml_collections.ConfigDict(defaults | scale | given)
+  scale = TINY if values.get('tiny') else SMALL if values.get('small') else {}
+  return ml_collections.ConfigDict(defaults | scale | values)
 
 
 def get_config(

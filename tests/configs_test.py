@@ -21,7 +21,7 @@ FILES = sorted(
 TASKS = ['colorize', 'inpaint', 'uncrop', 'jpeg']
 
 
-def test_the_files_are_those_of_the_design():
+def test_the_files_are_the_paper_s_experiments():
   assert FILES == sorted(
     [*TASKS, 'multitask', 'regression', 'unconditional', 'ablations']
   )
@@ -206,14 +206,16 @@ def test_every_field_can_be_set_and_a_typo_cannot():
     (lambda c: c.data.update(size=(16,)), r'\(height, width\); got \(16,\)'),
   ],
 )
-def test_what_does_not_fit_is_refused_before_anything_compiles(change, message):
+def test_impossible_configs_are_refused_before_anything_compiles(
+  change, message
+):
   config = micro(load('colorize'), 'photos')
   change(config)
   with pytest.raises((ValueError, FileNotFoundError), match=message):
     run.build(config)
 
 
-def test_held_out_is_told_apart_by_photo_not_by_crop():
+def test_training_and_held_out_photos_are_disjoint():
   built = run.build(load('colorize', 'tiny'))
   train = set(built.train_data.source.names)
   held_out = set(built.held_out_data.source.names)

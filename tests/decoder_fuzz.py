@@ -1,9 +1,9 @@
-"""Decodes files that were changed at random, as a process of its own.
+"""Decodes randomly damaged files, in a separate process.
 
     python tests/decoder_fuzz.py CASES SEED CURRENT
 
-Each case is written to the file CURRENT first: if TensorFlow ends the process,
-that is the culprit.
+Each case is first written to the file CURRENT: if TensorFlow ends the process,
+that file is the cause.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ EXTREMES = [
 
 @functools.cache
 def pool():
-  """Small files of all formats, as lists of their pieces."""
+  """Small files of all formats, each as a list of pieces."""
   files = [file for file, _ in cases.formats().values()]
   files += [cases.animated('WebP'), cases.animated('PNG')]
   rgb = cases.pixels(3, 9, 11)
@@ -52,7 +52,7 @@ def pool():
 
 
 def pieces(file):
-  """Chunks, segments or blocks; the whole is what they are joined to."""
+  """Splits a file into chunks, segments or blocks."""
   if file.startswith(b'\x89PNG'):
     start, length = 8, lambda at: 12 + struct.unpack_from('>I', file, at)[0]
   elif file.startswith(b'\xff\xd8'):
@@ -64,16 +64,16 @@ def pieces(file):
     )
   else:
     start, length = 6, lambda at: 8
-  found, at = [file[:start]], start
-  while at + 8 <= len(file) and len(found) < 12:
+  parts, at = [file[:start]], start
+  while at + 8 <= len(file) and len(parts) < 12:
     end = at + length(at)
-    found.append(file[at:end])
+    parts.append(file[at:end])
     at = end
-  return [*found, file[at:]]
+  return [*parts, file[at:]]
 
 
 def repaired(file):
-  """Lengths and check sums made right, as they hide what lies behind."""
+  """Corrects lengths and checksums, which would hide later damage."""
   if file.startswith(b'RIFF') and len(file) >= 12:
     return cases.replaced(file, 4, struct.pack('<I', len(file) - 8))
   if file.startswith(b'\x89PNG'):
@@ -122,7 +122,7 @@ def decode(file):
 
 
 def outcome(file, byte):
-  """Pixels, or the reason why there are none."""
+  """The pixels, or the reason for which there are none."""
   ctypes.CDLL(None).mallopt(PERTURB, byte)
   try:
     return decode(tf.constant(file)).numpy()

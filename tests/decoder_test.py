@@ -27,7 +27,7 @@ in_graph = tf.function(decode, input_signature=[FILE], autograph=False)
 
 
 def refusal(function, file):
-  """Why a file is refused, in one line."""
+  """The reason for which a file is refused, in one line."""
   with pytest.raises(tf.errors.InvalidArgumentError) as caught:
     function(tf.constant(file))
   line = decoder.reason(caught.value)
@@ -53,7 +53,7 @@ def test_a_data_set_has_the_same_pixels():
     assert np.array_equal(image, in_graph(file))
 
 
-def test_what_is_transparent_looks_white():
+def test_transparent_pixels_are_white():
   for name in ('png rgba', 'gif transparent', 'webp lossless alpha'):
     image = Image.open(io.BytesIO(FORMATS[name][0])).convert('RGBA')
     see_through = np.asarray(image)[..., 3] == 0
@@ -63,7 +63,7 @@ def test_what_is_transparent_looks_white():
 
 @pytest.mark.parametrize('orientation', range(1, 9))
 @pytest.mark.parametrize('little', [True, False])
-def test_images_are_put_upright(orientation, little):
+def test_images_are_turned_upright(orientation, little):
   rgb = cases.pixels(4)[..., :3]
   block = cases.exif(orientation, little)
   prefixed = b'Exif\0\0' + block
@@ -136,12 +136,12 @@ def test_a_box_is_the_same_part_of_the_whole():
       corner = draw.integers(0, shape)
       extent = draw.integers(1, shape - corner + 1)
       (top, left), (bottom, right) = corner, corner + extent
-      found = part(file, np.concatenate([corner, extent]).astype(np.int32))
-      assert np.array_equal(found, whole[top:bottom, left:right])
+      decoded = part(file, np.concatenate([corner, extent]).astype(np.int32))
+      assert np.array_equal(decoded, whole[top:bottom, left:right])
 
 
 def refused_files():
-  """(what the refusal says, file)."""
+  """(a part of the reason, file) by kind."""
   rgb = Image.fromarray(cases.pixels(3))
   grey = rgb.convert('L')
   tiff, gif = cases.saved(rgb, 'TIFF'), FORMATS['gif'][0]
@@ -174,7 +174,7 @@ def refused_files():
 
 
 @pytest.mark.parametrize('name', refused_files())
-def test_what_would_be_wrong_is_refused_by_name(name):
+def test_files_that_would_be_decoded_wrongly_are_refused(name):
   message, file = refused_files()[name]
   for function in (decode, in_graph):
     line = refusal(function, file)
@@ -183,7 +183,7 @@ def test_what_would_be_wrong_is_refused_by_name(name):
 
 
 def tiny_files(height=9, width=11):
-  """One of each kind."""
+  """A file of each kind."""
   rgb, rgba = cases.pixels(3, height, width), cases.pixels(4, height, width)
   return {
     'jpeg': cases.saved(rgb, 'JPEG'),
@@ -212,13 +212,13 @@ def test_a_file_that_is_cut_off_is_refused_or_shown():
 
 
 @pytest.mark.parametrize('fill', [b'\0', b'\xff', b'\x89PNG\r\n\x1a\n'])
-def test_a_beginning_alone_is_refused(fill):
+def test_the_beginning_of_a_file_alone_is_refused(fill):
   for file in tiny_files().values():
     for end in (0, 1, 3, 8, 12):
       refusal(in_graph, file[:end] + fill * 40)
 
 
-def test_another_format_s_beginning_is_refused():
+def test_the_beginning_of_another_format_is_refused():
   files = tiny_files().values()
   for one in files:
     for other in files:
@@ -238,7 +238,7 @@ def test_changed_files_are_refused_or_shown(tmp_path):
 
 @pytest.mark.slow
 def test_ten_thousand_changed_files_are_refused_or_shown(tmp_path):
-  """In a process of their own, as TensorFlow might end it."""
+  """In a separate process, since TensorFlow might end it."""
   current = tmp_path / 'current'
   script = [decoder_fuzz.__file__, '10000', '1', str(current)]
   done = subprocess.run([sys.executable, *script], capture_output=True)
@@ -250,7 +250,7 @@ def test_ten_thousand_changed_files_are_refused_or_shown(tmp_path):
 
 
 def large_files():
-  """(pixels that may be taken memory for, file)."""
+  """(pixels for which memory may be used, file)."""
   side = 2800
   black, clear = (
     np.zeros([side, side], np.uint8),
@@ -299,7 +299,7 @@ for path in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_decoding_takes_twenty_bytes_a_pixel(tmp_path):
-  """The peak of a process, beside the file, the smaller files first."""
+  """The peak of a process without the file, for ever larger files."""
   files = [(0, f) for f in tiny_files().values()]
   files += sorted(large_files(), key=lambda f: f[0])
   paths = [tmp_path / f'{i:02}' for i in range(len(files))]

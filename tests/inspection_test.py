@@ -1,4 +1,4 @@
-"""`palette inspect`: the sheet shows what is there, the report counts it."""
+"""`palette inspect`: the sheet of examples and the report on images."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ def config(source, size=(16, 16), task='inpainting', min_crop=1.0):
 
 @pytest.fixture
 def known_folder(tmp_path):
-  """Forty PNGs of 20x30, but for those that are returned by what they are."""
+  """Forty PNGs of 20x30, except for those that are returned by their kind."""
   folder = tmp_path / 'images'
   folder.mkdir()
   draw = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def known_folder(tmp_path):
   held_out = sources.open_source(name, 'held_out').names
   assert len(train) > 30 and len(held_out) > 2
   # The suffix says nothing: a name must stay in its split.
-  found = dict(
+  kinds = dict(
     small=train[0],
     large=train[1],
     turned=train[2],
@@ -54,7 +54,7 @@ def known_folder(tmp_path):
     leaked=train[6],
     leak=held_out[0],
   )
-  at = {kind: folder / name for kind, name in found.items()}
+  at = {kind: folder / name for kind, name in kinds.items()}
   noise(8, 12).save(at['small'])
   noise(200, 100).save(at['large'])
   exif = Image.Exif()
@@ -65,10 +65,10 @@ def known_folder(tmp_path):
   noise(9, 9).quantize(16).save(at['palette'], 'bmp')
   at['twin'].write_bytes((folder / train[7]).read_bytes())
   at['leak'].write_bytes(at['leaked'].read_bytes())
-  return folder, found | dict(twin_of=train[7])
+  return folder, kinds | dict(twin_of=train[7])
 
 
-def test_the_report_counts_what_is_there(known_folder):
+def test_the_report_counts_images_of_each_kind(known_folder):
   folder, known = known_folder
   text = inspection.report(config(f'folder:{folder}', min_crop=0.5), most=1000)
   train, held_out = text.split('\nheld out: ')
@@ -95,17 +95,17 @@ def test_the_report_counts_what_is_there(known_folder):
   assert held_out.startswith(f'{40 - n} records, all read\n  refused    0')
 
 
-def test_only_part_is_looked_at_and_the_report_says_so(known_folder):
+def test_a_large_source_is_read_in_part(known_folder):
   folder, _ = known_folder
   source = sources.open_source(f'folder:{folder}', 'train')
-  found = survey.take(source, most=5, max_pixels=10**6)
+  taken = survey.take(source, most=5, max_pixels=10**6)
   n = len(source)
-  assert found.records.tolist() == [i * n // 5 for i in range(5)]
+  assert taken.records.tolist() == [i * n // 5 for i in range(5)]
   text = inspection.report(config(f'folder:{folder}'), most=5)
   assert f'train: {n} records, 5 of {n} read' in text
 
 
-def test_long_lists_are_cut_and_say_how_much_is_missing(tmp_path):
+def test_long_lists_are_cut_and_count_the_rest(tmp_path):
   for i in range(60):
     (tmp_path / f'{i:02}.png').write_bytes(b'no image' + bytes([i % 29]))
   text = inspection.report(config(f'folder:{tmp_path}'), most=1000)
@@ -119,7 +119,7 @@ def test_long_lists_are_cut_and_say_how_much_is_missing(tmp_path):
   assert '  none could be decoded' in text
 
 
-def test_both_images_of_pairs_are_looked_at(tmp_path):
+def test_both_images_of_pairs_are_read(tmp_path):
   draw = np.random.default_rng(0)
   for folder, suffix in ('from', 'png'), ('to', 'jpg'):
     (tmp_path / folder).mkdir()
@@ -166,7 +166,7 @@ def test_records_that_only_python_can_read_and_mixtures(known_folder):
   assert np.array_equal(both, np.tile(plain.images['image'], 2))
 
 
-def test_a_file_that_is_gone_is_refused_by_name(tmp_path):
+def test_a_missing_file_is_refused_by_name(tmp_path):
   list_file = tmp_path / 'list.txt'
   names = [f'{i}.png' for i in range(6)]
   for name in names[1:]:
@@ -177,7 +177,7 @@ def test_a_file_that_is_gone_is_refused_by_name(tmp_path):
 
 
 def example(shape=(32, 64), **changes):
-  """A target of reds, a condition of blues, the left half to be painted."""
+  """A target of reds, a condition of blues, a hole in the left half."""
   target = np.full([*shape, 3], -1, np.float32)
   target[..., 0] = np.linspace(-1, 1, shape[1])
   cond = np.zeros([*shape, 3], np.float32)
@@ -191,7 +191,7 @@ def example(shape=(32, 64), **changes):
 
 
 def shown(picture, row, column, shape=(32, 64), lines=1):
-  """The pixels in a frame of the sheet, as small as they were."""
+  """The pixels in a frame of the sheet, reduced to their own size."""
   scale = max(1, STYLE.smallest // max(shape))
   height, width = shape[0] * scale, shape[1] * scale
   cell = height + 2 + STYLE.margin + lines * STYLE.line
@@ -204,7 +204,7 @@ def shown(picture, row, column, shape=(32, 64), lines=1):
 
 
 @pytest.mark.parametrize('shape', [(32, 64), (64, 32), (200, 256), (7, 7)])
-def test_pictures_are_where_they_should_be(shape):
+def test_images_are_in_their_frames(shape):
   rows = [example(shape), example(shape, mask=np.ones([*shape, 1], np.float32))]
   picture = images.from_u8(sheet.draw(rows))
   height, width, _ = picture.shape
@@ -221,7 +221,7 @@ def test_pictures_are_where_they_should_be(shape):
     assert np.array_equal(mask, np.repeat(row.mask * 2 - 1, 3, -1))
 
 
-def test_an_unreadable_record_is_grey_and_says_so():
+def test_an_unreadable_record_is_grey_and_named():
   row = example(readable=False)
   picture = images.from_u8(sheet.draw([example(), row]))
   for column in range(3):
@@ -269,7 +269,7 @@ def test_text_stays_below_its_picture_and_in_its_column():
   assert dark.any(axis=0)[gaps[0] : gaps[0] + FRAMED].mean() > 0.7
 
 
-def test_the_sheet_is_of_the_batch_that_training_starts_with():
+def test_the_sheet_shows_the_first_batch_of_the_training():
   from palette_jax import tasks
   from palette_jax.data import pipeline
 
@@ -305,7 +305,7 @@ def inspect(*arguments):
 CONFIGS = [
   path.stem if path.stem == 'inpaint' else pytest.param(path.stem, marks=SLOW)
   for path in sorted((ROOT / 'configs').glob('*.py'))
-  if path.stem not in ('common', 'ablations')
+  if path.stem not in ('common', 'ablations', 'task')
 ]
 
 
@@ -361,7 +361,7 @@ def test_wrong_input_ends_in_one_sentence(
   assert [path.name for path in tmp_path.iterdir()] == ['folder.png']
 
 
-def test_wrong_input_is_noticed_before_the_libraries_load(tmp_path):
+def test_wrong_input_is_refused_before_the_libraries_load(tmp_path):
   code = f"""
 import sys
 from palette_jax import cli
@@ -391,8 +391,8 @@ def test_other_commands_take_no_config():
     cli.main(['export', '--config=configs/inpaint.py', 'runs/x', 'y'])
 
 
-def test_the_sheet_shows_what_the_device_will_see():
-  """All but the very noise, for whatever is given."""
+def test_the_sheet_completes_examples_as_the_device_does():
+  """Except for the noise itself, whatever is given."""
   draw = np.random.default_rng(0)
   target, cond = draw.integers(0, 256, [2, 4, 16, 24, 3], np.uint8)
   given = draw.integers(0, 4, [4, 16, 24, 1], np.uint8)

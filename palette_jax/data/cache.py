@@ -77,7 +77,7 @@ class Cache:
     if not self._checked[record]:
       if len(pixels) != count or zlib.crc32(pixels) != check:
         logging.warning(
-          'The cache of record %d is broken: it is made again.', record
+          'The cached image of record %d is damaged: it is replaced.', record
         )
         self._index[record, OFFSET] = 0
         return b''

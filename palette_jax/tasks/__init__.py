@@ -169,8 +169,9 @@ def get(name: str) -> Task:
 
 def every() -> list[Task]:
   """Returns all tasks, in the order of the paper and then by name."""
-  found = [get(name) for name in names()]
-  return sorted(found, key=lambda task: (task.section or '~', task.name))
+  return sorted(
+    map(get, names()), key=lambda task: (task.section or '~', task.name)
+  )
 
 
 def for_photos() -> list[Task]:
