@@ -66,7 +66,7 @@ def corner(name, height, width):
 HOLES = {'corner': corner}
 CASES = ('corner',)
 
-prepare, baseline = inpainting.prepare, inpainting.baseline
+baseline = inpainting.baseline
 
 
 def corrupt(record, seed):

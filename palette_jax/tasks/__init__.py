@@ -46,6 +46,27 @@ def take_whole(
   return photo, np.ones_like(photo[..., :1])
 
 
+def fill_with_noise(
+  photo: Float[np.ndarray, 'h w 3'],
+  mask: Float[np.ndarray, 'h w 1'] | None = None,
+  seed: int = 0,
+) -> tuple[Float[np.ndarray, 'h w 3'], Float[np.ndarray, 'h w 1']]:
+  """Fills the hole of a photo with noise.
+
+  Args:
+    photo: in [-1, 1]; its values in the hole do not matter.
+    mask: 1 in the hole.
+    seed: of the noise.
+
+  Raises:
+    ValueError: if there is no mask.
+  """
+  if mask is None:
+    raise ValueError('The hole is unknown: give a mask that is 1 inside it.')
+  noise = np.random.default_rng(seed).standard_normal(photo.shape, np.float32)
+  return np.where(mask > 0.5, noise, photo), mask
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
   """A task, as its file defines it.
@@ -62,7 +83,8 @@ class Task:
     prepare: prepare(photo, mask=None, seed=0) -> cond, mask. Does the same to
       a degraded photo, in NumPy: photo and cond are [h, w, 3] float32 in
       [-1, 1], with noise in the hole; mask is [h, w, 1], 1 where the network
-      paints.
+      paints. By default `fill_with_noise` for a task with a hole, else
+      `take_whole`.
     draws: draws(seed, **options) -> tensors by name. The random choices of
       `corrupt` for the same seed and options that have a name, such as a
       quality or a side; 0 or '' where a choice was not made.
@@ -146,6 +168,8 @@ def get(name: str) -> Task:
   if name not in names():
     raise ValueError(f'There is no task {name!r}.{nearest(name, names())}')
   module = importlib.import_module(f'{__name__}.{name}')
+  if not hasattr(module, 'corrupt'):
+    raise TypeError(f'{module.__file__} defines no corrupt(record, seed).')
   spelling = {
     field.name: field.name if field.name in _FUNCTIONS else field.name.upper()
     for field in dataclasses.fields(Task)
@@ -163,6 +187,7 @@ def get(name: str) -> Task:
     'summary': summary,
     'description': f'{summary}.',
     'participle': defined.get('verb', name),
+    'prepare': fill_with_noise if defined.get('has_hole') else take_whole,
   }
   return Task(**defaults | defined)
 

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 from etils import epy
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 
 from palette_jax import givens, holes, masks, tasks
 
@@ -83,30 +83,6 @@ def cut(target: 'tf.Tensor', mask: 'tf.Tensor') -> tasks.Example:
   """Cuts a hole where the mask is 1."""
   given = tf.cast(mask, tf.uint8) * givens.NOISE
   return target, target, given  # The device overwrites the hole with noise.
-
-
-def prepare(
-  photo: Float[np.ndarray, 'h w 3'],
-  mask: Float[np.ndarray, 'h w 1'] | None = None,
-  seed: int = 0,
-) -> tuple[Float[np.ndarray, 'h w 3'], Float[np.ndarray, 'h w 1']]:
-  """Fills the hole of a photo with noise: see `tasks.Task`.
-
-  Args:
-    photo: in [-1, 1]; its values in the hole do not matter.
-    mask: 1 in the hole.
-    seed: of the noise.
-
-  Returns:
-    cond and mask.
-
-  Raises:
-    ValueError: if there is no mask.
-  """
-  if mask is None:
-    raise ValueError('The hole is unknown: give a mask that is 1 inside it.')
-  noise = np.random.default_rng(seed).standard_normal(photo.shape, np.float32)
-  return np.where(mask > 0.5, noise, photo), mask
 
 
 def baseline(

@@ -12,7 +12,6 @@ from etils import epy
 from jaxtyping import Float
 
 from palette_jax import tasks as registry
-from palette_jax.tasks import inpainting
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -84,4 +83,4 @@ def prepare(
   """
   if mask is None or np.all(mask > 0.5):
     return registry.take_whole(photo)
-  return inpainting.prepare(photo, mask, seed)
+  return registry.fill_with_noise(photo, mask, seed)

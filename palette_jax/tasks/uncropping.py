@@ -28,8 +28,6 @@ HOLES = {'right': lambda name, height, width: holes.right_half(height, width)}
 CASES = ('right',)
 BASELINE_LABEL = 'Edge replication'
 
-prepare = inpainting.prepare  # The user's photo lies on a larger canvas.
-
 
 def corrupt(record: dict[str, 'tf.Tensor'], seed: 'tf.Tensor') -> tasks.Example:
   """Makes an example: see `tasks.Task`."""
