@@ -8,6 +8,7 @@ from typing import Any
 from absl import logging
 from flax import traverse_util
 
+from palette_jax import tasks
 from palette_jax.diffusion import sampler_config
 from palette_jax.training import run as runs
 
@@ -63,10 +64,9 @@ def check_model(saved: Meta, now: Meta) -> None:
     return
   learned, task = saved['config']['task'], now['config']['task']['name']
   sampler = now['config']['objective']['sampler']['name']
-  if (
-    sampler in sampler_config.UNCONDITIONAL
-  ):  # it need not have learned the task
-    if learned['name'] != 'unconditional':
+  # An unconditional model need not have learned the task.
+  if sampler in sampler_config.UNCONDITIONAL:
+    if not tasks.get(learned['name']).is_unconditional:
       raise ValueError(
         f'objective.sampler.name={sampler} needs an unconditional model '
         '(configs/unconditional.py); the checkpoint has learned '
