@@ -104,8 +104,11 @@ def compute(
 
 
 def _paper() -> list[Report]:
-  """Tables 1 and 3. The text that we have gives no raters, images or intervals,
-  and does not say whether the pairs were shown for 3 s or 5 s."""
+  """Returns the fool rates of the paper's Tables 1 and 3.
+
+  Its text gives neither raters, images and intervals, nor the time for which
+  the pairs were shown, 3 s or 5 s.
+  """
   return [
     {
       'task': row.case.partition(':')[0],
