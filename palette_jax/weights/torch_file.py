@@ -1,21 +1,22 @@
-"""A PyTorch file -> NumPy arrays, without PyTorch and executing nothing.
+"""Reads PyTorch files as NumPy arrays, without PyTorch.
 
-Such a file is a pickle beside raw numbers, and a pickle may call anything. This
-reader knows tensors, dicts, lists and plain values; whatever else a file asks
-for is refused by name. It reads the zip form (PyTorch 1.6 and later) and the
+Such a file is a pickle beside raw numbers. This reader knows tensors, dicts,
+lists and plain values; anything else that a file asks for is refused by name,
+and nothing is executed. It reads the zip form (PyTorch 1.6 and later) and the
 form before it.
 """
 
 import collections
 import io
 import math
-import pathlib
-import pickle
 import zipfile
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
+
+from palette_jax.weights import safe_pickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # first number of the form before the zip
 _PROTOCOL = 1001
@@ -36,14 +37,19 @@ _TYPES = {
 class _Storage:
   """Numbers of one type; in the older form they come after the pickle."""
 
-  def __init__(self, dtype, count):
-    self.dtype, self.count, self.numbers = np.dtype(dtype), count, None
+  def __init__(self, dtype: Callable[..., Any], count: int):
+    self.dtype, self.count = np.dtype(dtype), count
+    self.numbers = np.empty([0], self.dtype)
 
-  def fill(self, raw):
-    wanted = self.count * self.dtype.itemsize
-    if len(raw) != wanted:
-      raise ValueError(f'a storage has {len(raw)} bytes instead of {wanted}')
+  def fill(self, raw: bytes) -> None:
+    expected = self.count * self.dtype.itemsize
+    if len(raw) != expected:
+      raise ValueError(f'a storage has {len(raw)} bytes instead of {expected}')
     self.numbers = np.frombuffer(raw, self.dtype)
+
+
+# Returns the storage with this key, type and number of values.
+_GetStorage = Callable[[str, Callable[..., Any], int], _Storage]
 
 
 class _Tensor(NamedTuple):
@@ -54,12 +60,12 @@ class _Tensor(NamedTuple):
   shape: tuple[int, ...]
   strides: tuple[int, ...]
 
-  def array(self):
+  def array(self) -> np.ndarray:
     size = math.prod(self.shape)
-    steps = sum((n - 1) * s for n, s in zip(self.shape, self.strides))
-    whole = (*self.shape, *self.strides, self.offset)
-    fits = size <= self.storage.count > self.offset + steps or not size
-    if not fits or any(not isinstance(n, int) or n < 0 for n in whole):
+    reach = sum((n - 1) * s for n, s in zip(self.shape, self.strides))
+    numbers = (*self.shape, *self.strides, self.offset)
+    fits = size <= self.storage.count > self.offset + reach or not size
+    if not fits or any(not isinstance(n, int) or n < 0 for n in numbers):
       raise ValueError(f'a tensor of {self.shape} reaches out of its storage')
     itemsize = self.storage.dtype.itemsize
     return np.lib.stride_tricks.as_strided(
@@ -70,12 +76,13 @@ class _Tensor(NamedTuple):
     )
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *rest):
-  del rest  # whether it wants a gradient, and hooks
+def _rebuild_tensor(storage, offset, shape, strides, *rest) -> _Tensor:
+  """Stands for a function of PyTorch; a pickle calls it with anything."""
+  del rest  # whether it needs a gradient, and hooks
   return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-_KNOWN = {
+_KNOWN: safe_pickle.Known = {
   ('collections', 'OrderedDict'): collections.OrderedDict,
   ('torch', 'Size'): tuple,
   ('torch._utils', '_rebuild_parameter'): lambda tensor, *rest: tensor,
@@ -84,79 +91,68 @@ _KNOWN = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-  """Finds nothing but what is in _KNOWN."""
+class _Unpickler(safe_pickle.Unpickler):
+  """Gets the numbers of tensors from storages outside the pickle."""
 
-  def __init__(self, file, storage):
-    super().__init__(file, encoding='utf-8')
+  def __init__(self, file: io.BufferedIOBase, storage: _GetStorage):
+    super().__init__(file, _KNOWN, 'tensor')
     self._storage = storage
 
-  def find_class(self, module, name):
-    if (module, name) not in _KNOWN:
-      raise ValueError(
-        f'it asks for {module}.{name}, which is no tensor and could do harm'
-      )
-    return _KNOWN[module, name]
-
-  def persistent_load(self, saved_id):
-    kind, dtype, key, _, count, *view = saved_id
+  def persistent_load(self, pid: Any) -> _Storage:
+    kind, dtype, key, _, count, *view = pid
     if kind != 'storage' or dtype not in _TYPES.values() or any(view):
-      raise ValueError(f'it has an unknown kind of storage, {saved_id[:3]}')
+      raise ValueError(f'it has an unknown kind of storage, {pid[:3]}')
     return self._storage(str(key), dtype, count)
 
 
 def read(path: str) -> Any:
-  """What the file holds, its tensors as NumPy arrays.
+  """Returns the content of a file, with its tensors as NumPy arrays.
 
   Raises:
     ValueError: if it is no PyTorch file, is incomplete, or asks for anything
       that is not needed to describe tensors.
     FileNotFoundError: if there is no such file.
   """
-  try:
-    with pathlib.Path(path).open('rb') as file:
-      zipped = file.read(4) == b'PK\x03\x04'
-      file.seek(0)
-      return _arrays(_read_zip(file) if zipped else _read_older(file))
-  except FileNotFoundError:
-    raise FileNotFoundError(f'There is no file {path}.') from None
-  except Exception as error:  # a broken pickle can raise anything
-    reason = str(error) or type(error).__name__
-    raise ValueError(
-      f'{path} cannot be read as a PyTorch file: {reason}.'
-    ) from error
+  with safe_pickle.opened(path, 'a PyTorch file') as file:
+    is_zip = file.read(4) == b'PK\x03\x04'
+    file.seek(0)
+    return _to_arrays(_read_zip(file) if is_zip else _read_older(file))
 
 
-def tensors(path: str, found: Any) -> dict[str, np.ndarray]:
-  """The same, if it is tensors by name and nothing else.
+def tensors(path: str, content: Any) -> dict[str, np.ndarray]:
+  """Checks that the content of a file is tensors by name, and returns it.
+
+  Args:
+    path: of the file, for messages.
+    content: as `read` returns it, or a part of it.
 
   Raises:
-    ValueError: naming the first key that is something else.
+    ValueError: naming the first key that is no tensor.
   """
-  if not isinstance(found, dict) or not found:
-    raise ValueError(f'{path} holds {type(found).__name__}, not weights.')
-  for key, value in found.items():
+  if not isinstance(content, dict) or not content:
+    raise ValueError(f'{path} holds {type(content).__name__}, not weights.')
+  for key, value in content.items():
     if not isinstance(value, np.ndarray):
       raise ValueError(
         f'{path}: {key!r} is {type(value).__name__}, not a tensor. Give a file '
         'of weights alone (a state_dict).'
       )
-  return found
+  return content
 
 
-def _read_zip(file: BinaryIO):
+def _read_zip(file: io.BufferedIOBase) -> Any:
   with zipfile.ZipFile(file) as archive:
     names = archive.namelist()
-    pickled = [name for name in names if name.endswith('/data.pkl')]
-    if len(pickled) != 1:
+    pickles = [name for name in names if name.endswith('/data.pkl')]
+    if len(pickles) != 1:
       raise ValueError('its zip has no data.pkl: TorchScript, or another zip')
-    folder = pickled[0].removesuffix('data.pkl')
+    folder = pickles[0].removesuffix('data.pkl')
     if f'{folder}byteorder' in names:
       if archive.read(f'{folder}byteorder') != b'little':
         raise ValueError('its numbers are big-endian')
-    storages = {}
+    storages: dict[str, _Storage] = {}
 
-    def storage(key, dtype, count):
+    def storage(key: str, dtype: Callable[..., Any], count: int) -> _Storage:
       if key not in storages:
         info = archive.getinfo(f'{folder}data/{key}')
         if info.compress_type != zipfile.ZIP_STORED:
@@ -165,34 +161,34 @@ def _read_zip(file: BinaryIO):
         storages[key].fill(archive.read(info))  # checks the CRC, too
       return storages[key]
 
-    data = io.BytesIO(archive.read(pickled[0]))
+    data = io.BytesIO(archive.read(pickles[0]))
     return _Unpickler(data, storage).load()
 
 
-def _read_older(file: BinaryIO):
-  storages = {}
+def _read_older(file: io.BufferedIOBase) -> Any:
+  storages: dict[str, _Storage] = {}
 
-  def storage(key, dtype, count):
+  def storage(key: str, dtype: Callable[..., Any], count: int) -> _Storage:
     return storages.setdefault(key, _Storage(dtype, count))
 
-  def load():
+  def load() -> Any:
     return _Unpickler(file, storage).load()
 
   if load() != _MAGIC or load() != _PROTOCOL:
     raise ValueError('it does not begin as one')
   if not load()['little_endian']:
     raise ValueError('its numbers are big-endian')
-  found = load()
+  content = load()
   for key in load():
     count = int.from_bytes(file.read(8), 'little')
     if count != storages[key].count:
       raise ValueError(f'storage {key} is not where it should be')
     storages[key].fill(file.read(count * storages[key].dtype.itemsize))
-  return found
+  return content
 
 
-def _arrays(value: Any):
-  """Tensors as arrays, inside dicts of any depth."""
+def _to_arrays(value: Any) -> Any:
+  """Replaces tensors by arrays, inside dicts of any depth."""
   if isinstance(value, dict):
-    return {name: _arrays(inner) for name, inner in value.items()}
+    return {name: _to_arrays(inner) for name, inner in value.items()}
   return value.array() if isinstance(value, _Tensor) else value

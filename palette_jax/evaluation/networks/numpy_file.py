@@ -5,10 +5,10 @@ call anything, and this reader knows arrays of numbers, inside dicts, alone.
 """
 
 import math
-import pathlib
-import pickle
 
 import numpy as np
+
+from palette_jax.weights import safe_pickle
 
 _TYPES = ('b1', 'f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4')
 
@@ -47,24 +47,13 @@ class _Array:
     self.array = flat.reshape(shape, order='F' if by_columns else 'C')
 
 
-_KNOWN = {
+_KNOWN: safe_pickle.Known = {
   ('numpy', 'dtype'): _Type,
   ('numpy', 'ndarray'): _Array,
   # The module has another name since NumPy 2.
   ('numpy.core.multiarray', '_reconstruct'): _Array,
   ('numpy._core.multiarray', '_reconstruct'): _Array,
 }
-
-
-class _Unpickler(pickle.Unpickler):
-  """Finds nothing but what is in _KNOWN."""
-
-  def find_class(self, module, name):
-    if (module, name) not in _KNOWN:
-      raise ValueError(
-        f'it asks for {module}.{name}, which is no array and could do harm'
-      )
-    return _KNOWN[module, name]
 
 
 def read(path: str) -> dict:
@@ -75,19 +64,11 @@ def read(path: str) -> dict:
       is not needed to describe arrays of numbers.
     FileNotFoundError: if there is no such file.
   """
-  try:
-    with pathlib.Path(path).open('rb') as file:
-      found = _Unpickler(file).load()
+  with safe_pickle.opened(path, 'a pickle of arrays') as file:
+    found = safe_pickle.Unpickler(file, _KNOWN, 'array').load()
     if not isinstance(found, dict):
       raise ValueError(f'it holds {type(found).__name__}, not arrays by name')
     return _arrays(found)
-  except FileNotFoundError:
-    raise FileNotFoundError(f'There is no file {path}.') from None
-  except Exception as error:  # a broken pickle can raise anything
-    reason = str(error) or type(error).__name__
-    raise ValueError(
-      f'{path} cannot be read as a pickle of arrays: {reason}.'
-    ) from error
 
 
 def _arrays(value):
