@@ -30,7 +30,7 @@ from PIL import Image
 
 import palette_jax
 from benchmarks import seams
-from palette_jax import holes, images
+from palette_jax import files, holes, images
 from palette_jax.evaluation import baselines, intervals, matching, protocol
 from palette_jax.weights import tensor_file
 
@@ -180,7 +180,8 @@ def ship(
     chosen |= dict(variance='posterior')
     objective = config['objective']
     objective['sampler'] = objective.get('sampler', {}) | chosen
-  tensor_file.write(path, 'safetensors', tensors, config)
+  with files.replacing(path) as partial:
+    tensor_file.write(partial, 'safetensors', tensors, config)
 
 
 def main() -> None:

@@ -4,36 +4,36 @@
   palette inpaint photo.jpg new.png --mask mask.png
   palette import --from=janspiry 200_Network_ema.pth weights/places2
   palette export runs/colorize colorize.safetensors
-  palette inspect --config=configs/inpaint.py:tiny inpaint.png
-  palette plan --config=configs/colorize.py --topology=v5e:16x16
+  palette inspect --config=inpaint:tiny inpaint.png
+  palette plan --config=colorize --topology=v5e:16x16
   palette evaluate --outputs made --originals photos
 
-Each subcommand calls one function elsewhere.
+Each subcommand calls one function elsewhere. The parser imports no JAX, so that
+help and mistakes are quick.
 """
 
 import argparse
 import json
 import shlex
 import sys
-import uuid
 from collections.abc import Sequence
 
 from absl import flags, logging
 from etils import epath
 
-from palette_jax import console, extras, settings, tasks
+from palette_jax import console, extras, files, settings, tasks
 from palette_jax.evaluation import arguments as evaluation
 from palette_jax.photo import arguments as restoration
 from palette_jax.study import arguments as study
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-  """Does what the command line says; whatever is wrong is one sentence."""
+  """Runs the command line; reports mistakes in one sentence."""
   argv, config = list(sys.argv[1:] if argv is None else argv), None
   if argv[:1] in (['evaluate'], ['inspect'], ['plan']):
     config, argv = settings.take(argv)
   args = parser().parse_args(argv, argparse.Namespace(config=config))
-  flags.FLAGS.mark_as_parsed()  # by argparse; absl's logging asks for it
+  flags.FLAGS.mark_as_parsed()  # for absl's logging
   console.simplify_logging()
   try:
     if extra := getattr(args, 'extra', ''):
@@ -45,13 +45,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(f'\n{error}')
   except KeyboardInterrupt:
     print('\nStopped.', file=sys.stderr)
-    code = 130  # as a shell has it
+    code = 130  # as in a shell
   if code:
     sys.exit(code)
 
 
 def parser() -> argparse.ArgumentParser:
-  """The command line, by subcommands."""
+  """Builds the command line, with its subcommands in groups."""
   palette = argparse.ArgumentParser(
     'palette',
     description='Palette: image-to-image diffusion models, in JAX.',
@@ -71,21 +71,21 @@ def parser() -> argparse.ArgumentParser:
   _add_plan(research)
   _add_import(weights)
   _add_export(weights)
-  more = 'palette COMMAND --help says more.'
+  more = 'palette COMMAND --help has the details.'
   palette.epilog = f'{photos}\n\n{research}\n\n{weights}\n\n{more}'
   return palette
 
 
-def _add_import(commands):
+def _add_import(commands: console.Commands) -> None:
   command = commands.add_parser(
-    'import', help="another project's weights -> a checkpoint"
+    'import', help="converts another project's weights to a checkpoint"
   )
   command.add_argument(
     '--from',
     dest='source',
     required=True,
     choices=['guided-diffusion', 'janspiry', 'palette'],
-    help='where the file comes from; palette: from `palette export`',
+    help='the project that wrote the file; palette: `palette export` did',
   )
   command.add_argument(
     '--head-channels',
@@ -96,29 +96,29 @@ def _add_import(commands):
   command.add_argument(
     '--new-attention-order',
     action='store_true',
-    help='if it was trained with use_new_attention_order, which tensors do not '
-    'show either',
+    help='the network was trained with use_new_attention_order, which tensors '
+    'do not show either',
   )
   command.add_argument('file', metavar='IN')
   command.add_argument('folder', metavar='OUT_DIR')
   command.set_defaults(run=import_weights)
 
 
-def _add_export(commands):
+def _add_export(commands: console.Commands) -> None:
   command = commands.add_parser(
-    'export', help="a checkpoint's averaged weights -> one file"
+    'export', help="writes a checkpoint's averaged weights to one file"
   )
   command.add_argument(
     '--format',
     choices=['safetensors', 'torch', 'sampler'],
     default='safetensors',
-    help='sampler: a .palette file that draws without this package, on a CPU, '
-    'GPU or TPU, images of any size',
+    help='sampler: a .palette file that draws images of any size without this '
+    'package, on a CPU, GPU or TPU',
   )
   command.add_argument(
     '--sampler',
     default='',
-    help="of --format=sampler: ancestral (the paper's), ddim, dpm_solver, ...",
+    help="for --format=sampler: ancestral (the paper's), ddim, dpm_solver, ...",
   )
   command.add_argument(
     '--steps', type=int, default=0, help='of that sampler, such as 20'
@@ -126,7 +126,7 @@ def _add_export(commands):
   command.add_argument(
     '--half',
     action='store_true',
-    help='of weights alone: round them to float16, half the size',
+    help='round weights to float16, half the size; not for --format=sampler',
   )
   command.add_argument(
     'weights',
@@ -137,12 +137,13 @@ def _add_export(commands):
   command.set_defaults(run=export_weights)
 
 
-def _add_inspect(commands):
+def _add_inspect(commands: console.Commands) -> None:
   command = commands.add_parser(
     'inspect',
-    usage='palette inspect --config=configs/NAME.py[:VARIANT] '
+    usage='palette inspect --config=NAME[:VARIANT] '
     '[--config.FIELD=VALUE ...] [--rows N] [--records N] OUT.png',
-    help="a config's training examples on one sheet, and a report of its data",
+    help="draws a config's training examples on one sheet, and reports on its "
+    'data',
   )
   command.add_argument(
     '--rows', type=int, default=8, help='examples on the sheet'
@@ -151,22 +152,24 @@ def _add_inspect(commands):
     '--records',
     type=int,
     default=10_000,
-    help='images of each split that are decoded for the report, at most',
+    help='most images of each split to decode for the report',
   )
   command.add_argument('file', metavar='OUT.png')
   command.set_defaults(run=inspect_data, extra='train')
 
 
-def _add_plan(commands):
+def _add_plan(commands: console.Commands) -> None:
   command = commands.add_parser(
     'plan',
-    usage='palette plan --config=configs/NAME.py[:VARIANT] '
+    usage='palette plan --config=NAME[:VARIANT] '
     '[--config.FIELD=VALUE ...] --topology=v5e:16x16[,v5p:4x4x4,...] '
     '[--batch N | --per-chip N] [--mode MODE] [--scaling OUT.png]',
-    help='compile a config for TPUs that are not here: memory, speed, cost',
+    help='compiles a config for TPUs that are not here: memory, speed, cost',
   )
   command.add_argument(
-    '--topology', required=True, help='slices, by commas: GENERATION:SIDES'
+    '--topology',
+    required=True,
+    help='slices as GENERATION:SIDES, separated by commas',
   )
   images = command.add_mutually_exclusive_group()
   images.add_argument(
@@ -180,17 +183,17 @@ def _add_plan(commands):
     help='train: one step; sample: all steps of the sampler for a batch',
   )
   command.add_argument(
-    '--scaling', metavar='OUT.png', help='draws the speed over the slices'
+    '--scaling', metavar='OUT.png', help='plot the speed over the slices'
   )
   command.set_defaults(run=plan_run, extra='train')
 
 
 def import_weights(args: argparse.Namespace) -> None:
-  """palette import."""
+  """Runs `palette import`."""
   from palette_jax.models import unet
   from palette_jax.weights import importer
 
-  logging.set_verbosity(logging.INFO)  # it says what it leaves out
+  logging.set_verbosity(logging.INFO)  # names what is left out
   model = importer.import_weights(
     args.source,
     args.file,
@@ -200,10 +203,10 @@ def import_weights(args: argparse.Namespace) -> None:
   )
   print(f'{args.file}: {unet.summary(model)}')
   print(f'The checkpoint is in {args.folder}. To sample it, or train it on:')
-  print(f'  {_command_for(args.folder)}')
+  print(f'  {_sample_command(args.folder)}')
 
 
-def _command_for(folder: str) -> str:
+def _sample_command(folder: str) -> str:
   """Returns the command that samples imported weights."""
   saved = json.loads(epath.Path(folder, 'config.json').read_text())
   with_hole = next(task for task in tasks.for_photos() if task.has_hole)
@@ -222,26 +225,24 @@ def _command_for(folder: str) -> str:
 
 
 def export_weights(args: argparse.Namespace) -> None:
-  """palette export."""
+  """Runs `palette export`."""
   from palette_jax.models import unet
   from palette_jax.weights import exporter
 
   if args.format == 'sampler':
     if args.half:
-      raise ValueError(
-        '--half is of weights alone: a sampler draws what these weights do.'
-      )
+      raise ValueError('--half is for weights alone: a sampler keeps float32.')
     return _export_sampler(args)
   if args.sampler or args.steps:
     raise ValueError(
-      f'--sampler and --steps are of --format=sampler: {args.format} holds '
+      f'--sampler and --steps are for --format=sampler: {args.format} holds '
       'weights alone.'
     )
   model = exporter.write(args.weights, args.file, args.format, args.half)
   print(f'{args.file}: {unet.summary(model)}')
 
 
-def _export_sampler(args):
+def _export_sampler(args: argparse.Namespace) -> None:
   from palette_jax.weights import exporter
 
   logging.set_verbosity(logging.INFO)  # the paper's network takes a while
@@ -259,18 +260,18 @@ def _export_sampler(args):
 
 
 def inspect_data(args: argparse.Namespace) -> None:
-  """palette inspect."""
+  """Runs `palette inspect`."""
   from palette_jax.data import sources
 
   if args.config is None:
     raise ValueError(
-      'Whose data? Give --config=configs/NAME.py, as in\n  palette inspect '
-      '--config=configs/inpaint.py:tiny inpaint.png'
+      'Which data? Give --config=NAME, as in\n  palette inspect '
+      '--config=inpaint:tiny inpaint.png'
     )
   for option, value in ('rows', args.rows), ('records', args.records):
     if value < 1:
       raise ValueError(f'--{option} must be at least 1; got {value}.')
-  report = _check_picture(args.file).with_suffix('.txt')
+  report = _check_png(args.file).with_suffix('.txt')
   sources.check(args.config.data.source)
   tasks.corruption(**args.config.task)
 
@@ -285,13 +286,13 @@ def inspect_data(args: argparse.Namespace) -> None:
 
 
 def plan_run(args: argparse.Namespace) -> None:
-  """palette plan."""
+  """Runs `palette plan`."""
   if args.config is None:
     raise ValueError(
-      'What shall be planned? Give --config=configs/NAME.py, as in\n  palette '
-      'plan --config=configs/colorize.py --topology=v5e:16x16'
+      'Which run? Give --config=NAME, as in\n  palette plan '
+      '--config=colorize --topology=v5e:16x16'
     )
-  picture = args.scaling and _check_picture(args.scaling)
+  picture = args.scaling and _check_png(args.scaling)
   from palette_jax.planning import command
 
   logging.set_verbosity(logging.INFO)  # compiling takes minutes
@@ -305,21 +306,12 @@ def plan_run(args: argparse.Namespace) -> None:
   )
 
 
-def _check_picture(file: str) -> epath.Path:
-  """Looks whether a PNG, and a report beside it, can be written there."""
+def _check_png(file: str) -> epath.Path:
+  """Checks that a PNG, and a report beside it, can be written."""
   path = epath.Path(file)
   if path.suffix.lower() != '.png':
     raise ValueError(f'{file}: the sheet is a PNG; end its name in .png.')
-  probe = path.parent / f'.{path.stem}.{uuid.uuid4().hex}'
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    probe.write_bytes(b'')
-    probe.unlink()
-  except OSError as error:
-    raise ValueError(
-      f'{file} cannot be written: {error.strerror}. Name a file in a folder '
-      'that can.'
-    ) from error
+  files.check_writable(path.parent)
   if path.is_dir():
     raise ValueError(f'{file} is a folder; name a file that may be written.')
   return path

@@ -8,7 +8,7 @@ the image in a single pass.
 
 import dataclasses
 import operator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -280,6 +280,19 @@ def _one_pass(
 
 
 Objective = Diffusion | Regression
+
+
+# The paper's objective, for weights that do not state theirs; configs/common.py
+# has the same values, with comments.
+PAPER: dict[str, Any] = dict(
+  name='diffusion',
+  norm='l2',
+  prediction='eps',
+  weighting='uniform',
+  train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
+  sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
+  sampler=dataclasses.asdict(samplers.SamplerConfig()),
+)
 
 
 def from_config(config: ml_collections.ConfigDict) -> Objective:

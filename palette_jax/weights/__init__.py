@@ -1,21 +1,16 @@
-"""Weights from other projects, and ours for them.
+"""Weights: loaded from anywhere, converted from and for other projects.
 
-What files are made of:
+trained.py        loads weights from any of the places below
+run_folder.py     the checkpoints of a run
+tensor_file.py    tensors alone, for other programs
+sampler_file.py   a sampler with its weights
+stablehlo.py      the program in it: a whole sampler
+loader.py         runs it without this package; each file has a copy
+tensor_stream.py  safetensors inside it
 
-torch_file.py      a PyTorch file -> arrays, with nothing in it executed
-new_file.py        there whole, or not at all
-names.py           our parameters <-> guided-diffusion's names and layouts
-tensor_stream.py   safetensors inside another file
-stablehlo.py       a whole sampler as one program
-loader.py          what runs it where this package is not; a copy is in the file
-
-Where weights lie:
-
-sampler_file.py    a sampler and its weights
-tensor_file.py     weights alone, for other programs
-run_folder.py      the checkpoints of a run
-weights.py         any of these -> a network, what it has learnt, its SHA-256
-
-importer.py        what others have written -> a checkpoint
-exporter.py        weights, wherever they lie -> one file
+importer.py       other projects' files -> a checkpoint
+exporter.py       weights -> one file
+names.py          our parameters <-> guided-diffusion's names and layouts
+torch_file.py     reads PyTorch files without PyTorch
+safe_pickle.py    unpickles known content only
 """

@@ -1,20 +1,24 @@
 """Exports weights to one file: tensors alone, or a whole sampler."""
 
+import contextlib
 import dataclasses
 import functools
-from typing import Any
+import pathlib
+from collections.abc import Generator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from absl import logging
+from etils import epath
+from jaxtyping import Float
 
 import palette_jax
-from palette_jax import arrays, images, sharding
+from palette_jax import arrays, files, images, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.models import unet
 from palette_jax.weights import (
   names,
-  new_file,
   sampler_file,
   stablehlo,
   tensor_file,
@@ -26,10 +30,10 @@ def write(source: str, path: str, form: str, half: bool = False) -> unet.UNet:
   """Writes weights and their settings.
 
   Args:
-    source: whatever `weights.read` takes.
+    source: the weights, as `trained.load` takes them.
     path: the new file.
     form: 'safetensors' or 'torch'.
-    half: whether they are rounded to float16.
+    half: whether to round to float16.
 
   Returns:
     The network.
@@ -39,20 +43,42 @@ def write(source: str, path: str, form: str, half: bool = False) -> unet.UNet:
     ValueError: if the weights are damaged or too large for float16, or the file
       cannot be written.
   """
-  found = trained.load(source)
-  tensors = names.to_theirs(found.params, found.network)
+  weights = trained.load(source)
+  tensors = names.to_theirs(weights.params, weights.network)
   if half:
-    tensors = {name: _rounded(name, own) for name, own in tensors.items()}
-  tensor_file.write(path, form, tensors, found.config)
-  return found.network
+    tensors = {name: _to_half(name, array) for name, array in tensors.items()}
+  with _replacing(path) as partial:
+    tensor_file.write(partial, form, tensors, weights.config)
+  return weights.network
 
 
-def _rounded(name, array):
-  """A tensor in float16."""
-  largest, end = np.abs(array).max(), np.float32(np.finfo(np.float16).max)
-  if not largest <= end:  # nor NaN
+@contextlib.contextmanager
+def _replacing(path: str) -> Generator[epath.Path]:
+  """Replaces a file as `files.replacing` does, but in an existing folder.
+
+  Raises:
+    FileNotFoundError: if there is no such folder.
+    ValueError: if the file cannot be written.
+  """
+  target = pathlib.Path(path).absolute()
+  if not target.parent.exists():
+    raise FileNotFoundError(f'There is no folder for {path}.')
+  if target.is_dir():
+    raise ValueError(f'{path} is a folder; name a file that may be written.')
+  try:
+    with files.replacing(target) as partial:
+      yield partial
+  except OSError as error:
+    reason = error.strerror or error
+    raise ValueError(f'{path} cannot be written: {reason}.') from error
+
+
+def _to_half(name: str, array: np.ndarray) -> np.ndarray:
+  """Rounds a tensor to float16."""
+  largest, limit = np.abs(array).max(), np.float32(np.finfo(np.float16).max)
+  if not largest <= limit:  # nor NaN
     raise ValueError(
-      f'{name} has the number {largest:g}, float16 ends at {end:g}: export '
+      f'{name} has the number {largest:g}, float16 ends at {limit:g}: export '
       'without --half.'
     )
   return array.astype(np.float16)
@@ -63,64 +89,67 @@ def write_sampler(
 ) -> dict[str, Any]:
   """Writes a whole sampler.
 
-  The file is written under another name and read back. It must draw what this
-  package draws with the same weights; then only does it take its name.
+  The file is written under a temporary name and read back. It takes its name
+  only if it draws what this package draws with the same weights.
 
   Args:
-    source: whatever `weights.read` takes.
+    source: the weights, as `trained.load` takes them.
     path: the new file; its name ends in .palette.
-    sampler: one of sampler_config.NAMES; '' for the commands' default.
-    steps: of it; 0 for as many as they would.
+    sampler: one of sampler_config.NAMES; '' for that of the photo commands.
+    steps: of the sampler; 0 for that of the photo commands.
 
   Returns:
     The file's recipe.
 
   Raises:
     FileNotFoundError: if there are no weights, or no folder for the file.
-    ValueError: if the weights are damaged, the sampler does not fit them, the
+    ValueError: if the weights are damaged, the sampler does not suit them, the
       file cannot be written, or draws something else.
   """
-  if not path.endswith(sampler_file.ENDING):
-    raise ValueError(f'{path}: end its name in {sampler_file.ENDING}.')
+  if not path.endswith(sampler_file.SUFFIX):
+    raise ValueError(f'{path}: end its name in {sampler_file.SUFFIX}.')
   if steps < 0:
     raise ValueError(f'The number of steps must be at least 1; got {steps}.')
-  found = trained.load(source)
-  objective = found.objective(found.choose(sampler, steps))
-  with new_file.whole(path) as partial:
-    recipe = _recipe(found, objective)
-    logging.info('Making one program of %s.', recipe['sampler']['name'])
-    program = stablehlo.trace(found.network, objective)
-    canvas = _canvas(recipe['multiple'])
+  weights = trained.load(source)
+  objective = weights.objective(weights.choose(sampler, steps))
+  with _replacing(path) as partial:
+    recipe = _recipe(weights, objective)
+    logging.info('Tracing %s into one program.', recipe['sampler']['name'])
+    program = stablehlo.trace(weights.network, objective)
+    inputs = _test_inputs(recipe['multiple'])
     logging.info(
       'Drawing a few pixels by this package, then by the file, %d passes each.',
       objective.passes(),
     )
-    wanted = _own(found, objective, canvas)
+    expected = _sample(weights, objective, inputs)
     sampler_file.write(
-      partial, recipe, program, arrays.leaves_by_path(found.params)
+      partial, recipe, program, arrays.leaves_by_path(weights.params)
     )
-    del found  # before its weights are read back: never two copies
-    _check(partial, wanted, canvas)
+    del weights  # before they are read back: never two copies
+    _check(partial, expected, inputs)
   return recipe
 
 
-def _recipe(found: trained.Weights, objective: objectives.Objective):
-  """What the file says of itself, for people and for programs."""
-  config, multiple = found.config, unet.size_multiple(found.network)
+def _recipe(
+  weights: trained.Weights, objective: objectives.Objective
+) -> dict[str, Any]:
+  """Describes the file, for people and for programs."""
+  config, multiple = weights.config, unet.size_multiple(weights.network)
   if isinstance(objective, objectives.Regression):
     sampler = dict(name='regression')
   else:
     sampler = dataclasses.asdict(objective.sampler_config)
-    # Whoever takes the weights out of the file starts with the same.
+    # For those who take the weights out of the file.
     settings = config['objective'] | dict(sampler=sampler)
     config = config | dict(objective=settings)
   shape = f'float32 [b, {multiple}*h, {multiple}*w, %d], any b, h and w: '
+  convention = 'jax_export_calling_convention_version'
   return dict(
     format=sampler_file.FORMAT,
     what='A sampler of Palette (image-to-image diffusion) with its weights. '
     'loader.py runs it with jax, flatbuffers and safetensors alone.',
-    tasks=list(found.tasks),
-    trained_on=dict(zip(('height', 'width'), found.size)),
+    tasks=list(weights.tasks),
+    trained_on=dict(zip(('height', 'width'), weights.size)),
     multiple=multiple,
     sampler=sampler | dict(passes=objective.passes()),
     arguments=dict(
@@ -135,57 +164,69 @@ def _recipe(found: trained.Weights, objective: objectives.Objective):
     size=f'Height and width are multiples of {multiple}, since the network '
     'halves them: pad other images, and cut the result.',
     config=config,
-    weights_sha256=found.sha256,
+    weights_sha256=weights.sha256,
     platforms=list(stablehlo.PLATFORMS),
     jax=jax.__version__,
-    calling_convention=jax.config.jax_export_calling_convention_version,
+    calling_convention=getattr(jax.config, convention),
     palette_jax=palette_jax.__version__,
   )
 
 
-def _canvas(multiple):
-  """Two small images with holes, neither square: cond, mask, seed."""
+class _Inputs(NamedTuple):
+  """Inputs of a sampler."""
+
+  cond: Float[np.ndarray, 'b h w 3']
+  mask: Float[np.ndarray, 'b h w 1']
+  seed: int
+
+
+def _test_inputs(multiple: int) -> _Inputs:
+  """Returns two small images with holes, not square."""
   draw = np.random.default_rng(0)
   shape = (2, multiple, 2 * multiple, 1)
   cond = draw.uniform(-1, 1, (*shape[:3], 3)).astype(np.float32)
   mask = (draw.uniform(size=shape) < 0.8).astype(np.float32)
-  return cond, mask, 7
+  return _Inputs(cond, mask, 7)
 
 
-def _own(found, objective, canvas):
-  """What this package draws."""
-  sampler = functools.partial(stablehlo.restored, found.denoise_fn, objective)
+def _sample(
+  weights: trained.Weights, objective: objectives.Objective, inputs: _Inputs
+) -> Float[np.ndarray, 'b h w 3']:
+  """Draws images by this package."""
+  sampler = functools.partial(stablehlo.restored, weights.denoise_fn, objective)
   run = jax.jit(sampler, compiler_options=sharding.compiler_options())
-  return np.asarray(run(found.params, *canvas))
+  return np.asarray(run(weights.params, *inputs))
 
 
-def _check(partial, wanted, canvas):
-  """Compares what is in the file, and what it draws, with what should be.
+def _check(
+  path: epath.PathLike, expected: Float[np.ndarray, 'b h w 3'], inputs: _Inputs
+) -> None:
+  """Compares the file's weights, and what it draws, with what they should be.
 
   Raises:
-    ValueError: if it is not the same. Accelerators may choose another way to
-      convolve for each program; their pixels may differ by half a level of 8
-      bits on average.
+    ValueError: if they differ. Accelerators may choose another algorithm of
+      convolution for each program; their pixels may differ by half a level of
+      8 bits on average.
   """
-  tensors = sampler_file.read_weights(partial)
-  recipe = sampler_file.read_recipe(partial)
+  tensors = sampler_file.read_weights(path)
+  recipe = sampler_file.read_recipe(path)
   if trained.sha256(names.params(tensors)) != recipe['weights_sha256']:
     raise ValueError(
       'The weights that were read back are not those that were written, and '
       'the file was removed. Is the disk sound? Try again on another.'
     )
-  drawn = np.asarray(sampler_file.read_program(partial)(tensors, *canvas))
-  apart = np.abs(drawn - wanted)
-  if not apart.mean() <= images.LEVEL / 2:  # nor NaN
+  sampled = np.asarray(sampler_file.read_program(path)(tensors, *inputs))
+  difference = np.abs(sampled - expected)
+  if not difference.mean() <= images.LEVEL / 2:  # nor NaN
     raise ValueError(
       'The file does not draw what this package draws: the pixels are '
-      f'{apart.mean() / images.LEVEL:.2f} of 255 levels apart on average, '
-      f'{apart.max() / images.LEVEL:.2f} at most. It was removed. Please '
+      f'{difference.mean() / images.LEVEL:.2f} of 255 levels apart on average, '
+      f'{difference.max() / images.LEVEL:.2f} at most. It was removed. Please '
       f'report it, with this: jax {jax.__version__}, {recipe["config"]}.'
     )
   logging.info(
     'The file draws the same, %s.',
     'bit for bit'
-    if np.array_equal(drawn, wanted)
-    else f'to {apart.max() / images.LEVEL:.3f} of 255 levels',
+    if np.array_equal(sampled, expected)
+    else f'to {difference.max() / images.LEVEL:.3f} of 255 levels',
   )

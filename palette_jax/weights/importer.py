@@ -1,12 +1,13 @@
-"""Another project's file -> a checkpoint.
+"""Imports other projects' weights as a checkpoint.
 
-An imported checkpoint is a run's, at step 0, which has learnt no task yet: any
-task may be sampled with it or trained on from it.
+An import looks like a run at step 0: any task can be sampled with it, or
+trained from it.
 """
 
 import contextlib
 import json
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +16,22 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from palette_jax import arrays, files
 from palette_jax.diffusion import schedule as schedules
 from palette_jax.models import unet
 from palette_jax.training import checkpoint, optimizer, state
 from palette_jax.weights import names, torch_file, trained
 
-# What tensors do not show: attention's heads, in the published checkpoints, and
+# Of the published checkpoints; tensors do not show the heads of attention, nor
 # how the noise level enters.
 HEAD_CHANNELS = {'guided-diffusion': 64, 'janspiry': 32}
 NOISE_LEVEL = {'guided-diffusion': 'time_step', 'janspiry': 'gamma'}
-SPELLING = {'janspiry': dict(prefix='denoise_fn.', embedding='cond_embed')}
+SPELLING: dict[str, dict[str, Any]] = {
+  'janspiry': dict(prefix='denoise_fn.', embedding='cond_embed')
+}
 
 Tensors = dict[str, np.ndarray]
-# The noise schedule that janspiry's files carry along.
+# The noise schedule in janspiry's files.
 _BUFFERS = (
   'gammas',
   'sqrt_recip_gammas',
@@ -45,26 +49,26 @@ def import_weights(
   head_channels: int | None = None,
   new_attention_order: bool = False,
 ) -> unet.UNet:
-  """Writes a file's weights as a checkpoint into a new folder.
+  """Writes the weights of a file as a checkpoint into a new folder.
 
   Args:
-    source: what wrote the file.
-      guided-diffusion: an unconditional checkpoint. A warm start: channels for
-      the condition are added with weights of zero, the half of the outputs
-      that is the noise is kept, and gamma enters as the time step that has it
-      (of the linear schedule of 1,000 steps).
-      janspiry: `N_Network_ema.pth` of the PyTorch port of Palette, which is
-      sampled as there: gamma itself, posterior variance.
-      palette: what `palette export` wrote, in any format.
+    source: the project that wrote the file.
+      guided-diffusion: an unconditional checkpoint, for a warm start. Channels
+      for the condition are added with weights of zero, the half of the outputs
+      that predicts the noise is kept, and gamma enters as its time step in the
+      linear schedule of 1,000 steps.
+      janspiry: `N_Network_ema.pth` of the PyTorch port of Palette, sampled as
+      there: with gamma itself, and posterior variance.
+      palette: a file of `palette export`, in any format.
     path: the file.
     folder: of the new checkpoint.
-    head_channels: of attention, which tensors do not show; by default what the
-      source's published checkpoints have.
+    head_channels: channels of an attention head, which tensors do not show; by
+      default those of the source's published checkpoints.
     new_attention_order: whether it was trained with use_new_attention_order,
       which tensors do not show either.
 
   Returns:
-    The network that was read off the tensors.
+    The network that the tensors belong to.
 
   Raises:
     ValueError: naming the first key that does not fit, if the file is damaged
@@ -74,8 +78,8 @@ def import_weights(
   if epath.Path(folder, 'checkpoints').exists():
     raise ValueError(f'{folder} has checkpoints already. Name a new folder.')
   if source == 'palette':
-    found = trained.load(path)
-    model, params, config = found.network, found.params, found.config
+    weights = trained.load(path)
+    model, params, config = weights.network, weights.params, weights.config
   else:
     model, params, config = _foreign(
       source, path, head_channels, new_attention_order
@@ -85,10 +89,12 @@ def import_weights(
   return model
 
 
-def _foreign(source, path, head_channels, new_attention_order):
-  """The network that the tensors show, its weights, and what it has learnt."""
+def _foreign(
+  source: str, path: str, head_channels: int | None, new_attention_order: bool
+) -> tuple[unet.UNet, arrays.Params, dict[str, Any]]:
+  """Reads another project's file: the network, its weights and settings."""
   tensors = torch_file.tensors(path, torch_file.read(path))
-  objective = dict(name='diffusion', prediction='eps')
+  objective: dict[str, Any] = dict(name='diffusion', prediction='eps')
   if source == 'janspiry':
     tensors = _without_schedule(tensors)
     objective |= dict(sampler=dict(variance='posterior'))
@@ -102,16 +108,18 @@ def _foreign(source, path, head_channels, new_attention_order):
     noise_level=NOISE_LEVEL[source],
     **spelling,
   )
-  spelling = spelling | dict(new_attention_order=new_attention_order)
-  params = names.fit(path, tensors, names.tensors(model, **spelling))
+  expected = names.tensors(
+    model, **spelling, new_attention_order=new_attention_order
+  )
+  params = names.fit(path, tensors, expected)
   return model, params, dict(objective=objective)
 
 
 def _widen(path: str, tensors: Tensors) -> Tensors:
-  """An unconditional network becomes one that may look at a condition.
+  """Gives an unconditional network inputs for a condition.
 
-  The condition comes first; weights of zero make it look away. Of 6 outputs
-  the first 3 are the noise, the others the variance.
+  The condition comes first; its weights are zero, so that it has no effect yet.
+  Of 6 outputs the first 3 are the noise, the others the variance.
   """
   first, last, bias = 'input_blocks.0.0.weight', 'out.2.weight', 'out.2.bias'
   if 'label_emb.weight' in tensors:
@@ -146,15 +154,15 @@ def _widen(path: str, tensors: Tensors) -> Tensors:
 
 
 def _without_schedule(tensors: Tensors) -> Tensors:
-  """The network alone; says if it has learnt other noise levels than ours."""
+  """Drops the noise schedule; warns if it is not the paper's."""
   paper = schedules.linear(1e-6, 0.01, 2000).gammas
-  learnt = tensors.get('gammas', paper)
-  if learnt.shape != paper.shape or not np.allclose(learnt, paper, 1e-3, 1e-6):
+  gammas = tensors.get('gammas', paper)
+  if gammas.shape != paper.shape or not np.allclose(gammas, paper, 1e-3, 1e-6):
     logging.warning(
       'It was trained on another noise schedule than the paper (%d steps, '
       'gamma down to %.3g): set objective.train_schedule before training on.',
-      len(learnt),
-      learnt[-1],
+      len(gammas),
+      gammas[-1],
     )
   buffers = [name for name in tensors if name in _BUFFERS]
   if buffers:
@@ -164,10 +172,11 @@ def _without_schedule(tensors: Tensors) -> Tensors:
   return {k: array for k, array in tensors.items() if k not in _BUFFERS}
 
 
-def _read_model(path: str, tensors: Tensors, **unseen) -> unet.UNet:
+def _read_model(path: str, tensors: Tensors, **hidden: Any) -> unet.UNet:
+  """Reads the network off the tensors; `hidden` as in names.read_model."""
   shapes = {name: array.shape for name, array in tensors.items()}
   try:
-    model = names.read_model(shapes, dtype='float32', **unseen)
+    model = names.read_model(shapes, dtype='float32', **hidden)
   except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
     raise ValueError(
       f'{path} is not the U-Net of that project: its first key is '
@@ -177,8 +186,10 @@ def _read_model(path: str, tensors: Tensors, **unseen) -> unet.UNet:
   return model
 
 
-def _save(params, folder, config, origin):
-  """A run's state before its first step, with these weights."""
+def _save(
+  params: arrays.Params, folder: str, config: dict[str, Any], origin: str
+) -> None:
+  """Saves the state of a run before its first step, with these weights."""
   params = jax.tree.map(jnp.asarray, params)
   adam = ml_collections.ConfigDict(dict(learning_rate=0.0, warmup_steps=0))
   fresh = state.TrainState(
@@ -192,4 +203,4 @@ def _save(params, folder, config, origin):
   with contextlib.closing(checkpoint.Checkpoints(folder)) as checkpoints:
     checkpoints.save(fresh, meta)
   text = json.dumps(config, indent=2)
-  epath.Path(folder, 'config.json').write_text(text)
+  files.write(epath.Path(folder, 'config.json'), text.encode())

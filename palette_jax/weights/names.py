@@ -6,8 +6,8 @@ as [out, in, h, w] and a dense layer as [out, in]; JAX as [h, w, in, out] and
 [in, out].
 """
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import einops
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 from palette_jax import arrays
 from palette_jax.models import unet
 
-# What a module of ours is inside an entry of theirs.
+# Our modules -> their names inside an entry.
 _PARTS = {
   'norm_in': 'in_layers.0',
   'conv_in': 'in_layers.2',
@@ -38,14 +38,14 @@ _OUTSIDE = {
 
 
 class Tensor(NamedTuple):
-  """One parameter in both worlds.
+  """One parameter under both names.
 
   Attributes:
     ours: path in our tree, by slashes.
     theirs: name in a state_dict.
-    pattern: einops pattern from theirs to ours; None where they are alike.
-    sizes: of axes that the pattern cannot tell.
-    shape: ours.
+    pattern: einops pattern from their layout to ours; None if they are equal.
+    sizes: of axes that the pattern does not determine.
+    shape: in our layout.
   """
 
   ours: str
@@ -55,20 +55,20 @@ class Tensor(NamedTuple):
   shape: tuple[int, ...]
 
   def to_ours(self, array: np.ndarray) -> np.ndarray:
-    """Their layout to ours."""
+    """Converts their layout to ours."""
     if self.pattern is None:
       return array
     return einops.rearrange(array, self.pattern, **self.sizes)
 
   def to_theirs(self, array: np.ndarray) -> np.ndarray:
-    """Our layout to theirs."""
+    """Converts our layout to theirs."""
     if self.pattern is None:
       return array
     left, right = self.pattern.split(' -> ')
     return einops.rearrange(array, f'{right} -> {left}', **self.sizes)
 
   def their_shape(self) -> tuple[int, ...]:
-    """Of the tensor in a state_dict."""
+    """Returns the shape of the tensor in a state_dict."""
     return self.to_theirs(np.broadcast_to(np.float32(0), self.shape)).shape
 
 
@@ -83,9 +83,9 @@ def tensors(
   Args:
     model: the network.
     prefix: of all their names.
-    embedding: their name for what we call noise_level.
+    embedding: their name for our noise_level.
     new_attention_order: whether attention has all queries first, then keys,
-      then values, as we do; else each head has its three together.
+      then values, as ours; otherwise each head has its three together.
   """
   entries = _entries(model)
   leaves = jax.tree_util.tree_leaves_with_path(unet.shapes(model))
@@ -117,27 +117,27 @@ def read_model(
   shapes: dict[str, tuple[int, ...]],
   prefix: str = '',
   embedding: str = 'time_embed',
-  **unseen: object,
+  **hidden: Any,
 ) -> unet.UNet:
-  """The network whose tensors have these names and shapes.
+  """Returns the network whose tensors have these names and shapes.
 
-  Levels, blocks, channels, attention and resampling are read off the way up,
-  where each level ends with an entry that resamples.
+  The way up shows levels, blocks, channels, attention and resampling: each
+  level ends with an entry that resamples.
 
   Args:
     shapes: of the tensors, by their names.
     prefix: as in `tensors`.
     embedding: as in `tensors`.
-    **unseen: fields of UNet that tensors do not show.
+    **hidden: fields of UNet that tensors do not show.
 
   Raises:
-    KeyError: with the first name that every such network has and this has not.
+    KeyError: with the first name that every such network has, but is missing.
   """
 
-  def up(entry, part, name):
+  def up(entry: int, part: int, name: str) -> str:
     return f'{prefix}output_blocks.{entry}.{part}.{name}.weight'
 
-  def inside(entry, name):
+  def has(entry: int, name: str) -> bool:
     return any(up(entry, part, name) in shapes for part in (1, 2))
 
   _, channels = shapes[f'{prefix}{embedding}.0.weight']
@@ -145,8 +145,8 @@ def read_model(
   while up(entries, 0, 'in_layers.0') in shapes:
     entries += 1
 
-  by_block = [i for i in range(entries) if inside(i, 'in_layers.0')]
-  by_conv = [i for i in range(entries) if inside(i, 'conv')]
+  by_block = [i for i in range(entries) if has(i, 'in_layers.0')]
+  by_conv = [i for i in range(entries) if has(i, 'conv')]
   levels = len(by_block or by_conv) + 1
   per_level = max(1, entries // levels)
   firsts = [per_level * i for i in reversed(range(levels))]
@@ -156,16 +156,16 @@ def read_model(
     channel_mult=tuple(width // channels for width in widths),
     num_res_blocks=per_level - 1,
     attention_levels=tuple(
-      level for level, i in enumerate(firsts) if inside(i, 'qkv')
+      level for level, i in enumerate(firsts) if has(i, 'qkv')
     ),
     resblock_updown=not by_conv,
-    **unseen,
+    **hidden,
   )
 
 
-def params(named: dict[str, np.ndarray | jax.Array]) -> arrays.Params:
-  """{'a/b/c': array} -> {'a': {'b': {'c': array}}}."""
-  tree = {}
+def params(named: Mapping[str, np.ndarray | jax.Array]) -> arrays.Params:
+  """Nests by '/': {'a/b': array} -> {'a': {'b': array}}."""
+  tree: dict[str, Any] = {}
   for name, array in named.items():
     *folders, leaf = name.split('/')
     branch = tree
@@ -176,7 +176,7 @@ def params(named: dict[str, np.ndarray | jax.Array]) -> arrays.Params:
 
 
 def to_theirs(params: arrays.Params, model: unet.UNet) -> dict[str, np.ndarray]:
-  """Our parameters by guided-diffusion's names, contiguous; `fit` undoes it."""
+  """Returns contiguous tensors by guided-diffusion's names; undone by `fit`."""
   named = arrays.leaves_by_path(params)
   return {
     tensor.theirs: np.array(
@@ -186,8 +186,8 @@ def to_theirs(params: arrays.Params, model: unet.UNet) -> dict[str, np.ndarray]:
   }
 
 
-def _layout(part, kind, ndim):
-  """From theirs to ours; attention's layers are convolutions of one pixel."""
+def _layout(part: str, kind: str, ndim: int) -> str | None:
+  """Returns the pattern; attention's layers are convolutions of one pixel."""
   if kind != 'kernel':
     return None
   if ndim == 4:
@@ -195,16 +195,17 @@ def _layout(part, kind, ndim):
   return 'o i 1 -> i o' if part in ('qkv', 'out') else 'o i -> i o'
 
 
-def _entries(model):
-  """Our modules and the entries that are theirs."""
+def _entries(model: unet.UNet) -> dict[str, str]:
+  """Maps our modules to their entries."""
   last = len(model.channel_mult) - 1
-  found, index = {}, 1
+  entries: dict[str, str] = {}
+  index = 1
 
-  def add(place, level, i, entry):
-    """A residual block, and what may follow it; the number of both."""
-    found[f'{place}{level}_block{i}'] = f'{entry}.0'
-    found[f'{place}{level}_attention{i}'] = f'{entry}.1'
-    found[f'{place}{level}_extra{i}'] = f'{entry}.1'
+  def add(place: str, level: int, i: int, entry: str) -> int:
+    """Adds a residual block and its attention; returns their number."""
+    entries[f'{place}{level}_block{i}'] = f'{entry}.0'
+    entries[f'{place}{level}_attention{i}'] = f'{entry}.1'
+    entries[f'{place}{level}_extra{i}'] = f'{entry}.1'
     attends = model.attention in unet.WINDOWS
     return 1 + (attends and level in model.attention_levels)
 
@@ -214,12 +215,12 @@ def _entries(model):
       index += 1
     if level < last:
       inside = '0' if model.resblock_updown else '0.op'
-      found[f'down{level}_resample'] = f'input_blocks.{index}.{inside}'
+      entries[f'down{level}_resample'] = f'input_blocks.{index}.{inside}'
       index += 1
 
-  found['middle_block0'] = 'middle_block.0'
-  found['middle_attention0'] = found['middle_extra0'] = 'middle_block.1'
-  found['middle_block1'] = 'middle_block.2'
+  entries['middle_block0'] = 'middle_block.0'
+  entries['middle_attention0'] = entries['middle_extra0'] = 'middle_block.1'
+  entries['middle_block1'] = 'middle_block.2'
 
   index = 0
   for level in reversed(range(last + 1)):
@@ -229,19 +230,19 @@ def _entries(model):
       index += 1
     if level:
       inside = position if model.resblock_updown else f'{position}.conv'
-      found[f'up{level}_resample'] = f'{entry}.{inside}'
-  return found
+      entries[f'up{level}_resample'] = f'{entry}.{inside}'
+  return entries
 
 
 def fit(
-  path: str, tensors: dict[str, np.ndarray], wanted: Iterable[Tensor]
+  path: str, tensors: dict[str, np.ndarray], network: Iterable[Tensor]
 ) -> arrays.Params:
-  """Our parameters from tensors that must be these and no others.
+  """Returns our parameters, made of exactly the tensors of a network.
 
   Args:
     path: of the file, for messages.
     tensors: by their names.
-    wanted: what the network has.
+    network: its tensors.
 
   Returns:
     NumPy arrays, float32.
@@ -249,7 +250,7 @@ def fit(
   Raises:
     ValueError: naming the first key that does not fit.
   """
-  expected = {tensor.theirs: tensor for tensor in wanted}
+  expected = {tensor.theirs: tensor for tensor in network}
   for key, array in tensors.items():
     if key not in expected:
       raise ValueError(

@@ -1,4 +1,4 @@
-"""The folder of a run or an import -> the average of its newest checkpoint."""
+"""Reads the averaged weights of a run or an import from its folder."""
 
 import contextlib
 from typing import Any
@@ -12,19 +12,21 @@ from palette_jax.training import checkpoint
 
 
 def read(folder: str) -> tuple[unet.UNet, dict[str, Any], arrays.Params]:
-  """The network, its settings and its averaged weights.
+  """Reads the newest intact checkpoint.
 
-  The settings are those that travel with weights: model and objective; where
-  it is known what they were trained for, task and data's size; experimental.
+  Returns:
+    The network, its settings, and its averaged weights. The settings are those
+    that travel with weights: model and objective; task and size of the data, if
+    it is known what they were trained for; experimental.
 
   Raises:
     FileNotFoundError: if there is no checkpoint.
-    ValueError: if none is whole.
+    ValueError: if none is intact.
   """
   if not epath.Path(folder, 'checkpoints').exists():
     raise FileNotFoundError(f'There is no checkpoint in {folder}.')
 
-  def load(step):
+  def load(step: int) -> tuple[unet.UNet, dict[str, Any], arrays.Params]:
     saved = checkpoints.meta(step)['config']
     parts = 'model', 'objective', 'task', 'experimental'
     config = {part: saved[part] for part in parts if part in saved}
@@ -39,7 +41,7 @@ def read(folder: str) -> tuple[unet.UNet, dict[str, Any], arrays.Params]:
     return model, config, checkpoints.restore_ema(step, abstract)
 
   with contextlib.closing(checkpoint.Checkpoints(folder)) as checkpoints:
-    found = checkpoints.load_newest(load)
-  if found is None:
+    loaded = checkpoints.load_newest(load)
+  if loaded is None:
     raise FileNotFoundError(f'There is no checkpoint in {folder}.')
-  return found
+  return loaded

@@ -1,17 +1,19 @@
 """The whole sampler as one program: StableHLO, as jax.export keeps it.
 
-Noise, all steps and the network are inside; weights are arguments, since a
-program with gigabytes of constants can neither be written nor compiled. Batch,
-height and width are free; that the network halves height and width several
-times is part of their shape: b, 32*h, 32*w.
+It contains the noise, all steps and the network. Weights are arguments, since a
+program with gigabytes of constants can be neither written nor compiled. Batch,
+height and width are free, but multiples of what the network needs: b, 32*h,
+32*w.
 
-The program is lowered once for each platform: a CPU has no faster arithmetic
-than float32, and is not asked for bfloat16. Noise is threefry's on all of them,
-so that a seed means the same everywhere.
+The program is lowered once for each platform, in float32 for CPUs, where
+bfloat16 is not faster. Noise is threefry's on all of them: a seed has the same
+meaning everywhere.
 """
 
 import contextlib
 import functools
+from collections.abc import Generator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,20 +31,20 @@ SEEDS = (0, 2**32 - 1)  # both included
 
 
 def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
-  """The program (weights, cond, mask, seed) -> images.
+  """Traces a program: (weights, cond, mask, seed) -> images.
 
   Args:
     model: the network.
-    objective: what it has learnt, with its sampler.
+    objective: what it was trained to predict, with its sampler.
 
   Returns:
-    For `Program`, or `jax.export.deserialize`. Its arguments are
-      weights: {name: float32 array}, as `digest.named` names them
+    Bytes for `Program`, or `jax.export.deserialize`. The arguments are
+      weights: {name: float32 array}, as `arrays.leaves_by_path` names them
       cond, mask: as in `objectives.Diffusion.restore`
       seed: uint32
 
   Raises:
-    ValueError: if the network is another one for each size of image.
+    ValueError: if the network depends on the size of the image.
   """
   if model.attention == 'dilated':
     raise ValueError(
@@ -52,13 +54,13 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
     )
   exact = model.clone(dtype='float32')
 
-  def sampler(*given):
+  def sampler(*inputs: Any) -> Float[Array, 'b h w 3']:
     if model == exact:
-      return _draw(model, objective, *given)
+      return _sample(model, objective, *inputs)
     return jax.lax.platform_dependent(
-      *given,
-      cpu=functools.partial(_draw, exact, objective),
-      default=functools.partial(_draw, model, objective),
+      *inputs,
+      cpu=functools.partial(_sample, exact, objective),
+      default=functools.partial(_sample, model, objective),
     )
 
   multiple, scope = unet.size_multiple(model), export.SymbolicScope()
@@ -81,15 +83,30 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
     return bytes(lower(weights, cond, mask, seed).serialize(vjp_order=0))
 
 
-def _draw(model, objective, weights, cond, mask, seed):
+def _sample(
+  model: unet.UNet,
+  objective: objectives.Objective,
+  weights: dict[str, Array],
+  cond: Float[Array, 'b h w 3'],
+  mask: Float[Array, 'b h w 1'],
+  seed: Array,
+) -> Float[Array, 'b h w 3']:
+  """Samples on this platform, with weights in the network's types."""
   dtypes = arrays.leaves_by_path(unet.dtypes(model))
-  # Rounded once, not in every step; as sharding.whole does.
+  # Rounded once, not in every step, as in sharding.whole.
   params = names.params(
     {name: array.astype(dtypes[name]) for name, array in weights.items()}
   )
 
-  def denoise_fn(params, y_t, cond, gamma):
-    return model.apply({'params': params}, y_t, cond, gamma)
+  def denoise_fn(
+    params: arrays.Params,
+    y_t: Float[Array, 'b h w 3'],
+    cond: Float[Array, 'b h w 3'],
+    gamma: Float[Array, ' b'],
+  ) -> Float[Array, 'b h w 3']:
+    image = model.apply({'params': params}, y_t, cond, gamma)
+    assert isinstance(image, jax.Array)
+    return image
 
   return restored(denoise_fn, objective, params, cond, mask, seed)
 
@@ -102,14 +119,14 @@ def restored(
   mask: Float[Array, 'b h w 1'],
   seed: Array,
 ) -> Float[Array, 'b h w 3']:
-  """What the program computes, without it."""
+  """Computes what the program computes."""
   key = jax.random.key(seed, impl='threefry2x32')
   return objective.restore(denoise_fn, params, cond, mask, key)
 
 
 @contextlib.contextmanager
-def _without_folders():
-  """Keeps the names of source files in the program, but not where they lie."""
+def _without_folders() -> Generator[None]:
+  """Strips the folders from the names of source files in the program."""
   name = 'jax_hlo_source_file_canonicalization_regex'
   before = getattr(jax.config, name)
   jax.config.update(name, '.*/')
@@ -123,29 +140,29 @@ class Program:
   """A traced sampler, ready to run on this machine's devices."""
 
   def __init__(self, traced: bytes, multiple: int):
-    """Reads what `trace` has returned.
+    """Reads a program.
 
     Args:
-      traced: the bytes.
-      multiple: what height and width must be multiples of.
+      traced: the program, from `trace`.
+      multiple: height and width must be multiples of this.
 
     Raises:
-      ValueError: if it cannot be read, or was not made for this machine.
+      ValueError: if it cannot be read, or is not for this machine.
     """
     try:
       self._exported = export.deserialize(bytearray(traced))
     except Exception as error:  # flatbuffers and MLIR fail in many ways
       raise ValueError(
         f'Its program cannot be read by jax {jax.__version__}: {error}. JAX '
-        'promises to read what versions of the last six months have written; '
+        'promises to read programs of the last six months; '
         'the weights beside it do not age.'
       ) from error
     platforms = self._exported.platforms
-    here = export.default_export_platform()
-    if here not in platforms:
+    platform = export.default_export_platform()
+    if platform not in platforms:
       raise ValueError(
         f'Its program is for {", ".join(platforms)}, and this machine '
-        f'computes on {here}. JAX_PLATFORMS=cpu makes it use the processor.'
+        f'computes on {platform}. JAX_PLATFORMS=cpu makes it use the processor.'
       )
     self.multiple = multiple
     self._run = jax.jit(
@@ -154,7 +171,7 @@ class Program:
 
   def __call__(
     self,
-    weights: dict[str, Array | np.ndarray],
+    weights: Mapping[str, Array | np.ndarray],
     cond: Float[np.ndarray, 'b h w 3'],
     mask: Float[np.ndarray, 'b h w 1'],
     seed: int,
@@ -162,7 +179,7 @@ class Program:
     """Draws an image for each condition, in [-1, 1]; compiles once a shape.
 
     Raises:
-      ValueError: if height or width, or the seed, are not what it takes.
+      ValueError: if height, width or seed do not fit.
     """
     height, width = cond.shape[1:3]
     if height % self.multiple or width % self.multiple:

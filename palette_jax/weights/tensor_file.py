@@ -1,11 +1,10 @@
-"""Weights and their settings in one file, as other programs take them.
+"""Weights and their settings in one file, for other programs.
 
-The tensors have guided-diffusion's names and layouts, so that its UNetModel
-with 6 channels in and 3 out takes them (if the attention is 'global'); its time
-steps are then what embeddings.POSITIONS makes of gamma. The settings of network
-and objective, the task and the size of the images that it was learnt from go
-along as JSON: `config` in safetensors' metadata, or beside `model` in PyTorch's
-file.
+The tensors have guided-diffusion's names and layouts: its UNetModel with 6
+channels in and 3 out takes them if the attention is 'global', with the time
+steps that embeddings.POSITIONS makes of gamma. The settings go along as JSON
+(network, objective, task, size of the training images): `config` in the
+metadata of safetensors, or beside `model` in a PyTorch file.
 """
 
 import json
@@ -13,41 +12,41 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from etils import epath
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors
 
-from palette_jax.weights import new_file, torch_file
+from palette_jax.weights import torch_file
 
 Tensors = dict[str, np.ndarray]
 
 
 def write(
-  path: str, form: str, tensors: Tensors, config: dict[str, Any]
+  path: epath.PathLike, form: str, tensors: Tensors, config: dict[str, Any]
 ) -> None:
-  """Writes a new file.
+  """Writes a file.
 
   Args:
-    path: of it.
+    path: of the file.
     form: 'safetensors' or 'torch'.
-    tensors: contiguous, by their names.
-    config: what is to be known of them.
+    tensors: contiguous arrays by name.
+    config: their settings.
 
   Raises:
-    FileNotFoundError: if there is no folder for it.
-    ValueError: if it cannot be written, or needs PyTorch, which is not here.
+    OSError: if the file cannot be written.
+    ValueError: if PyTorch is needed and not installed.
   """
   text = json.dumps(config)
   try:
-    with new_file.whole(path) as partial:
-      if form == 'safetensors':
-        safetensors.save_file(tensors, partial, {'config': text})
-      else:
-        _save_torch(partial, tensors, text)
+    if form == 'safetensors':
+      safetensors.save_file(tensors, path, {'config': text})
+    else:
+      _save_torch(path, tensors, text)
   except (SafetensorError, RuntimeError) as error:  # theirs for a full disk
-    raise ValueError(f'{path} cannot be written: {error}.') from error
+    raise OSError(str(error)) from error
 
 
-def _save_torch(path, tensors, text):
+def _save_torch(path: epath.PathLike, tensors: Tensors, config: str) -> None:
   try:
     import torch
   except ImportError as error:
@@ -55,12 +54,15 @@ def _save_torch(path, tensors, text):
       "A PyTorch file needs PyTorch: pip install 'palette_jax[torch]', or use "
       '--format=safetensors.'
     ) from error
-  loaded = {name: torch.from_numpy(array) for name, array in tensors.items()}
-  torch.save({'model': loaded, 'config': text}, path)
+  model = {name: torch.from_numpy(array) for name, array in tensors.items()}
+  torch.save({'model': model, 'config': config}, path)
 
 
 def read(path: str) -> tuple[Tensors, dict[str, Any]]:
-  """What `write` wrote, in either form: tensors by name, and the settings.
+  """Reads a file that `write` has written, in either form.
+
+  Returns:
+    Tensors by name, and their settings.
 
   Raises:
     ValueError: if it is another file, or damaged.
@@ -69,18 +71,18 @@ def read(path: str) -> tuple[Tensors, dict[str, Any]]:
   if not pathlib.Path(path).exists():
     raise FileNotFoundError(f'There is no file {path}.')
   if pathlib.Path(path).suffix != '.safetensors':
-    found = torch_file.read(path)
-    if not isinstance(found, dict) or found.keys() != {'model', 'config'}:
-      keys = list(found)[:1] if isinstance(found, dict) else found
+    content = torch_file.read(path)
+    if not isinstance(content, dict) or content.keys() != {'model', 'config'}:
+      keys = list(content)[:1] if isinstance(content, dict) else content
       raise ValueError(f'{path} was not exported by palette: it has {keys}.')
-    config = json.loads(found['config'])
-    return torch_file.tensors(path, found['model']), config
+    config = json.loads(content['config'])
+    return torch_file.tensors(path, content['model']), config
   try:
     with safe_open(path, framework='np') as file:
-      config = (file.metadata() or {}).get('config')
+      text = (file.metadata() or {}).get('config')
       tensors = {name: file.get_tensor(name) for name in file.keys()}
   except SafetensorError as error:
     raise ValueError(f'{path} is no safetensors file: {error}.') from error
-  if config is None:
+  if text is None:
     raise ValueError(f'{path} was not exported by palette: it has no config.')
-  return tensors, json.loads(config)
+  return tensors, json.loads(text)

@@ -1,13 +1,14 @@
-"""Weights, wherever they lie: in the package, a run's folder, a single file.
+"""Trained weights from any place: the package, a run's folder, a single file.
 
-What they have learnt, and from pictures of which size, comes along with them.
-One SHA-256 says which weights they are, whatever container they came in.
+Their settings come with them: what they learned, and from images of which size.
+A SHA-256 identifies them in any container.
 """
 
 import dataclasses
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -24,40 +25,33 @@ from palette_jax.tasks import jpeg
 from palette_jax.weights import names, sampler_file, tensor_file
 
 SHIPPED = pathlib.Path(__file__).parent
-# What a file is read by: -> tensors by guided-diffusion's names, settings.
-READERS = {
+_Tensors = dict[str, np.ndarray]
+# Suffix of a file -> its reader, which returns tensors by guided-diffusion's
+# names, and their settings.
+READERS: dict[str, Callable[[str], tuple[_Tensors, dict[str, Any]]]] = {
   '.safetensors': tensor_file.read,
   '.pt': tensor_file.read,
   '.pth': tensor_file.read,
-  sampler_file.ENDING: sampler_file.read,
+  sampler_file.SUFFIX: sampler_file.read,
 }
-# What other projects' weights do not say: the paper's. As configs/common.py.
-_OBJECTIVE = dict(
-  name='diffusion',
-  norm='l2',
-  prediction='eps',
-  weighting='uniform',
-  train_schedule=dict(name='linear', start=1e-6, end=0.01, num_steps=2000),
-  sample_schedule=dict(name='linear', start=1e-4, end=0.09, num_steps=1000),
-  sampler=dataclasses.asdict(sampler_config.SamplerConfig()),
-)
+# The paper's, for weights that do not state theirs.
 _SIZE = (256, 256)
-# Steps of the samplers, where neither weights nor user say how many; ancestral
-# takes the schedule of the weights as it is. Of the first two: the fewest that
-# are no worse than a thousand of those (docs/results.md).
+# Steps of the samplers, where neither the weights nor the user set them; for
+# ancestral, the weights' own schedule does. The first two are the fewest that
+# are no worse than a thousand (docs/results.md).
 STEPS = {'dpm_solver': 10, 'ddim': 10, 'imputation': 100, 'repaint': 50}
 
 
 class Weights(NamedTuple):
-  """A network that has learnt something.
+  """The weights of a trained network, and what is known of them.
 
   Attributes:
-    network: whose weights they are.
+    network: the network that they belong to.
     params: the weights, float32.
-    config: their settings as JSON has them: model, objective; task and data's
-      size, if it is known what they were trained for; experimental, a list of
-      tasks of which whoever made the weights says that they are not good yet.
-    sha256: of the weights.
+    config: their settings as JSON has them: model and objective; task and size
+      of the data, if it is known what they were trained for; experimental, the
+      tasks that their maker does not consider good yet.
+    sha256: identifies the weights.
   """
 
   network: unet.UNet
@@ -67,39 +61,42 @@ class Weights(NamedTuple):
 
   @property
   def size(self) -> tuple[int, int]:
-    """Height and width of the pictures that they have learnt from."""
-    return tuple(self.config.get('data', {}).get('size', _SIZE))
+    """Height and width of the images that they were trained on."""
+    height, width = self.config.get('data', {}).get('size', _SIZE)
+    return height, width
 
   @property
   def is_unconditional(self) -> bool:
-    """Whether they have learnt to paint whole pictures from nothing."""
-    return self.config.get('task', {}).get('name') == 'unconditional'
+    """True if they generate images without a condition."""
+    name = self.config.get('task', {}).get('name')
+    return name in tasks.names() and tasks.get(name).is_unconditional
 
   @property
   def tasks(self) -> tuple[str, ...]:
-    """Those of `known_tasks` that they can be asked for.
+    """Those of `known_tasks` that they can do.
 
-    All, if nobody knows what they have learnt. Whoever has learnt to paint from
-    nothing fills holes by imputation.
+    All, if it is not known what they were trained for. Unconditional weights
+    fill holes by imputation.
     """
-    learnt = self.config.get('task')
-    if learnt is None:
+    task = self.config.get('task')
+    if task is None:
       return known_tasks()
     if self.is_unconditional:
       return tuple(task.name for task in tasks.for_photos() if task.has_hole)
-    known = (learnt['name'], *learnt.get('tasks', ()))
-    return tuple(task for task in known_tasks() if task in known)
+    learned = (task['name'], *task.get('tasks', ()))
+    return tuple(name for name in known_tasks() if name in learned)
 
   @property
   def experimental(self) -> tuple[str, ...]:
-    """Those of the tasks that they are not good at yet."""
-    named = self.config.get('experimental', ())
-    return tuple(task for task in self.tasks if task in named)
+    """Those of `tasks` that they are not good at yet."""
+    experimental = self.config.get('experimental', ())
+    return tuple(name for name in self.tasks if name in experimental)
 
   @property
   def jpeg_quality(self) -> tuple[int, int]:
     """The lowest and the highest quality factor of JPEGs that they restore."""
-    return tuple(self.config.get('task', {}).get('quality', jpeg.QUALITY))
+    low, high = self.config.get('task', {}).get('quality', jpeg.QUALITY)
+    return low, high
 
   def denoise_fn(
     self,
@@ -108,41 +105,42 @@ class Weights(NamedTuple):
     cond: Float[Array, 'b h w 3'],
     gamma: Float[Array, ' b'],
   ) -> Float[Array, 'b h w 3']:
-    """The network; in float32 on a CPU, which has no faster arithmetic."""
+    """Applies the network; in float32 on a CPU, where nothing is faster."""
     is_cpu = jax.default_backend() == 'cpu'
     network = self.network.clone(dtype='float32') if is_cpu else self.network
-    return network.apply({'params': params}, y_t, cond, gamma)
+    image = network.apply({'params': params}, y_t, cond, gamma)
+    assert isinstance(image, jax.Array)
+    return image
 
   def objective(
     self, sampler: dict[str, Any] | None = None
   ) -> objectives.Objective:
-    """What they have learnt to predict, and how a picture is made of it.
+    """Returns what they were trained to predict, with a sampler.
 
     Args:
-      sampler: fields of SamplerConfig that override those of the
-        weights' own settings.
+      sampler: fields of SamplerConfig that replace the weights' own.
 
     Raises:
-      ValueError: for settings that make no sense.
+      ValueError: if the settings make no sense.
     """
-    settings = _OBJECTIVE | self.config['objective']
-    before = _OBJECTIVE['sampler'] | settings['sampler']
-    settings['sampler'] = before | (sampler or {})
+    settings = objectives.PAPER | self.config['objective']
+    fields = objectives.PAPER['sampler'] | settings['sampler']
+    settings['sampler'] = fields | (sampler or {})
     return objectives.from_config(ml_collections.ConfigDict(settings))
 
   def choose(self, name: str = '', steps: int = 0) -> dict[str, Any]:
-    """The sampler that is meant: all fields of sampler_config.SamplerConfig.
+    """Chooses a sampler, and its number of steps.
 
     Args:
-      name: of it; '' for the weights' own if they say how many steps it takes,
-        otherwise for the best in few steps.
-      steps: 0 for as many as usual.
+      name: of the sampler; '' takes the weights' own if they set its steps,
+        and otherwise the best in few steps.
+      steps: 0 for the usual number.
 
     Returns:
-      The fields; none for weights that answer in one pass.
+      All fields of SamplerConfig; none for weights that need a single pass.
 
     Raises:
-      ValueError: if there is no such sampler, or it is not for these weights.
+      ValueError: if there is no such sampler, or it does not suit the weights.
     """
     objective = self.objective()
     if isinstance(objective, objectives.Regression):
@@ -152,28 +150,28 @@ class Weights(NamedTuple):
           'and no steps.'
         )
       return {}
-    own, blind = objective.sampler_config, self.is_unconditional
-    fitting = [
-      one
-      for one in sampler_config.NAMES
-      if (one in sampler_config.UNCONDITIONAL) == blind
+    own, is_unconditional = objective.sampler_config, self.is_unconditional
+    suitable = [
+      sampler
+      for sampler in sampler_config.NAMES
+      if (sampler in sampler_config.UNCONDITIONAL) == is_unconditional
     ]
-    if name and name not in fitting:
+    if name and name not in suitable:
       raise ValueError(
-        f'{name!r} is no sampler for these weights: {", ".join(fitting)}.'
+        f'{name!r} is no sampler for these weights: {", ".join(suitable)}.'
       )
-    is_known = own.steps and own.name in fitting
     if not name:
-      name = 'repaint' if blind else 'dpm_solver'
-      name = own.name if is_known else name
+      name = 'repaint' if is_unconditional else 'dpm_solver'
+      if own.steps and own.name in suitable:
+        name = own.name
     if not steps:
       steps = own.steps if own.name == name else 0
       steps = steps or STEPS.get(name, 0)
-    chosen = dataclasses.replace(own, name=name, steps=steps)
-    if steps and chosen != own:
+    choice = dataclasses.replace(own, name=name, steps=steps)
+    if steps and choice != own:
       # In few steps the paper's variance leaves grain (docs/results.md).
-      chosen = dataclasses.replace(chosen, variance='posterior')
-    return dataclasses.asdict(chosen)
+      choice = dataclasses.replace(choice, variance='posterior')
+    return dataclasses.asdict(choice)
 
 
 def known_tasks() -> tuple[str, ...]:
@@ -182,12 +180,12 @@ def known_tasks() -> tuple[str, ...]:
 
 
 def load(source: epath.PathLike = '') -> Weights:
-  """Reads weights.
+  """Loads weights.
 
   Args:
-    source: '' for those inside the package; the folder of a run or an import,
-      of whose newest whole checkpoint the average is taken; or a file that
-      `palette export` has written.
+    source: '' for those of the package; the folder of a run or an import, for
+      the average of its newest intact checkpoint; or a file that `palette
+      export` has written.
 
   Raises:
     FileNotFoundError: if there are none.
@@ -205,59 +203,60 @@ def load(source: epath.PathLike = '') -> Weights:
     network, config, params = run_folder.read(str(path))
   elif path.suffix in READERS:
     tensors, config = READERS[path.suffix](str(path))
-    network, params = _fitted(str(path), tensors, config)
+    network, params = _fit(str(path), tensors, config)
   else:
     raise ValueError(
-      f'{path} is no kind of weights that is known here: a folder, or a file '
-      f'that ends in {", ".join(READERS)}. Those of other projects are brought '
-      'in by `palette import`.'
+      f'{path} is no known kind of weights. Give a folder, or a file that ends '
+      f'in {", ".join(READERS)}; `palette import` converts those of other '
+      'projects.'
     )
-  found = Weights(network, params, config, sha256(params))
-  _check(str(path), found)
-  return found
+  weights = Weights(network, params, config, sha256(params))
+  _check_settings(str(path), weights)
+  return weights
 
 
-def _shipped():
-  """The file of the weights inside the package."""
+def _shipped() -> epath.Path:
+  """Returns the file of the package's own weights."""
   files = sorted(SHIPPED.glob('*.safetensors'))
   if not files:
     raise FileNotFoundError(
       'This version of palette_jax comes without weights. Name some '
-      '(--checkpoint, or palette_jax.load): the folder of a run that you have '
-      'trained, for instance by\n  python -m palette_jax.main '
-      '--config=configs/multitask.py:uncrop\nor a file that `palette export` '
-      'has written.'
+      '(--checkpoint, or palette_jax.load): the folder of a run, trained for '
+      'instance by\n  python -m palette_jax.main --config=multitask:uncrop\n'
+      'or a file that `palette export` has written.'
     )
   return epath.Path(files[0])
 
 
-def _fitted(path, tensors, config):
-  """The network that the settings describe, and its weights."""
+def _fit(
+  path: str, tensors: _Tensors, config: dict[str, Any]
+) -> tuple[unet.UNet, arrays.Params]:
+  """Builds the network that the settings describe, and fits the tensors."""
   try:
     network = unet.from_config(config['model'])
     config['objective'].keys()
   except (KeyError, TypeError, AttributeError) as error:
     raise ValueError(f'{path} has an unknown setting: {error}.') from error
-  unet.check(network, *[unet.size_multiple(network)] * 2)
+  multiple = unet.size_multiple(network)
+  unet.check(network, multiple, multiple)
   return network, names.fit(path, tensors, names.tensors(network))
 
 
-def _check(path, found):
-  """Asks settings for all that they will be asked for: JSON holds anything."""
-  config = found.config
+def _check_settings(path: str, weights: Weights) -> None:
+  """Reads every setting once: JSON may hold anything."""
+  config = weights.config
   try:
-    found.objective()
+    weights.objective()
     for field, values, kind in (
-      ('data.size', found.size, int),
+      ('data.size', weights.size, int),
       ('task.name', [config.get('task', {}).get('name', '')], str),
       ('task.tasks', config.get('task', {}).get('tasks', []), str),
       ('experimental', config.get('experimental', []), str),
     ):
       if not all(isinstance(value, kind) for value in values):
         raise TypeError(f'{field} is {values!r}')
-    height, width = found.size
-    if min(height, width) < 1:
-      raise TypeError(f'data.size is {found.size}')
+    if min(weights.size) < 1:
+      raise TypeError(f'data.size is {weights.size}')
   except (KeyError, TypeError, AttributeError) as error:
     raise ValueError(f'{path} has an unknown setting: {error}.') from error
   except ValueError as error:
@@ -265,12 +264,12 @@ def _check(path, found):
 
 
 def sha256(params: arrays.Params) -> str:
-  """Which weights they are: of names, types, shapes and numbers, sorted."""
-  found = hashlib.sha256()
+  """Identifies weights: hashes sorted names, types, shapes and numbers."""
+  digest = hashlib.sha256()
   for name, leaf in sorted(arrays.leaves_by_path(params).items()):
     array = np.asarray(leaf)
     head = [name, array.dtype.str[1:], list(array.shape)]
-    found.update(json.dumps(head).encode())
+    digest.update(json.dumps(head).encode())
     little = array.astype(array.dtype.newbyteorder('<'), copy=False)
-    found.update(np.ascontiguousarray(little))
-  return found.hexdigest()
+    digest.update(np.ascontiguousarray(little).data)
+  return digest.hexdigest()
