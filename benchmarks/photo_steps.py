@@ -15,6 +15,7 @@ import pathlib
 
 import palette_jax
 from benchmarks import steps, unseen
+from palette_jax import markdown
 from palette_jax.evaluation import intervals, protocol
 
 STEPS = '1000', '250', '100', '50', '20', '10', '5'
@@ -31,14 +32,11 @@ def judge(task: str, folder: pathlib.Path, rows: list[str]) -> dict:
   """Figures by row, and those less the first row's; rows as lines, too."""
   found = protocol.judge(unseen.subject(task, folder, rows), metrics=METRICS)
   judged = [*rows, *(row for row in found.differences if row not in rows)]
-  lines = [
-    f'| steps | {" | ".join(METRICS)} |',
-    '|---|' + '---:|' * len(METRICS),
-  ]
+  lines = []
   for row in judged:
     less = found.differences.get(row, {})
     cells = [steps.cell(found.rows[row][m], less.get(m)) for m in METRICS]
-    lines.append(f'| {row} | {" | ".join(cells)} |')
+    lines.append([row, *cells])
   return dict(
     rows={
       row: {m: found.rows[row][m]._asdict() for m in METRICS} for row in judged
@@ -47,7 +45,7 @@ def judge(task: str, folder: pathlib.Path, rows: list[str]) -> dict:
       row: {m: e._asdict() for m, e in less.items()}
       for row, less in found.differences.items()
     },
-    markdown='\n'.join(lines),
+    markdown=markdown.table(['steps', *METRICS], lines),
   )
 
 

@@ -18,7 +18,7 @@ import time
 from absl import flags
 from etils import epath
 
-from palette_jax import settings
+from palette_jax import markdown, settings
 from palette_jax.evaluation import intervals, protocol, samples, selection
 from palette_jax.training import trained_run
 
@@ -56,16 +56,12 @@ def draw(config, workdir, name, steps, every):
 
 def table(rows, differences, seconds):
   """As lines of markdown."""
-  lines = [
-    f'| sampler | steps | s/image | {" | ".join(METRICS)} |',
-    '|---|---:|---:|' + '---:|' * len(METRICS),
-  ]
+  lines = []
   for name, found in rows.items():
     cells = [cell(found[m], differences.get(name, {}).get(m)) for m in METRICS]
     sampler, _, steps = name.partition(' ')
-    took = f'{seconds[name]:.3f}'
-    lines.append(f'| {sampler} | {steps} | {took} | {" | ".join(cells)} |')
-  return '\n'.join(lines)
+    lines.append([sampler, steps, f'{seconds[name]:.3f}', *cells])
+  return markdown.table(['sampler', 'steps', 's/image', *METRICS], lines)
 
 
 def cell(value: intervals.Estimate, difference: intervals.Estimate | None):

@@ -1,4 +1,4 @@
-"""The paper's claims, held against results."""
+"""Verdicts on the paper's claims."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def _result(value, low, high):
 
 
 @pytest.mark.parametrize(
-  ('seeds', 'said'),
+  ('seeds', 'outcome'),
   [
     ([(2.0, 1.0, 3.0), (1.0, 0.5, 2.0)], 'reproduced'),
     ([(2.0, 1.0, 3.0), (1.0, -0.5, 2.0)], 'not decided'),
@@ -21,43 +21,43 @@ def _result(value, low, high):
     ([(2.0, None, None)], 'not decided'),
   ],
 )
-def test_a_claim_needs_every_seed(seeds, said):
+def test_a_claim_needs_every_seed(seeds, outcome):
   claim = claims.Claim('colorization', 'Regression', 'fd_efficientnet', True)
-  results = {'colorization': [_result(*one) for one in seeds]}
+  results = {'colorization': [_result(*seed) for seed in seeds]}
   (verdict,) = claims.judge([claim], results)
-  assert verdict.outcome == said
-  turned = claim._replace(higher=False)
+  assert verdict.outcome == outcome
+  reversed_claim = claim._replace(higher=False)
   opposite = {'reproduced': 'not reproduced', 'not reproduced': 'reproduced'}
-  (verdict,) = claims.judge([turned], results)
-  assert verdict.outcome == opposite.get(said, said)
-  assert said in claims.table([verdict._replace(outcome=said)])
+  (verdict,) = claims.judge([reversed_claim], results)
+  assert verdict.outcome == opposite.get(outcome, outcome)
+  assert outcome in claims.table([verdict._replace(outcome=outcome)])
 
 
-def test_the_paper_s_own_figures_bear_its_claims_out():
+def test_the_paper_s_own_numbers_support_its_claims():
   """Otherwise a claim has the wrong sign, or is of another row."""
-  papers = {stand_in: name for name, stand_in in report.SUBSTITUTES.items()}
+  papers = {ours: name for name, ours in report.SUBSTITUTES.items()}
   papers['ca_probe'] = 'ca'
   firsts = {
     name: {case: rows[0].name for case, rows in table.cases.items()}
     for name, table in tables.TABLES.items()
   }
   checked = 0
-  for name, own in claims.CLAIMS.items():
-    figures = {(r.case, r.model): r.values for r in reported.of_table(name)}
-    for claim in own:
+  for name, of_table in claims.CLAIMS.items():
+    numbers = {(r.case, r.model): r.values for r in reported.of_table(name)}
+    for claim in of_table:
       case = claim.case
-      if (case, claim.row) not in figures:
+      if (case, claim.row) not in numbers:
         case = case.partition(':')[0]  # where the paper states no holes
-      one = figures.get((case, claim.row), {})
-      first = figures.get((case, firsts[name][claim.case]), {})
+      row = numbers.get((case, claim.row), {})
+      first = numbers.get((case, firsts[name][claim.case]), {})
       metric = papers.get(claim.metric)
-      if metric in one and metric in first:
-        assert (one[metric] > first[metric]) == claim.higher, claim
+      if metric in row and metric in first:
+        assert (row[metric] > first[metric]) == claim.higher, claim
         checked += 1
   assert checked == 3 + 6 + 6 + 4 + 13  # of Tables 1, 4, 5, 6, 7
 
 
-def test_a_figure_that_was_not_computed_decides_nothing():
+def test_a_metric_that_was_not_computed_decides_nothing():
   claim = claims.Claim('colorization', 'Regression', 'ca_probe', False)
   results = {'colorization': [_result(1.0, 0.5, 2.0)]}
   assert claims.judge([claim], results) == []

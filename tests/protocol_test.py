@@ -1,4 +1,4 @@
-"""Folders of outputs in, scores out."""
+"""Folders of outputs in, metrics out."""
 
 import hashlib
 import json
@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 from small_networks import a_network
 
-from palette_jax import cli, images
+from palette_jax import cli
 from palette_jax.data import sources
 from palette_jax.evaluation import (
   matching,
@@ -98,7 +98,7 @@ def judged(photos):
 
 
 def test_every_metric_orders_three_qualities(judged):
-  """But for those of 24 images' diversity of classes."""
+  """Except those that 24 images cannot decide."""
   for name, metric in registry.METRICS.items():
     if name in judged.rows['q5'] and metric.better and name != 'is':
       values = [judged.rows[row][name].value for row in ('q5', 'q10', 'q20')]
@@ -114,12 +114,12 @@ def test_differences_are_to_the_first_and_narrower(judged):
   assert set(judged.differences) == {'q10', 'q20'}
   for name in ('fid', 'pd', 'psnr', 'lpips_alex'):
     first, row = (judged.rows[r][name] for r in ('q5', 'q20'))
-    apart = judged.differences['q20'][name]
-    assert apart.value == pytest.approx(row.value - first.value, abs=1e-6)
-    assert apart.low < apart.value < apart.high
-    assert apart.low * apart.high > 0 or name == 'fid'  # of 24 images
+    difference = judged.differences['q20'][name]
+    assert difference.value == pytest.approx(row.value - first.value, abs=1e-6)
+    assert difference.low < difference.value < difference.high
+    assert difference.low * difference.high > 0 or name == 'fid'  # of 24 images
     if name == 'psnr':
-      assert apart.high - apart.low < row.high - row.low
+      assert difference.high - difference.low < row.high - row.low
 
 
 def test_originals_are_at_no_distance_from_themselves(photos):
@@ -128,22 +128,22 @@ def test_originals_are_at_no_distance_from_themselves(photos):
       rows={'copy': [str(photos / 'originals')]}
     )
   )
-  found = {k: v.value for k, v in results.rows['copy'].items()}
-  assert found['fid'] == pytest.approx(0, abs=1e-8)
-  assert found['pd'] == found['lpips_alex'] == found['mean_red'] == 0
-  assert found['ssim'] == pytest.approx(1, abs=1e-6)
-  assert found['precision'] == found['recall'] == 1
-  assert np.isinf(found['psnr'])
+  values = {k: v.value for k, v in results.rows['copy'].items()}
+  assert values['fid'] == pytest.approx(0, abs=1e-8)
+  assert values['pd'] == values['lpips_alex'] == values['mean_red'] == 0
+  assert values['ssim'] == pytest.approx(1, abs=1e-6)
+  assert values['precision'] == values['recall'] == 1
+  assert np.isinf(values['psnr'])
   text = json.dumps(report.as_json(results, {}), allow_nan=False)
   assert json.loads(text)['rows']['copy']['psnr']['value'] == 'inf'
 
 
 def test_batches_change_nothing(photos, judged):
   again = protocol.judge(compare(photos, 'q5'), batch=8)
-  for name, found in again.rows['q5'].items():
+  for name, estimate in again.rows['q5'].items():
     if name in judged.rows['q5']:
       before = judged.rows['q5'][name].value
-      assert found.value == pytest.approx(before, rel=1e-5, abs=1e-7), name
+      assert estimate.value == pytest.approx(before, rel=1e-5, abs=1e-7), name
 
 
 def test_missing_partners_are_listed(photos, tmp_path):
@@ -152,7 +152,7 @@ def test_missing_partners_are_listed(photos, tmp_path):
   for name in 'xyz':
     Image.new('RGB', (SIDE, SIDE)).save(outputs / f'{name}.png')
   wrong = compare(photos, 'q5')._replace(rows={'new': [str(outputs)]})
-  with pytest.raises(ValueError, match='3 of 3 images.*no original.*\n  x\n'):
+  with pytest.raises(ValueError, match='no original.*\n  x\n'):
     protocol.judge(wrong)
 
 
@@ -163,29 +163,27 @@ def test_another_size_is_named(photos, tmp_path):
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new('RGB', (SIDE, SIDE + (i == 7))).save(file)
   wrong = compare(photos, 'q5')._replace(rows={'new': [str(outputs)]})
-  with pytest.raises(
-    ValueError, match=r'(?s)1 of 48 files are not 48x48.*b/07.png: 49x48'
-  ):
+  with pytest.raises(ValueError, match=r'b/07.png: 49x48'):
     protocol.judge(wrong)
 
 
-def test_what_cannot_be_had_is_said_or_refused(photos):
-  asked = compare(photos, 'q5', case='jpeg:5')
-  results = protocol.judge(asked)
+def test_a_metric_that_cannot_be_computed_is_absent_or_refused(photos):
+  comparison = compare(photos, 'q5', case='jpeg:5')
+  results = protocol.judge(comparison)
   assert 'resnet50-0676ba61.pth' in results.absent['ca']
   assert '--labels' in results.absent['ca_efficientnet']
   assert 'ca' not in results.rows['q5']
   with pytest.raises(FileNotFoundError, match='resnet50'):
-    protocol.judge(asked, ['ca'])
+    protocol.judge(comparison, ['ca'])
   for metric, reason in [
     ('ca_efficientnet', '--labels'),
     ('known_changed', '--holes'),
     ('luma_error', 'colorization'),
     ('jpeg_consistency', '--inputs'),
-    ('diversity_ms_ssim', 'more than one sample'),
+    ('diversity_ms_ssim', 'sample'),
   ]:
     with pytest.raises(ValueError, match=reason):
-      protocol.judge(asked, [metric])
+      protocol.judge(comparison, [metric])
 
 
 def few(photos, tmp_path, count):
@@ -200,10 +198,10 @@ def few(photos, tmp_path, count):
 
 
 def test_too_few_images_are_an_error_with_the_number(photos, tmp_path):
-  asked = few(photos, tmp_path, 3)
-  with pytest.raises(ValueError, match='IS needs 10 images, not 3'):
-    protocol.judge(asked, ['is'])
-  results = protocol.judge(asked)
+  comparison = few(photos, tmp_path, 3)
+  with pytest.raises(ValueError, match='IS needs 10'):
+    protocol.judge(comparison, ['is'])
+  results = protocol.judge(comparison)
   assert 'needs 10 images' in results.absent['is']
   assert results.rows['q5']['psnr'].low is None
 
@@ -211,15 +209,15 @@ def test_too_few_images_are_an_error_with_the_number(photos, tmp_path):
 def test_samples_of_one_input_are_compared(photos):
   """Two of three are the same: the third alone makes the difference."""
   samples = [str(photos / kind) for kind in ('q5', 'q5', 'q20')]
-  asked = compare(photos, 'q5')._replace(rows={'model': samples})
-  results = protocol.judge(asked)
+  comparison = compare(photos, 'q5')._replace(rows={'model': samples})
+  results = protocol.judge(comparison)
   pairs = results.diversity['model']
   assert pairs['ms_ssim'].shape == pairs['lpips_alex'].shape == (2, COUNT)
   np.testing.assert_allclose(pairs['ms_ssim'][0], 1, atol=1e-6)
   assert (pairs['ms_ssim'][1] < 1).all()
   assert (pairs['lpips_alex'][0] == 0).all()
-  found = results.rows['model']['diversity_lpips_alex']
-  assert found.value == pytest.approx(pairs['lpips_alex'][1].mean() / 2)
+  estimate = results.rows['model']['diversity_lpips_alex']
+  assert estimate.value == pytest.approx(pairs['lpips_alex'][1].mean() / 2)
   encoded = report.as_json(results, {})['diversity']['model']['ms_ssim']
   assert sum(encoded['counts']) == 2 * COUNT
 
@@ -242,27 +240,28 @@ def test_a_classifier_of_other_classes_takes_the_place_of_imagenet_s(
   labels = {f'{i:02}': i % 5 for i in range(COUNT)}
   always = probe.Probe(np.zeros([6, 5]), np.eye(5)[3])
   always.save(tmp_path / 'probe.npz')
-  asked = compare(
+  comparison = compare(
     photos, 'q5', labels=labels, probe=probe.load(tmp_path / 'probe.npz')
   )
-  results = protocol.judge(asked)
+  results = protocol.judge(comparison)
   for row in ('q5', 'originals'):
     assert results.rows[row]['ca_probe'].value == 5 / COUNT
     assert 'ca_efficientnet' not in results.rows[row]
     assert results.rows[row]['colourfulness'].value > 0
   assert "not ImageNet's" in results.absent['ca_efficientnet']
-  found = report.conditions('ca_probe', results)
+  conditions = report.conditions('ca_probe', results)
   digest = hashlib.sha256((tmp_path / 'probe.npz').read_bytes()).hexdigest()
-  assert found['probe'] == digest and found['network'] == 'efficientnet'
+  assert conditions['probe'] == digest
+  assert conditions['network'] == 'efficientnet'
   with pytest.raises(ValueError, match='--probe FILE'):
-    protocol.judge(asked._replace(probe=None), ['ca_probe'])
+    protocol.judge(comparison._replace(probe=None), ['ca_probe'])
 
 
 def test_what_takes_long_is_computed_on_demand(photos):
-  asked = compare(photos, 'q5')
-  assert 'fid_infinity' not in protocol.judge(asked).rows['q5']
-  with pytest.raises(ValueError, match='needs 30 images, not 24'):
-    protocol.judge(asked, ['fid_infinity'])
+  comparison = compare(photos, 'q5')
+  assert 'fid_infinity' not in protocol.judge(comparison).rows['q5']
+  with pytest.raises(ValueError, match='30 images'):
+    protocol.judge(comparison, ['fid_infinity'])
 
 
 def test_nan_stops(photos, monkeypatch):
@@ -282,15 +281,17 @@ def test_known_pixels_that_changed_are_counted(photos, tmp_path):
     hole = np.zeros([SIDE, SIDE, 3], np.uint8)
     hole[8:24] = 255
     Image.fromarray(hole).save(file)
-  asked = compare(photos, 'q20', holes=str(holes), case='inpainting:centre')
-  found = protocol.judge(asked, ['known_changed']).rows['q20']['known_changed']
-  apart = 0
-  for name, file in matching.by_stem(str(photos / 'q20')).items():
+  comparison = compare(
+    photos, 'q20', holes=str(holes), case='inpainting:centre'
+  )
+  results = protocol.judge(comparison, ['known_changed'])
+  changed = 0
+  for file in matching.by_stem(str(photos / 'q20')).values():
     a, b = (matching.read(str(photos / k / file)) for k in ('q20', 'originals'))
-    changed = (a != b).any(-1)
-    apart += changed.sum() - changed[8:24].sum()
-    assert name
-  assert found.value == pytest.approx(apart / COUNT) and apart
+    differ = (a != b).any(-1)
+    changed += differ.sum() - differ[8:24].sum()
+  estimate = results.rows['q20']['known_changed']
+  assert estimate.value == pytest.approx(changed / COUNT) and changed
 
 
 def test_classes_are_found_by_file_names(photos):
@@ -306,17 +307,17 @@ def test_classes_are_found_by_file_names(photos):
   top = np.argmax(np.asarray(logits), -1)
   truth = [labels[name[-2:]] for name in sorted(names)]
   assert hits.value == np.mean(top == truth) and len(set(top)) > 1
-  with pytest.raises(ValueError, match='1 of 24 images have no label'):
+  with pytest.raises(ValueError, match='03'):
     del labels['03']
     protocol.judge(compare(photos, 'q5', labels=labels))
 
 
 def test_a_reference_is_computed_once_and_not_for_another(photos, monkeypatch):
-  asked = compare(photos, 'q5')
+  comparison = compare(photos, 'q5')
   reference = str(photos / 'originals')
-  first = protocol.judge(asked, ['fid'], reference=reference)
+  first = protocol.judge(comparison, ['fid'], reference=reference)
   assert '24 images' in first.reference and 'fid' in first.rows['originals']
-  own = protocol.judge(asked, ['fid'])
+  own = protocol.judge(comparison, ['fid'])
   assert first.rows['q5']['fid'].value == pytest.approx(
     own.rows['q5']['fid'].value, rel=1e-6
   )
@@ -325,20 +326,20 @@ def test_a_reference_is_computed_once_and_not_for_another(photos, monkeypatch):
     raise AssertionError('computed again')
 
   monkeypatch.setattr(references, '_compute', never)
-  again = protocol.judge(asked, ['fid'], reference=reference)
+  again = protocol.judge(comparison, ['fid'], reference=reference)
   assert again.rows['q5']['fid'] == first.rows['q5']['fid']
   with pytest.raises(AssertionError, match='computed again'):
-    protocol.judge(asked, ['fid'], reference=str(photos / 'q10'))
+    protocol.judge(comparison, ['fid'], reference=str(photos / 'q10'))
   (kept,) = references.CACHE.glob('*.npz')
   described = kept.with_suffix('.json')
   about = json.loads(described.read_text()) | {'preparation': 'another'}
   described.write_text(json.dumps(about))
-  with pytest.raises(ValueError, match="preparation = 'another'"):
-    protocol.judge(asked, ['fid'], reference=str(kept))
+  with pytest.raises(ValueError, match="'another'"):
+    protocol.judge(comparison, ['fid'], reference=str(kept))
 
 
 def test_a_kill_while_a_reference_is_kept_costs_nothing(photos, monkeypatch):
-  asked, reference = compare(photos, 'q5'), str(photos / 'originals')
+  comparison, reference = compare(photos, 'q5'), str(photos / 'originals')
   with monkeypatch.context() as patch:
 
     def killed(self, path):
@@ -346,18 +347,20 @@ def test_a_kill_while_a_reference_is_kept_costs_nothing(photos, monkeypatch):
 
     patch.setattr(frechet.Moments, 'save', killed)
     with pytest.raises(KeyboardInterrupt):
-      protocol.judge(asked, ['fid'], reference=reference)
-  found = protocol.judge(asked, ['fid'], reference=reference).rows['q5']['fid']
-  own = protocol.judge(asked, ['fid']).rows['q5']['fid']
-  assert found.value == pytest.approx(own.value, rel=1e-6)
+      protocol.judge(comparison, ['fid'], reference=reference)
+  again = protocol.judge(comparison, ['fid'], reference=reference)
+  own = protocol.judge(comparison, ['fid'])
+  assert again.rows['q5']['fid'].value == pytest.approx(
+    own.rows['q5']['fid'].value, rel=1e-6
+  )
 
 
 def test_the_dialects_of_the_command_are_the_network_s(capsys):
   with pytest.raises(SystemExit):
     cli.main(['evaluate', '--dialect', 'none'])
-  said = capsys.readouterr().err
-  assert all(f"'{name}'" in said or name in said for name in inception.DIALECTS)
-  assert said.count('choose from') == 1
+  message = capsys.readouterr().err
+  assert all(name in message for name in inception.DIALECTS)
+  assert message.count('choose from') == 1
 
 
 def test_the_report_stands_beside_the_paper_s_rows(photos, judged):
@@ -400,8 +403,9 @@ def test_the_command_writes_what_it_prints(photos, tmp_path, capsys):
   cli.main(['evaluate', *arguments])
   printed = capsys.readouterr().out
   assert (tmp_path / 'out/results.md').read_text().strip() in printed
-  found = report.read(tmp_path / 'out/results.json')
-  assert found['images'] == COUNT and 'ca_efficientnet' in found['rows']['five']
+  written = report.read(tmp_path / 'out/results.json')
+  assert written['images'] == COUNT
+  assert 'ca_efficientnet' in written['rows']['five']
   for name in ('metrics', 'per_image', 'examples-five'):
     with Image.open(tmp_path / 'out' / f'{name}.png') as picture:
       assert np.std(np.asarray(picture)) > 0
@@ -432,31 +436,3 @@ def test_every_row_answers_the_same_images_side_by_side(photos, judged, known):
       shown = sheet[top : top + height, left : left + width]
       meant = matching.read(line[column * len(line) // columns])
       assert np.array_equal(shown, meant), (i, column)
-
-
-def test_files_are_read_upright(tmp_path):
-  """A camera's file that lies on its side, beside a model's that does not."""
-  pixels = np.random.default_rng(0).integers(0, 256, [6, 4, 3], np.uint8)
-  exif = Image.Exif()
-  exif[ExifTags.Base.Orientation] = 6
-  lying = np.ascontiguousarray(np.rot90(pixels))
-  Image.fromarray(lying).save(tmp_path / 'a.png', exif=exif)
-  assert np.array_equal(matching.read(str(tmp_path / 'a.png')), pixels)
-  matched = matching.match({'output': str(tmp_path)})
-  assert matching.size(matched) == (6, 4)
-
-
-def test_transparent_and_deep_files(tmp_path):
-  clear = Image.new('RGBA', (4, 4), (10, 20, 30, 0))
-  clear.save(tmp_path / 'clear.png')
-  assert (matching.read(str(tmp_path / 'clear.png')) == 255).all()
-  Image.fromarray(np.full([4, 4], 40_000, np.uint16)).save(
-    tmp_path / 'deep.png'
-  )
-  with pytest.raises(ValueError, match='more than 8 bits'):
-    matching.read(str(tmp_path / 'deep.png'))
-  (tmp_path / 'text.png').write_text('no image')
-  with pytest.raises(ValueError, match='text.png cannot be read'):
-    matching.read(str(tmp_path / 'text.png'))
-  images.write_png(tmp_path / 'u8.png', np.full([4, 4, 3], 7, np.uint8))
-  assert (matching.read(str(tmp_path / 'u8.png')) == 7).all()

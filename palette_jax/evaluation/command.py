@@ -6,7 +6,6 @@ import posixpath
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import ml_collections
@@ -49,7 +48,7 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> None:
 
 
 def publish(
-  results: protocol.Results, folder: epath.PathLike, about: Mapping[str, Any]
+  results: protocol.Results, folder: epath.PathLike, about: Mapping[str, object]
 ) -> None:
   """Writes results and plots, and prints the tables."""
   if jax.process_index():

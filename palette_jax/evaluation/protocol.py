@@ -107,6 +107,47 @@ def load_networks(
   return networks, missing
 
 
+class _Plan(NamedTuple):
+  """Everything that is checked before images are measured.
+
+  Attributes:
+    matched: the files of each row.
+    size: height and width of all images.
+    networks: the networks that metrics take, by name.
+    metrics: the metrics to compute.
+    absent: for other metrics, the reason.
+  """
+
+  matched: dict[str, matching.Matched]
+  size: tuple[int, int]
+  networks: dict[str, nets.Network]
+  metrics: set[str]
+  absent: dict[str, str]
+
+  @property
+  def names(self) -> list[str]:
+    return next(iter(self.matched.values())).names
+
+  @property
+  def originals(self) -> matching.Matched:
+    files = next(iter(self.matched.values())).files
+    return matching.Matched(self.names, {'original': files['original']})
+
+
+def _plan(
+  comparison: matching.Comparison, metrics: Sequence[str] | None, dialect: str
+) -> _Plan:
+  """Checks all files, loads networks and chooses metrics."""
+  matched = {row: comparison.match(row) for row in comparison.rows}
+  _check_same(matched)
+  size = _size(matched)
+  count = len(next(iter(matched.values())).names)
+  networks, missing = load_networks(metrics, dialect)
+  chosen, absent = _choose(metrics, missing, count, size, comparison)
+  used = {k: networks[k] for k in networks if _is_used(k, chosen)}
+  return _Plan(matched, size, used, chosen, absent)
+
+
 def judge(
   comparison: matching.Comparison,
   metrics: Sequence[str] | None = None,
@@ -130,18 +171,13 @@ def judge(
       are not finite, and too few images for a requested metric.
     FileNotFoundError: for missing folders and weights.
   """
-  first = next(iter(comparison.rows))
-  matched = {row: comparison.match(row) for row in comparison.rows}
-  _check_same(matched)
-  names, size = matched[first].names, _size(matched)
-  networks, missing = load_networks(metrics, dialect)
-  chosen, absent = _choose(metrics, missing, len(names), size, comparison)
-  networks = {k: networks[k] for k in networks if _is_used(k, chosen)}
-  extract = measurements.extractor(networks, size, batch)
-
-  only = matching.Matched(names, {'original': matched[first].files['original']})
-  originals = measurements.of_images(extract, only, comparison, ORIGINAL)
-  against = _reference(reference, size, networks, extract.batch, originals)
+  plan = _plan(comparison, metrics, dialect)
+  names, size, chosen = plan.names, plan.size, plan.metrics
+  extract = measurements.extractor(plan.networks, size, batch)
+  originals = measurements.of_images(
+    extract, plan.originals, comparison, ORIGINAL
+  )
+  against = _reference(reference, size, plan.networks, extract.batch, originals)
   moments = against.moments
   rows = {
     ORIGINAL: estimates.of_originals(
@@ -149,8 +185,9 @@ def judge(
     )
   }
   differences, per_image, first_values = {}, {}, {}
-  for row in comparison.rows:
-    values = measurements.of_images(extract, matched[row], comparison, row)
+  first = next(iter(comparison.rows))
+  for row, matched in plan.matched.items():
+    values = measurements.of_images(extract, matched, comparison, row)
     per_image[row] = estimates.per_image(values, originals)
     rows[row] = estimates.of_outputs(
       values, per_image[row], originals, moments, chosen
@@ -162,7 +199,7 @@ def judge(
       differences[row] = estimates.of_differences(
         (values, first_values), pair, moments, chosen
       )
-  diversity = _diversity(comparison, names, networks, batch)
+  diversity = _diversity(comparison, names, plan.networks, batch)
   for row, pairs in diversity.items():
     rows[row] |= estimates.of_samples(pairs, chosen)
     if row != first and first in diversity:
@@ -172,13 +209,13 @@ def judge(
     count=len(names),
     size=size,
     reference=against.name,
-    networks=networks,
+    networks=plan.networks,
     rows=rows,
     differences=differences,
     diversity=diversity,
     per_image=per_image,
     names=names,
-    absent=absent,
+    absent=plan.absent,
   )
 
 

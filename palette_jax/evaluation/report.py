@@ -35,7 +35,7 @@ _TITLES = {
 
 
 def write(
-  results: protocol.Results, folder: epath.PathLike, about: Mapping[str, Any]
+  results: protocol.Results, folder: epath.PathLike, about: Mapping[str, object]
 ) -> epath.Path:
   """Writes results.json and results.md.
 
@@ -67,7 +67,7 @@ def read(path: epath.PathLike) -> dict[str, Any]:
 
 
 def as_json(
-  results: protocol.Results, about: Mapping[str, Any]
+  results: protocol.Results, about: Mapping[str, object]
 ) -> dict[str, Any]:
   """Returns everything as plain values; infinite ones as 'inf'."""
   return {
@@ -145,7 +145,7 @@ def conditions(metric: str, results: protocol.Results) -> dict[str, str]:
   return stated
 
 
-def as_markdown(results: protocol.Results, about: Mapping[str, Any]) -> str:
+def as_markdown(results: protocol.Results, about: Mapping[str, object]) -> str:
   """Returns the results as a page of Markdown."""
   height, width = results.size
   title = results.comparison.case or 'Outputs'

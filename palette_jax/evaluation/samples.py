@@ -15,7 +15,7 @@ import concurrent.futures
 import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import ml_collections
@@ -56,7 +56,7 @@ class Request(NamedTuple):
   batch: int
   seed: int
   folder: epath.Path
-  meta: dict[str, Any]
+  meta: dict[str, object]
 
   def names_of(self, k: int) -> list[str]:
     """Returns the names of the k-th batch, without those of padding."""
