@@ -131,21 +131,24 @@ def test_rows_share_a_run_and_claims_take_every_seed(quick, tmp_path):
   runs = {path.parent.name for path in tmp_path.glob('*/config.json')}
   names = 'inpaint-tiny-steps-20', 'unconditional-tiny-steps-20'
   assert runs == {*names, *(f'{name}-seed-1' for name in names)}
-  found = [
+  results_of_seeds = [
     json.loads(pathlib.Path(folder, case, 'results.json').read_text())
     for case in ('inpainting-centre', 'inpainting-centre-seed-1')
   ]
-  assert [one['seed'] for one in found] == [0, 1]
-  assert [one['images'] for one in found] == [15, 15]  # all, as --source says
-  for one in found:
+  assert [result['seed'] for result in results_of_seeds] == [0, 1]
+  images = [result['images'] for result in results_of_seeds]
+  assert images == [15, 15]  # all of --source
+  for result in results_of_seeds:
     rows = 'originals', 'Conditional', 'Imputation', 'RePaint', 'Diffusion fill'
-    assert tuple(one['rows']) == rows
+    assert tuple(result['rows']) == rows
     for row in rows[1:]:
-      assert one['rows'][row]['known_changed']['value'] == 0
-  psnr = [[one['rows'][r]['psnr']['value'] for one in found] for r in rows[1:]]
-  assert (
-    len(set(sum(psnr, []))) == 7
-  )  # seeds and samplers differ; no model: not
+      assert result['rows'][row]['known_changed']['value'] == 0
+  psnr = {
+    result['rows'][row]['psnr']['value']
+    for row in rows[1:]
+    for result in results_of_seeds
+  }
+  assert len(psnr) == 7  # of 3 samplers and 2 seeds, and of no model
   assert (folder / 'claims.md').exists()
   collect.collect(tmp_path, tmp_path / 'results', [])
   kept = {file.name for file in (tmp_path / 'results/figure-9').iterdir()}
