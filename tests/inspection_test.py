@@ -187,7 +187,7 @@ def example(shape=(32, 64), **changes):
   fields = dict(
     target=target, cond=cond, mask=mask, name='a.png', readable=True, draws={}
   )
-  return sheet.Example(**fields | changes)
+  return sheet.Row(**fields | changes)
 
 
 def shown(picture, row, column, shape=(32, 64), lines=1):

@@ -34,7 +34,7 @@ STYLE = images.SheetStyle(
 UNREADABLE = 'unreadable'
 
 
-class Example(NamedTuple):
+class Row(NamedTuple):
   """A row of the sheet.
 
   Attributes:
@@ -65,7 +65,7 @@ def write(
   return images.write_png(path, draw(examples(config, rows)))
 
 
-def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
+def examples(config: ml_collections.ConfigDict, count: int) -> list[Row]:
   """Returns the first rows of the batch of step 0.
 
   Raises:
@@ -100,7 +100,7 @@ def examples(config: ml_collections.ConfigDict, count: int) -> list[Example]:
   assert np.array_equal(records, batch.record)
   names = [data.source.names[record] for record in batch.record]
   rows = zip(*_complete(batch.examples), names, batch.readable.tolist(), draws)
-  return [Example(*row) for row in rows]
+  return [Row(*row) for row in rows]
 
 
 def _complete(
@@ -137,7 +137,7 @@ def describe(draws: Mapping[str, Any]) -> str:
   return ', '.join(parts)
 
 
-def draw(rows: Sequence[Example]) -> UInt8[np.ndarray, 'y x 3']:
+def draw(rows: Sequence[Row]) -> UInt8[np.ndarray, 'y x 3']:
   """Lays out examples of one size, a row each, with captions and headings."""
   return images.sheet(
     [images.to_u8(image) for row in rows for image in _images(row)],
@@ -148,14 +148,14 @@ def draw(rows: Sequence[Example]) -> UInt8[np.ndarray, 'y x 3']:
   )
 
 
-def _captions(row: Example) -> tuple[str, str, str]:
+def _captions(row: Row) -> tuple[str, str, str]:
   """Returns the captions of target, condition and mask."""
   if not row.readable:
     return row.name, UNREADABLE, ''
   return row.name, describe(row.draws), f'{100 * row.mask.mean():.3g}%'
 
 
-def _images(row: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _images(row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns target, condition and mask as images of three channels."""
   if row.readable:
     return row.target, row.cond, np.repeat(row.mask * 2.0 - 1.0, 3, axis=-1)
