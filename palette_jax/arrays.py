@@ -1,8 +1,8 @@
-"""Names and shapes that every chapter uses.
+"""Types and shapes that the whole package uses.
 
-An image is float32 in [-1, 1], rows first, three channels; a name that ends
-in `_u8` holds uint8 in [0, 255] instead, as do `Examples`, which are on their
-way to the device. Symbols follow the paper: y_0 is the clean target, y_t its
+An image is float32 in [-1, 1], rows first, three channels; a name that ends in
+`_u8` holds uint8 in [0, 255] instead, as do the fields of `Examples`, which
+travel to the device. Symbols follow the paper: y_0 is the clean target, y_t its
 noisy version at noise level gamma, eps the noise. The paper's condition x is
 `cond` here and its network f is `denoise_fn`.
 """
@@ -31,16 +31,16 @@ Metrics = dict[str, Array]
 
 
 class Examples(NamedTuple):
-  """A batch as it is made on the host: a quarter of a `Batch`'s bytes.
+  """A batch on the host, with a quarter of the bytes of a `Batch`.
 
-  `process.complete` makes a `Batch` of it, on the device.
+  `process.complete` turns it into a `Batch` on the device.
 
   Attributes:
     target: uint8 [b h w 3], the clean image.
     cond: uint8 [b h w 3], the degraded image where `given` is DEGRADED; where
-      it is TRUTH, the same as target; elsewhere it is not looked at.
-    given: uint8 [b h w 1], one of palette_jax/givens.py. TRUTH everywhere for
-      a record that could not be read, which therefore weighs nothing.
+      it is TRUTH, the same as target; elsewhere it is ignored.
+    given: uint8 [b h w 1], a code of palette_jax/givens.py. It is TRUTH
+      everywhere for a record that could not be read and so has no weight.
   """
 
   target: Array
@@ -49,14 +49,14 @@ class Examples(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """What the model learns from: one static structure for every task.
+  """A batch that the model learns from, of one structure for every task.
 
   Attributes:
     target: [b h w 3], the clean image.
-    cond: [b h w 3], the degraded image that the model is given.
+    cond: [b h w 3], the condition: the degraded image.
     mask: [b h w 1], 1 where the model must paint and 0 where `cond` is already
-      right. All ones for a global task; all zeros for a record that could not
-      be read, which therefore weighs nothing in the loss.
+      right. It is 1 everywhere for a task without holes, and 0 everywhere for a
+      record that could not be read and so has no weight in the loss.
   """
 
   target: Array

@@ -1,9 +1,9 @@
-"""What the model is given at a pixel; it must paint all but the truth.
+"""Codes of what the condition holds at a pixel: `arrays.Examples.given`.
 
-One byte a pixel says it, in `arrays.Examples.given` and where tasks make that.
+The model paints every pixel except those of TRUTH.
 """
 
 TRUTH = 0  # the clean image itself
-DEGRADED = 1  # something made of it: grey, JPEG
+DEGRADED = 1  # a version of it, such as grey or JPEG
 NOISE = 2  # a hole, filled with standard Gaussian noise
 NOTHING = 3  # zero, which is the middle of [-1, 1]

@@ -1,9 +1,8 @@
-"""How arrays lie over devices: one mesh, two axes, the same code everywhere.
+"""Sharding of arrays over devices, on one mesh with two axes.
 
 The batch is split over all devices, the state over the `fsdp` axis alone (one
-by default: every device holds all of it). What devices tell each other of
-weights and gradients is written down in `per_device`; XLA adds the rest, which
-is little: sums of scalars.
+device by default: each holds the whole state). `per_device` spells out the
+collectives of weights and gradients; XLA adds the few others, sums of scalars.
 """
 
 import functools
@@ -14,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jax.typing import DTypeLike
+from jaxtyping import Array, PyTree
 
 from palette_jax import arrays
 
@@ -24,14 +24,15 @@ MIN_SHARDED_SIZE = 2**16
 
 @functools.cache
 def compiler_options(platform: str | None = None) -> dict[str, str]:
-  """What `jax.jit` is told on CPU; empty elsewhere, or if XLA does not know it.
+  """Returns options of `jax.jit` for CPUs; none elsewhere or if XLA lacks them.
 
-  `platform` is that of the devices, if they are not the process's own.
+  By default, XLA gives convolutions, matrix products and sums to YNNPACK, whose
+  convolutions take up to three times as long as XLA's own (Eigen's); only
+  products and sums stay there. XLA also drops the barriers between computation
+  and recomputation, merges the two, and so undoes `model.remat`.
 
-  XLA gives convolutions, matrix products and sums to YNNPACK, whose
-  convolutions take up to three times as long as XLA's own (Eigen's); the other
-  two stay with it. And it drops the barriers between what is computed first
-  and what is computed again, finds the two equal, and so undoes `model.remat`.
+  Args:
+    platform: platform of the devices; by default the process's own.
   """
   kinds = 'INDIVIDUAL_DOT', 'REDUCE'
   listed = ','.join(f'LIBRARY_FUSION_TYPE_{kind}' for kind in kinds)
@@ -51,11 +52,11 @@ def compiler_options(platform: str | None = None) -> dict[str, str]:
 def make_mesh(
   fsdp: int = 1, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
-  """Devices as (data, fsdp), with automatic (not explicit) axes.
+  """Returns a mesh of devices (data, fsdp), with automatic axes.
 
   Args:
     fsdp: devices that share one copy of the state.
-    devices: all that are here by default.
+    devices: by default all devices.
 
   Raises:
     ValueError: if fsdp does not divide the number of devices.
@@ -64,15 +65,15 @@ def make_mesh(
   count = len(devices)
   if fsdp < 1 or count % fsdp:
     raise ValueError(
-      f'mesh.fsdp={fsdp} does not divide the {count} devices that are here.'
+      f'mesh.fsdp={fsdp} does not divide the {count} devices of this run.'
     )
   shape, names = (count // fsdp, fsdp), ('data', 'fsdp')
   kinds = AxisType.Auto, AxisType.Auto
   try:
     return jax.make_mesh(shape, names, kinds, devices=devices)
   except NotImplementedError:
-    # JAX cuts no axis of a torus, but on v5e: 16 chips of a v6e:8x8 are two of
-    # its rows.
+    # JAX splits an axis of a torus on v5e only: 16 chips of a v6e:8x8 are two
+    # of its rows.
     placed = mesh_utils.create_device_mesh(
       shape, devices, allow_split_physical_axes=True
     )
@@ -82,10 +83,10 @@ def make_mesh(
 def check_batch(
   mesh: Mesh, batch: int, name: str, accumulation: int = 1
 ) -> None:
-  """Refuses a batch that cannot be split evenly.
+  """Checks that a batch can be split evenly.
 
   Raises:
-    ValueError: naming the nearest sizes that can.
+    ValueError: if it cannot, naming the nearest sizes that can.
   """
   parts = mesh.size * accumulation
   if batch < 1 or batch % parts:
@@ -100,20 +101,20 @@ def check_batch(
 
 
 def by_batch(mesh: Mesh) -> NamedSharding:
-  """The first axis over all devices."""
+  """Returns the sharding of the first axis over all devices."""
   return NamedSharding(mesh, PartitionSpec(('data', 'fsdp')))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """Everything on every device."""
+  """Returns the sharding of arrays that every device holds whole."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def by_parameter(mesh: Mesh, abstract: PyTree) -> PyTree:
-  """For every leaf, its largest axis that the fsdp axis divides, if large."""
+  """Shards each large leaf along its largest axis that fsdp divides."""
   fsdp = mesh.shape['fsdp']
 
-  def leaf(array):
+  def leaf(array: jax.ShapeDtypeStruct | jax.Array) -> NamedSharding:
     axes = [i for i, size in enumerate(array.shape) if size % fsdp == 0]
     if fsdp == 1 or array.size < MIN_SHARDED_SIZE or not axes:
       return replicated(mesh)
@@ -126,41 +127,40 @@ def by_parameter(mesh: Mesh, abstract: PyTree) -> PyTree:
 def per_device(
   network: Callable, mesh: Mesh, layout: PyTree, dtypes: PyTree
 ) -> arrays.DenoiseFn:
-  """The network, as each device runs it on its own rows of a batch.
+  """Returns the network, run by each device on its own rows of a batch.
 
-  A large parameter is rounded to the type in which the network uses it, and
-  then gathered over `fsdp`. Its gradient is summed in float32, whatever the
-  network computes in, and each device keeps the part that it has of the
-  parameter: an all-gather and a reduce-scatter. Left to find this out, XLA's
-  partitioner summed gradients in bfloat16, and cut products into loops over
-  parts of the weights.
+  A large parameter is rounded to the type in which the network uses it and then
+  gathered over `fsdp`. Its gradient is always summed in float32, and each
+  device keeps its own part of it: an all-gather and a reduce-scatter. XLA's
+  partitioner, left to itself, sums gradients in bfloat16 and splits products
+  into loops over parts of the weights.
 
   Args:
     network: (params, y_t, cond, gamma) -> prediction, with whole parameters.
     mesh: the devices.
-    layout: the parameters' shardings, as `by_parameter` makes them.
-    dtypes: in what the network uses each parameter.
+    layout: the parameters' shardings (`by_parameter`).
+    dtypes: the type in which the network uses each parameter.
 
   Returns:
-    The same of parameters that lie as `layout` says, and of batches that all
-    devices of the mesh divide.
+    The same function, for parameters sharded by `layout` and for batches that
+    the number of devices divides.
   """
-  # Neither can JAX look into a shard_map for the first NaN (0.10.2 recurses
-  # without end), nor does one device have anybody to tell.
+  # One device needs no collectives, and JAX cannot search a shard_map for the
+  # first NaN (0.10.2 recurses without end).
   if mesh.size == 1 or jax.config.jax_debug_nans:
     return network
   specs = jax.tree.map(lambda sharding: sharding.spec, layout)
   rows = PartitionSpec(('data', 'fsdp'))
 
-  def gather(part, spec, dtype):
+  def gather(part: Array, spec: PartitionSpec, dtype: DTypeLike) -> Array:
     return _gather(spec.index('fsdp'), dtype)(part) if 'fsdp' in spec else part
 
-  def local(params, y_t, cond, gamma):
+  def local(params: PyTree, y_t: Array, cond: Array, gamma: Array) -> Array:
     gathered = jax.tree.map(gather, params, specs, dtypes)
     return network(gathered, y_t, cond, gamma)
 
-  # With check_vma, what differs from device to device would be part of types,
-  # and the sum of a small parameter's gradient would move into the network.
+  # With check_vma, types would tell which arrays differ between devices, and
+  # the sum of a small parameter's gradient would move into the network.
   return jax.shard_map(
     local,
     mesh=mesh,
@@ -170,14 +170,14 @@ def per_device(
   )
 
 
-def _gather(axis, dtype):
-  """This device's part of a parameter -> all of it, and back for gradients."""
+def _gather(axis: int, dtype: DTypeLike) -> Callable[[Array], Array]:
+  """Returns an all-gather whose gradient is a reduce-scatter in float32."""
 
-  def gather(part):
+  def gather(part: Array) -> Array:
     part = part.astype(dtype)
     return jax.lax.all_gather(part, 'fsdp', axis=axis, tiled=True)
 
-  def backward(_, gradient):
+  def backward(_: None, gradient: Array) -> tuple[Array]:
     gradient = gradient.astype(jnp.float32)
     return (
       jax.lax.psum_scatter(
@@ -191,12 +191,12 @@ def _gather(axis, dtype):
 
 
 def whole(mesh: Mesh, params: PyTree, dtypes: PyTree) -> PyTree:
-  """All parameters on every device, each rounded to what it is used in.
+  """Gathers all parameters on every device, rounded to the types of their use.
 
-  For what goes through the network many times: sampling.
+  Sampling does this once, since it takes many passes with the same parameters.
   """
 
-  def leaf(array, dtype):
+  def leaf(array: Array, dtype: DTypeLike) -> Array:
     return jax.lax.with_sharding_constraint(
       array.astype(dtype), replicated(mesh)
     )
@@ -205,13 +205,13 @@ def whole(mesh: Mesh, params: PyTree, dtypes: PyTree) -> PyTree:
 
 
 def micro_batches(mesh: Mesh, batch: PyTree, count: int) -> PyTree:
-  """[b, ...] -> [count, b / count, ...]; every device splits its own rows.
+  """Splits [b, ...] into [count, b / count, ...], on each device by itself.
 
-  Which rows come together depends on the number of devices, so that no row has
-  to move; sums over all of them do not.
+  No row moves between devices. The rows of a micro-batch therefore depend on
+  the number of devices; sums over all rows do not.
   """
 
-  def split(x):
+  def split(x: Array) -> Array:
     x = x.reshape(mesh.size, count, -1, *x.shape[1:])
     x = jnp.moveaxis(x, 1, 0).reshape(count, -1, *x.shape[3:])
     where = PartitionSpec(None, ('data', 'fsdp'))
@@ -221,7 +221,7 @@ def micro_batches(mesh: Mesh, batch: PyTree, count: int) -> PyTree:
 
 
 def put_batch(mesh: Mesh, local: PyTree) -> PyTree:
-  """This host's rows of a batch -> global arrays, split over all devices."""
+  """Puts this host's rows of a batch into arrays split over all devices."""
   sharding = by_batch(mesh)
   return jax.tree.map(
     lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
@@ -230,7 +230,7 @@ def put_batch(mesh: Mesh, local: PyTree) -> PyTree:
 
 
 def put_same(mesh: Mesh, array: PyTree) -> PyTree:
-  """The same NumPy arrays on all hosts -> global arrays, split over devices."""
+  """Puts arrays that all hosts have into arrays split over all devices."""
   sharding = by_batch(mesh)
   return jax.tree.map(
     lambda x: jax.make_array_from_callback(

@@ -1,8 +1,8 @@
 """The parts of the network: convolution, residual block, self-attention.
 
-As in guided-diffusion (Dhariwal and Nichol 2021, appendix A), which Palette
-builds on: parameters are float32, the arithmetic is in `dtype`, normalisation
-and softmax are in float32.
+They follow guided-diffusion (Dhariwal and Nichol 2021, appendix A), which
+Palette builds on: parameters, normalisation and softmax are in float32, and all
+other arithmetic is in `dtype`.
 """
 
 from collections.abc import Callable
@@ -15,25 +15,25 @@ from jax import ad_checkpoint
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-KEPT = 'kept'  # what rematerialisation keeps, beside a block's input
+KEPT = 'kept'  # arrays that remat keeps, besides a block's input
 
-# U(+-1 / sqrt(fan_in)), the initial weights of the network's first home.
+# U(+-1 / sqrt(fan_in)), PyTorch's initial weights, as in guided-diffusion.
 _uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 class Conv(nn.Module):
-  """A convolution of 1/stride of the height and width, padded equally.
+  """A convolution, padded equally on both sides.
 
-  Flax's, but for the bias, which is added in float32: its gradient is then
-  summed over all pixels in float32, too.
+  It differs from Flax's in one point: the bias is added in float32, so that its
+  gradient is summed over all pixels in float32, too.
 
   Attributes:
-    features: channels out.
-    dtype: of the products, and of the result.
-    size: of the kernel, in pixels, odd.
-    stride: pixels from one application to the next.
-    dilation: pixels from one place of the kernel to the next.
-    zero: starts as zero.
+    features: number of output channels.
+    dtype: type of the products and of the output.
+    size: side of the kernel in pixels, odd.
+    stride: output has 1/stride of the height and width.
+    dilation: distance in pixels between neighbours in the kernel.
+    zero: whether the kernel starts at zero.
   """
 
   features: int
@@ -49,7 +49,7 @@ class Conv(nn.Module):
     shape = [self.size, self.size, x.shape[-1], self.features]
     kernel = self.param('kernel', init, shape)
     bias = self.param('bias', nn.initializers.zeros, [self.features])
-    margin = self.dilation * (self.size // 2)  # 'SAME' is one-sided, stride 2
+    margin = self.dilation * (self.size // 2)  # 'SAME' is one-sided at stride 2
     x = jax.lax.conv_general_dilated(
       x.astype(self.dtype),
       kernel.astype(self.dtype),
@@ -63,9 +63,9 @@ class Conv(nn.Module):
 
 
 def dense(
-  features: int, dtype: DTypeLike, name: str, *, zero=False
+  features: int, dtype: DTypeLike, name: str, *, zero: bool = False
 ) -> nn.Dense:
-  """A dense layer over the last axis."""
+  """Returns a dense layer over the last axis."""
   init = nn.initializers.zeros if zero else _uniform
   return nn.Dense(features, dtype=dtype, kernel_init=init, name=name)
 
@@ -73,14 +73,14 @@ def dense(
 class GroupNorm(nn.Module):
   """Normalises each group of channels over all pixels, always in float32.
 
-  The numbers and parameters of Flax's. But that one forms the groups before it
-  sums over pixels; here they are formed of the channels' sums, and all that is
-  done to a pixel is one factor and one summand, as in PyTorch: XLA on CPU then
-  takes a quarter of the time, and no device has more to do.
+  It has the parameters and gives the numbers of Flax's, which forms groups
+  before it sums over pixels. This one groups the channels' sums and applies
+  one factor and one summand to each pixel, as PyTorch does: on a CPU, XLA takes
+  a quarter of the time for it, and no device does more work.
 
   Attributes:
-    groups: of channels. What a group's channels have in common is lost: a
-      group of one forgets how bright or how red the picture was.
+    groups: number of groups. What the channels of a group have in common is
+      lost: a group of one channel forgets the image's brightness or colour.
   """
 
   groups: int
@@ -98,10 +98,12 @@ class GroupNorm(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, [channels])[None]
     x = x.astype(jnp.float32)
 
-    def mean_of_group(values):
+    def mean_of_group(
+      values: Float[Array, 'b h w c'],
+    ) -> Float[Array, 'b c']:
       means = jnp.mean(values, axis=(1, 2))
       means = einops.reduce(means, 'b (g c) -> b g', 'mean', g=self.groups)
-      means = ad_checkpoint.checkpoint_name(means, KEPT)  # not to sum twice
+      means = ad_checkpoint.checkpoint_name(means, KEPT)  # sum only once
       return einops.repeat(means, 'b g -> b (g c)', c=channels // self.groups)
 
     mean = mean_of_group(x)
@@ -112,33 +114,33 @@ class GroupNorm(nn.Module):
 
 
 def downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h//2 w//2 c']:
-  """Means of 2x2 pixels."""
+  """Averages 2x2 pixels."""
   return nn.avg_pool(x, (2, 2), strides=(2, 2))
 
 
 def upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b 2*h 2*w c']:
-  """Every pixel four times."""
+  """Repeats every pixel 2x2 times."""
   return einops.repeat(x, 'b h w c -> b (h i) (w j) c', i=2, j=2)
 
 
 class ResBlock(nn.Module):
-  """Norm, SiLU, conv, twice, around a shortcut; knows the noise level.
+  """Two times norm, SiLU and convolution, beside a shortcut.
 
   The noise level scales and shifts the second normalisation. The last
   convolution starts at zero, so that the block starts as its shortcut.
 
   Attributes:
-    features: channels out.
-    groups: of channels that are normalised together.
-    dtype: of the arithmetic.
-    resample: `downsample`, `upsample` or None, on both branches.
-    dilation: of both convolutions.
+    features: number of output channels.
+    groups: number of groups of channels that are normalised together.
+    dtype: type of the arithmetic.
+    resample: `downsample`, `upsample` or None, applied to both branches.
+    dilation: dilation of both convolutions.
   """
 
   features: int
   groups: int
   dtype: DTypeLike
-  resample: Callable | None = None
+  resample: Callable[[Array], Array] | None = None
   dilation: int = 1
 
   @nn.compact
@@ -148,7 +150,14 @@ class ResBlock(nn.Module):
     emb: Float[Array, 'b e'],
     skip: Float[Array, 'b h w c2'] | None = None,
   ) -> Float[Array, 'b h2 w2 d']:
-    """`skip` is appended to the channels in here, so that remat forgets it."""
+    """Applies the block.
+
+    Args:
+      x: the input.
+      emb: embedding of the noise level.
+      skip: more input channels. They are appended in here, so that remat does
+        not keep the concatenated array.
+    """
     if skip is not None:
       x = jnp.concatenate([x, skip], axis=-1)
     h = nn.silu(GroupNorm(self.groups, name='norm_in')(x).astype(self.dtype))
@@ -176,13 +185,13 @@ class ResBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-  """Every position looks at every other of its window (section 5.5).
+  """Self-attention, global or within windows (section 5.5).
 
   Attributes:
-    head_channels: of each head; the number of heads follows.
-    groups: of channels that are normalised together.
-    dtype: of the arithmetic; the softmax is in float32.
-    windows: along height and along width; 1 is global self-attention.
+    head_channels: channels of each head; the number of heads follows.
+    groups: number of groups of channels that are normalised together.
+    dtype: type of the arithmetic; the softmax is in float32.
+    windows: number of windows along either side; 1 is global self-attention.
   """
 
   head_channels: int

@@ -1,4 +1,4 @@
-"""How the network is told the noise level."""
+"""Embeddings of the noise level."""
 
 import math
 
@@ -13,25 +13,25 @@ MAX_PERIOD = 10_000
 
 
 def gamma_root(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
-  """1000 sqrt(gamma): this package's choice, measured in benchmarks/README.md.
+  """Returns 1000 sqrt(gamma), this package's choice (benchmarks/README.md).
 
   It fills the sinusoid's range, as time steps do in guided-diffusion, and is
-  all but constant below the smallest gamma of training, 4.4e-5, where 532 of
-  the 1000 inference steps lie.
+  almost constant below 4.4e-5, the smallest gamma of training, where 532 of the
+  1000 inference steps lie.
   """
   return 1000.0 * jnp.sqrt(gamma)
 
 
 def gamma_itself(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
-  """gamma in [0, 1], as a published PyTorch port of Palette has it."""
+  """Returns gamma itself, as a published PyTorch port of Palette does."""
   return gamma
 
 
 def time_step(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
-  """The step of guided-diffusion's schedule, 0 to 999, that has this gamma.
+  """Returns the time step of guided-diffusion, 0 to 999, that has this gamma.
 
-  Its betas are linear from 1e-4 to 0.02 in 1000 steps. Linear in log gamma
-  between steps; the first and the last stand for all that lies beyond them.
+  Its betas are linear from 1e-4 to 0.02 in 1000 steps. Between steps, the
+  result is linear in log gamma; beyond the first and the last it is clipped.
   """
   gammas = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000))
   lowest = jnp.float32(gammas[-1])
@@ -42,7 +42,7 @@ def time_step(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
   )
 
 
-# What `model.noise_level` may be. The last two are for imported weights.
+# Values of `model.noise_level`. The last two are for imported weights.
 POSITIONS = {
   'gamma_root': gamma_root,
   'gamma': gamma_itself,
@@ -53,7 +53,7 @@ POSITIONS = {
 def sinusoid(
   position: Float[Array, ' b'], features: int
 ) -> Float[Array, 'b d']:
-  """Cosines, then sines, of frequencies from 1 down to 1/10,000."""
+  """Returns cosines, then sines, of frequencies from 1 down to 1/10,000."""
   half = features // 2
   frequency = jnp.exp(-math.log(MAX_PERIOD) * jnp.arange(half) / half)
   angle = position[:, None] * frequency[None, :]
@@ -61,13 +61,13 @@ def sinusoid(
 
 
 class NoiseLevel(nn.Module):
-  """gamma -> features: sinusoid, then two dense layers, in float32.
+  """Embeds gamma by a sinusoid and two dense layers, in float32.
 
   The paper conditions on gamma and leaves the form open.
 
   Attributes:
-    features: of the sinusoid; the dense layers have four times as many.
-    position: where on the sinusoid a gamma lies, a name in POSITIONS.
+    features: features of the sinusoid, a quarter of those of the dense layers.
+    position: maps gamma to a place on the sinusoid, a name in POSITIONS.
   """
 
   features: int

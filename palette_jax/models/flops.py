@@ -1,10 +1,10 @@
-"""What the network has to compute: operations that cannot be done without.
+"""Model FLOPs: the operations that the network cannot do without.
 
-Model FLOPs: two for each multiply-add of the convolutions, dense layers and
-attention products, counted in the traced network; three times as many for
-training, since each product has two more for its gradients. What is computed
-again for the gradient (remat), padding and everything between the products is
-not counted, so that a faster program has a higher share of the chip's peak.
+They are counted in the traced network: two for each multiply-add of
+convolutions, dense layers and attention products. Training takes three times as
+many, since each product has two more for its gradients. Recomputation (remat),
+padding and everything between the products are not counted, so that a faster
+program reaches a higher share of the chip's peak.
 """
 
 import functools
@@ -13,17 +13,24 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.extend import core
+from jaxtyping import Array, Float
 
+from palette_jax import arrays
 from palette_jax.models import unet
 
 
 @functools.cache
 def forward(model: unet.UNet, height: int, width: int) -> int:
-  """Model FLOPs of one image going through the network once."""
+  """Returns the model FLOPs of one pass of one image."""
   image = jax.ShapeDtypeStruct([1, height, width, 3], jnp.float32)
   gamma = jax.ShapeDtypeStruct([1], jnp.float32)
 
-  def network(params, y_t, cond, gamma):
+  def network(
+    params: arrays.Params,
+    y_t: Float[Array, 'b h w 3'],
+    cond: Float[Array, 'b h w 3'],
+    gamma: Float[Array, ' b'],
+  ) -> Float[Array, 'b h w 3']:
     return model.apply({'params': params}, y_t, cond, gamma)
 
   traced = jax.make_jaxpr(network)(unet.shapes(model), image, image, gamma)
@@ -31,12 +38,12 @@ def forward(model: unet.UNet, height: int, width: int) -> int:
 
 
 def training_step(model: unet.UNet, height: int, width: int, batch: int) -> int:
-  """Model FLOPs of one step of training on a global batch."""
+  """Returns the model FLOPs of one training step on a global batch."""
   return 3 * batch * forward(model, height, width)
 
 
 def count(jaxpr: core.Jaxpr) -> int:
-  """Model FLOPs of a traced function, and of all that it calls."""
+  """Returns the model FLOPs of a traced function and of all that it calls."""
   total = 0
   for eqn in jaxpr.eqns:
     if eqn.primitive.name == 'dot_general':

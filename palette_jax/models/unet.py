@@ -1,14 +1,14 @@
 """The network f(cond, y_t, gamma): guided-diffusion's 256x256 U-Net.
 
-Palette, section 3: no class label; the condition is concatenated to the noisy
-image; gamma in place of the time step. With the default settings it has
-552,814,083 parameters, the 552M of the paper's Table 5.
+Palette, section 3, removes the class label, concatenates the condition to the
+noisy image, and conditions on gamma instead of the time step. By default the
+network has 552,814,083 parameters, the 552M of the paper's Table 5.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -19,15 +19,16 @@ from jaxtyping import Array, Float
 from palette_jax import arrays
 from palette_jax.models import blocks, embeddings
 
+Map = Float[Array, 'b _ _ _']  # features at some resolution
 Side = Any  # in pixels: an int, or a symbol of jax.export, such as 32*h
 DTYPES = ('bfloat16', 'float32')  # float16 would need a scaled loss
-# What follows the residual blocks of the attention levels (Table 5):
-# self-attention over windows, so many along a side of the map; or, without any
-# attention, one more residual block, plain or dilated, in these places.
+# Layers after the residual blocks of the attention levels (Table 5):
+# self-attention with this number of windows along a side of the map; or, in its
+# place, one more residual block, plain or dilated, in these parts.
 WINDOWS = {'global': 1, 'local': 2}
 EXTRA_BLOCKS = {'more_blocks': ('down',), 'dilated': ('down', 'middle')}
 ATTENTION = (*WINDOWS, *EXTRA_BLOCKS)
-# Layers that always compute in float32, like all norms and the last one.
+# Layers that always compute in float32, as all norms and the last layer do.
 EXACT = {'noise_level', 'emb'}
 
 
@@ -35,20 +36,23 @@ class UNet(nn.Module):
   """Down over the levels, through the middle, up again over the skips.
 
   Attributes:
-    channels: of the first level.
-    channel_mult: of each level, in multiples of `channels`.
-    num_res_blocks: per level on the way down; one more on the way up.
-    groups: of channels that are normalised together, in every layer. Guided-
-      diffusion's 32 are of eight channels and more here; narrow networks take
-      fewer (blocks.GroupNorm says why).
+    channels: channels of the first level.
+    channel_mult: channels of each level, in multiples of `channels`.
+    num_res_blocks: residual blocks of a level on the way down; one more on the
+      way up.
+    groups: number of groups of channels that every norm normalises together.
+      guided-diffusion's 32 have eight channels or more each; narrow networks
+      take fewer groups (see blocks.GroupNorm).
     attention: one of ATTENTION; 'global' is the paper's base model.
-    attention_levels: levels, counted from 0, that have it, beside the middle.
-    head_channels: channels of one attention head.
-    resblock_updown: resample inside a residual block; else by a convolution.
-    noise_level: how gamma is embedded, one of embeddings.POSITIONS.
-    dtype: of the arithmetic, 'bfloat16' or 'float32'.
-    remat: forget what is inside each block, but for blocks.KEPT, and compute
-      it again for the gradient: less memory, the same numbers.
+    attention_levels: levels with attention, counted from 0; the middle always
+      has it.
+    head_channels: channels of an attention head.
+    resblock_updown: whether to resample inside a residual block instead of by a
+      convolution.
+    noise_level: embedding of gamma, one of embeddings.POSITIONS.
+    dtype: type of the arithmetic, 'bfloat16' or 'float32'.
+    remat: whether to drop each block's intermediate arrays except blocks.KEPT
+      and recompute them for the gradient: less memory, the same numbers.
   """
 
   channels: int = 256
@@ -70,7 +74,7 @@ class UNet(nn.Module):
     cond: Float[Array, 'b h w 3'],
     gamma: Float[Array, ' b'],
   ) -> Float[Array, 'b h w 3']:
-    """Predicts the noise in y_t, or whatever the objective asks for.
+    """Predicts the noise in y_t, or another target that the objective chooses.
 
     Args:
       y_t: the noisy image.
@@ -116,22 +120,31 @@ class UNet(nn.Module):
     return blocks.Conv(3, jnp.float32, zero=True, name='conv_out')(h)
 
   def _block(
-    self, h, emb, features, name, dilation=1, resample=None, skip=None
-  ):
+    self,
+    h: Map,
+    emb: Float[Array, 'b e'],
+    features: int,
+    name: str,
+    dilation: int = 1,
+    resample: Callable[[Array], Array] | None = None,
+    skip: Map | None = None,
+  ) -> Map:
     module = self._maybe_remat(blocks.ResBlock)
     block = module(
       features, self.groups, self.dtype, resample, dilation, name=name
     )
     return block(h, emb, skip)
 
-  def _maybe_remat(self, module):
+  def _maybe_remat(self, module: type[nn.Module]) -> Callable[..., nn.Module]:
     if not self.remat:
       return module
     policy = jax.checkpoint_policies.save_only_these_names(blocks.KEPT)
     return nn.remat(module, policy=policy)
 
-  def _attention(self, h, emb, level, place, i=0):
-    """Self-attention, or what stands in for it, or nothing."""
+  def _attention(
+    self, h: Map, emb: Float[Array, 'b e'], level: int, place: str, i: int = 0
+  ) -> Map:
+    """Applies self-attention, its replacement, or nothing."""
     if level not in self.attention_levels and place != 'middle':
       return h
     if self.attention in WINDOWS:
@@ -144,13 +157,15 @@ class UNet(nn.Module):
     dilation = self._dilation(h, level, 2 * i + 1)
     return self._block(h, emb, h.shape[-1], f'{place}_extra{i}', dilation)
 
-  def _dilation(self, h, level, index):
-    """1, 2, 4, ... over the blocks of a level, at most half of the map."""
+  def _dilation(self, h: Map, level: int, index: int) -> int:
+    """Returns 1, 2, 4, ... over a level's blocks, at most half of the map."""
     if self.attention != 'dilated' or level not in self.attention_levels:
       return 1
     return min(2**index, max(1, min(h.shape[1:3]) // 2))
 
-  def _resample(self, h, emb, features, name):
+  def _resample(
+    self, h: Map, emb: Float[Array, 'b e'], features: int, name: str
+  ) -> Map:
     down = name.startswith('down')
     if self.resblock_updown:
       move = blocks.downsample if down else blocks.upsample
@@ -162,7 +177,7 @@ class UNet(nn.Module):
 
 @functools.cache  # tracing the network takes time
 def shapes(model: UNet) -> arrays.Params:
-  """Shapes and types of the network's parameters; nothing is computed."""
+  """Returns shapes and types of the parameters, without computing any."""
   multiple = size_multiple(model)
   image = jax.ShapeDtypeStruct([1, multiple, multiple, 3], jnp.float32)
   gamma = jax.ShapeDtypeStruct([1], jnp.float32)
@@ -171,9 +186,11 @@ def shapes(model: UNet) -> arrays.Params:
 
 
 def dtypes(model: UNet) -> arrays.Params:
-  """In what each parameter is used: model.dtype, or float32 all the same."""
+  """Returns the type each parameter is used in, model.dtype or float32."""
 
-  def dtype(path, leaf):
+  def dtype(
+    path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct
+  ) -> jnp.dtype:
     names = {key.key for key in path}
     exact = leaf.ndim == 1 or names & EXACT or path[0].key == 'conv_out'
     return jnp.dtype(jnp.float32 if exact else model.dtype)
@@ -182,7 +199,7 @@ def dtypes(model: UNet) -> arrays.Params:
 
 
 def summary(model: UNet) -> str:
-  """What a person wants to compare with what was expected."""
+  """Describes the network in one sentence, for the log."""
   leaves = jax.tree.leaves(shapes(model))
   count = sum(math.prod(leaf.shape) for leaf in leaves)
   levels = ', '.join(map(str, model.attention_levels)) or 'the middle only'
@@ -197,7 +214,7 @@ def summary(model: UNet) -> str:
 
 
 def from_config(config: Mapping[str, Any]) -> UNet:
-  """The network of `config.model`, also where JSON has made lists of tuples."""
+  """Returns the network of a `config.model`; lists, as in JSON, become tuples."""
   return UNet(
     **{
       name: tuple(value) if isinstance(value, list) else value
@@ -207,23 +224,23 @@ def from_config(config: Mapping[str, Any]) -> UNet:
 
 
 def to_config(model: UNet) -> dict[str, Any]:
-  """`config.model`, back from the network."""
+  """Returns the `config.model` of a network."""
   unset = ('parent', 'name')
   fields = [f.name for f in dataclasses.fields(model) if f.name not in unset]
   return {name: getattr(model, name) for name in fields}
 
 
 def size_multiple(model: UNet) -> int:
-  """What height and width must be multiples of."""
+  """Returns the number that height and width must be multiples of."""
   halvings = len(model.channel_mult) - 1
   return 2 ** (halvings + (model.attention == 'local'))
 
 
 def check(model: UNet, height: Side, width: Side) -> None:
-  """Refuses settings and image sizes that the network cannot work with.
+  """Checks that the network works with its settings and an image size.
 
   Raises:
-    ValueError: naming the setting, what was found and what fits.
+    ValueError: naming the setting, its value and what fits.
   """
   for field, known in (
     ('dtype', DTYPES),
