@@ -13,9 +13,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.extend import core
-from jaxtyping import Array, Float
 
-from palette_jax import arrays
 from palette_jax.models import unet
 
 
@@ -24,16 +22,8 @@ def forward(model: unet.UNet, height: int, width: int) -> int:
   """Returns the model FLOPs of one pass of one image."""
   image = jax.ShapeDtypeStruct([1, height, width, 3], jnp.float32)
   gamma = jax.ShapeDtypeStruct([1], jnp.float32)
-
-  def network(
-    params: arrays.Params,
-    y_t: Float[Array, 'b h w 3'],
-    cond: Float[Array, 'b h w 3'],
-    gamma: Float[Array, ' b'],
-  ) -> Float[Array, 'b h w 3']:
-    return model.apply({'params': params}, y_t, cond, gamma)
-
-  traced = jax.make_jaxpr(network)(unet.shapes(model), image, image, gamma)
+  params = {'params': unet.shapes(model)}
+  traced = jax.make_jaxpr(model.apply)(params, image, image, gamma)
   return count(traced.jaxpr)
 
 

@@ -214,13 +214,12 @@ def summary(model: UNet) -> str:
 
 
 def from_config(config: Mapping[str, Any]) -> UNet:
-  """Returns the network of a `config.model`; lists, as in JSON, become tuples."""
-  return UNet(
-    **{
-      name: tuple(value) if isinstance(value, list) else value
-      for name, value in config.items()
-    }
-  )
+  """Returns the network of a `config.model`; JSON's lists become tuples."""
+  fields: dict[str, Any] = {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in config.items()
+  }
+  return UNet(**fields)
 
 
 def to_config(model: UNet) -> dict[str, Any]:
