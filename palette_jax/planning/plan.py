@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 from absl import logging
+from jaxtyping import Array, Float, UInt32
 
 from palette_jax import arrays, sharding
 from palette_jax.models import flops
@@ -183,7 +184,12 @@ def _lower(
     examples = arrays.Examples(*shapes)  # ty: ignore[invalid-argument-type]
     return learner.jit_step().lower(abstract, examples)
 
-  def restore(params, cond, mask, seed):
+  def restore(
+    params: arrays.Params,
+    cond: Float[Array, 'b h w 3'],
+    mask: Float[Array, 'b h w 1'],
+    seed: UInt32[Array, ''],
+  ) -> Float[Array, 'b h w 3']:
     return learner.restore(params, cond, mask, jax.random.key(seed))
 
   seed = jax.ShapeDtypeStruct([], jnp.uint32)

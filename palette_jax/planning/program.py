@@ -125,7 +125,7 @@ class _Reader:
     self._chains: set[str] = set()
 
   def walk(self, name: str, times: int) -> None:
-    """Adds a computation that runs so many times."""
+    """Adds a computation that runs `times` times."""
     for operation in self._computations[name].operations:
       called = dict(_CALLED.findall(operation.line))
       if operation.kind == 'while':

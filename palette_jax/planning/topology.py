@@ -118,7 +118,7 @@ def links(topology: Topology, group: Sequence[int]) -> int:
 
 
 def scatters(topology: Topology, count: int) -> bool:
-  """Returns True if XLA lets so many chips keep only their part of a sum.
+  """Returns True if XLA lets `count` chips keep only their part of a sum.
 
   A sum over all chips of a square or a cube goes over all axes at a time and
   leaves the whole on every chip, which then takes its part: twice the bytes.

@@ -10,7 +10,7 @@ import einops
 import jax
 import numpy as np
 from etils import epath
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
 
 from palette_jax import arrays, images, sharding
 from palette_jax.diffusion import process
@@ -52,10 +52,15 @@ class HeldOut:
       chance = objective.draw_noise(key, batch, levels)
       return objective.errors(denoise_fn, params, batch, chance).mean()
 
-    def blind_loss(batch):
+    def blind_loss(batch: arrays.Batch) -> Float[Array, '']:
       return loss(objective.blind_denoise_fn(batch), None, batch)
 
-    def restore(params, cond, mask, seed):
+    def restore(
+      params: arrays.Params,
+      cond: Float[Array, 'b h w 3'],
+      mask: Float[Array, 'b h w 1'],
+      seed: UInt32[Array, ''],
+    ) -> Float[Array, 'b h w 3']:
       return learner.restore(params, cond, mask, jax.random.key(seed))
 
     jit = functools.partial(

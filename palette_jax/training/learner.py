@@ -1,10 +1,11 @@
 """A run without its data: network, objective and optimizer on a mesh.
 
-`palette plan` compiles a learner for devices that nobody has rented yet.
+`palette plan` compiles a learner for devices that are not rented yet.
 """
 
 import dataclasses
 import functools
+from typing import cast
 
 import jax
 import ml_collections
@@ -96,8 +97,15 @@ class Learner:
     return self.objective.restore(denoise_fn, params, cond, mask, key)
 
   def _on_mesh(self, layout: arrays.Params) -> arrays.DenoiseFn:
-    def network(params, y_t, cond, gamma):
-      return self.network.apply({'params': params}, y_t, cond, gamma)
+    def network(
+      params: arrays.Params,
+      y_t: Float[Array, 'b h w 3'],
+      cond: Float[Array, 'b h w 3'],
+      gamma: Float[Array, ' b'],
+    ) -> Float[Array, 'b h w 3']:
+      variables = {'params': params}
+      prediction = self.network.apply(variables, y_t, cond, gamma)
+      return cast(Array, prediction)  # no mutable variables beside it
 
     dtypes = unet.dtypes(self.network)
     return sharding.per_device(network, self.mesh, layout, dtypes)

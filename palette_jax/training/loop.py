@@ -132,8 +132,8 @@ class Session:
     workdir: of the run.
     checkpoints: in the workdir.
     photos: the held-out examples.
-    must_stop: to be asked before every step, on all hosts, with the number of
-      steps done; True if the run must stop.
+    must_stop: called before every step, on all hosts, with the number of steps
+      done; returns True if the run must stop.
   """
 
   run: runs.Run

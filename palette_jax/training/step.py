@@ -68,7 +68,9 @@ def train_step(
   chance = objective.draw_noise(key_chance, batch)
 
   @functools.partial(jax.grad, has_aux=True)
-  def gradient(params, batch, chance):
+  def gradient(
+    params: arrays.Params, batch: arrays.Batch, chance: objectives.Noise
+  ) -> tuple[Float[Array, ''], objectives.Errors]:
     errors = objective.errors(denoise_fn, params, batch, chance)
     return jnp.sum(errors.total), errors
 
@@ -112,7 +114,9 @@ def accumulate(
   if len(jax.tree.leaves(parts)[0]) == 1:
     return gradient(*jax.tree.map(lambda x: x[0], parts))
 
-  def add(total, part):
+  def add(
+    total: arrays.Params, part: tuple[PyTree, PyTree]
+  ) -> tuple[arrays.Params, objectives.Errors]:
     grads, errors = gradient(*part)
     return jax.tree.map(jnp.add, total, grads), errors
 
