@@ -19,7 +19,7 @@ import palette_jax
 from benchmarks import seams
 from palette_jax import images
 from palette_jax.photo import model
-from palette_jax.photo.painting import panorama
+from palette_jax.photo.painting import growth
 
 PIECES = 8
 
@@ -34,7 +34,7 @@ def moments(levels: np.ndarray) -> np.ndarray:
 @contextlib.contextmanager
 def let_go():
   """Without drift control."""
-  with mock.patch.object(panorama, 'steady_all', lambda *args: None):
+  with mock.patch.object(growth, 'steady_all', lambda *args: None):
     yield
 
 

@@ -25,7 +25,7 @@ def random_pair(size, small, seed):
 def test_grey_of_the_result_is_the_photo(size, small, seed):
   """Whatever colours come: to half a level, as three rounded bytes allow."""
   luma, coloured = random_pair(size, small, seed)
-  merged = luminance.merge(luma, coloured)
+  merged = luminance.add_colour(luma, coloured)
   assert merged.dtype == np.float32 and np.abs(merged).max() <= 1 + 1e-5
   levels = images.to_u8(merged)
   grey = levels @ np.array([0.299, 0.587, 0.114])
@@ -42,7 +42,7 @@ def test_a_flat_area_has_the_models_colour(size, small, data):
   colour = np.array(colour, np.uint8)
   coloured = np.broadcast_to(images.from_u8(colour), [*small, 3])
   luma = np.full([*size, 1], (colour / 255) @ images.LUMA / sum(images.LUMA))
-  merged = luminance.merge(luma.astype(np.float32), coloured)
+  merged = luminance.add_colour(luma.astype(np.float32), coloured)
   apart = images.to_u8(merged).astype(int) - colour
   assert np.abs(apart).max() <= 1
 
@@ -51,7 +51,7 @@ def test_a_flat_area_has_the_models_colour(size, small, data):
 @hypothesis.given(size=sizes, small=sizes, seed=st.integers(0, 99))
 def test_a_grey_model_leaves_a_grey_photo(size, small, seed):
   luma, coloured = random_pair(size, small, seed)
-  merged = luminance.merge(luma, coloured[..., :1].repeat(3, -1))
+  merged = luminance.add_colour(luma, coloured[..., :1].repeat(3, -1))
   np.testing.assert_allclose(merged, 2 * luma.repeat(3, -1) - 1, atol=1e-5)
 
 
@@ -59,7 +59,7 @@ def test_outside_of_the_gamut_the_hue_stays():
   """A saturated red on a nearly white photo: pale, and still that red."""
   coloured = np.broadcast_to(np.array([1, -1, -1], np.float32), [8, 8, 3])
   luma = np.full([64, 64, 1], 0.95, np.float32)
-  levels = (luminance.merge(luma, coloured)[32, 32] + 1) / 2
+  levels = (luminance.add_colour(luma, coloured)[32, 32] + 1) / 2
   assert levels[0] == pytest.approx(1, abs=1e-5)
   differences = levels - 0.95
   wanted = np.array([1, 0, 0]) - 0.299
@@ -75,7 +75,7 @@ def test_a_colour_ends_where_its_thing_does():
   levels = (photo_rgb + 1) / 2
   luma = (levels @ np.array(images.LUMA) / sum(images.LUMA))[..., None]
   small = luminance.resize(photo_rgb, 16, 16)
-  merged = luminance.merge(luma.astype(np.float32), small)
+  merged = luminance.add_colour(luma.astype(np.float32), small)
   wrong = np.abs(merged - photo_rgb).max(-1)[64]
   plain = np.abs(np.repeat(small[8], 8, axis=0) - photo_rgb[64]).max(-1)
   assert wrong.mean() < 0.5 * plain.mean()
@@ -84,9 +84,11 @@ def test_a_colour_ends_where_its_thing_does():
 
 def test_strips_meet_without_a_seam(monkeypatch):
   luma, coloured = random_pair((300, 50), (32, 32), 0)
-  whole = luminance.merge(luma, coloured)
+  whole = luminance.add_colour(luma, coloured)
   monkeypatch.setattr(luminance, '_ROWS', 7)
-  np.testing.assert_allclose(luminance.merge(luma, coloured), whole, atol=1e-5)
+  np.testing.assert_allclose(
+    luminance.add_colour(luma, coloured), whole, atol=1e-5
+  )
 
 
 @pytest.mark.parametrize('name', ['astronaut', 'coffee', 'rocket'])
@@ -95,12 +97,12 @@ def test_photos_come_back_from_their_own_small_colours(name, monkeypatch):
   rgb, luma = photo.rgb(source), photo.luma(source)
   height, width = luminance.small_size(*rgb.shape[:2], 128)
   small = luminance.resize(rgb, height, width)
-  merged = luminance.merge(luma, small)
+  merged = luminance.add_colour(luma, small)
   decibel = lambda image: -10 * np.log10(np.mean((image - rgb) ** 2) / 4)  # noqa: E731
   assert decibel(merged) > 36
   with monkeypatch.context() as patched:
     patched.setattr(luminance, '_slope', lambda guide, values: values * 0)
-    assert decibel(merged) > decibel(luminance.merge(luma, small)) + 0.3
+    assert decibel(merged) > decibel(luminance.add_colour(luma, small)) + 0.3
   # The network was given what it is asked to keep.
   cond, _ = colorization.prepare(rgb)
   grey, _ = colorization.prepare(images.from_u8(images.to_u8(merged)))

@@ -14,7 +14,7 @@ from palette_jax import images
 from palette_jax.diffusion import objective as objectives
 from palette_jax.photo import photo as photos
 from palette_jax.photo import reader
-from palette_jax.photo.painting import methods, panorama, region, tiles, view
+from palette_jax.photo.painting import growth, methods, region, tiles, view
 from palette_jax.tasks import get as task_of
 
 TILE = 32
@@ -23,7 +23,7 @@ TILE = 32
 class Pen:
   """Paints one colour, and keeps what it was given."""
 
-  together = 1
+  batch = 1
 
   def __init__(self, colour=0.5):
     self.colour, self.calls = np.float32(colour), []
@@ -41,14 +41,14 @@ class Pen:
 
 def drawing_of(pen, task='inpainting', samples=1):
   key = jax.random.key(0)
-  return region.Drawing(
+  return region.Painting(
     painter=pen,
     objective=objectives.Regression(),
     tile=TILE,
     multiple=8,
     prepare=task_of(task).prepare,
     keys=[jax.random.fold_in(key, i) for i in range(samples)],
-    counter=region.Counter(),
+    counter=region.PassCounter(),
   )
 
 
@@ -59,7 +59,7 @@ def photo_of(height, width, seed=0):
 def test_colour_that_a_photo_has_is_not_looked_at():
   photo, pen = photo_of(60, 80), Pen()
   assert np.ptp(photo.levels, axis=-1).max() > 50
-  methods.colour(drawing_of(pen, 'colorization'), photo)
+  methods.colorize(drawing_of(pen, 'colorization'), photo)
   assert np.ptp(pen.calls[0].cond, axis=-1).max() < 1e-5
   assert np.ptp(pen.calls[0].cond) > 0.2
 
@@ -83,7 +83,7 @@ def test_each_hole_and_each_piece_has_chance_of_its_own():
 def test_tiles_lie_as_the_blocks_of_jpeg_do(size):
   """Two blocks of 8 share their colour, unless the network's steps are less."""
   photo, pen = photo_of(*size), Pen()
-  methods.clean(drawing_of(pen, 'jpeg'), photo)
+  methods.restore(drawing_of(pen, 'jpeg'), photo)
   (call,) = pen.calls
   assert not any(start % 8 for start in (*call.plan.tops, *call.plan.lefts))
   seen = call.cond[0][: size[0], : size[1]]
@@ -108,7 +108,7 @@ def test_a_photo_grows_by_pieces_of_which_half_is_known(size, sides):
   (made,) = methods.uncrop(drawing_of(pen), photo, sides)
   for call in pen.calls:
     share = tiles.cut(call.mask, call.plan).mean(axis=(1, 2, 3)).max()
-    assert share <= view.MOST
+    assert share <= view.LARGEST_SHARE
   _, mask = photos.widen(photo, **sides)
   new = mask[..., 0] > 0.5
   assert np.all(made.levels[new] == images.to_u8(np.float32([[[0.5]]])))
@@ -122,14 +122,14 @@ def test_a_panorama_s_colours_are_kept_and_nothing_jumps_at_the_seam():
   photo, pen = photo_of(32, 32), Pen([0.9, -0.9, 0.9])
   (made,) = methods.panorama(drawing_of(pen), photo, 2, 2, loop=False)
   found = photos.rgb(made)
-  bounds = panorama.bounds_of(photos.rgb(photo), 16)
+  bounds = growth.photo_bounds(photos.rgb(photo), 16)
   moved = np.abs(found - pen.colour).mean(axis=(0, 2))
   # By distance from the photo: piece by piece, from the seam on.
   for away in moved[64:], moved[:32][::-1]:
     for one in away[:16], away[16:]:
       assert one[0] < 0.1 * one[-1] and np.all(np.diff(one) > -1e-3)
   for far in found[:, :8], found[:, -8:]:
-    mean = panorama._moments(far)[0]
+    mean = growth._moments(far)[0]
     assert np.abs(mean - np.clip(mean, bounds.low[0], bounds.high[0])).max() < (
       0.05
     )

@@ -14,8 +14,7 @@ from benchmarks import seams
 from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import sampler_config
 from palette_jax.diffusion import schedule as schedules
-from palette_jax.photo.painting import painter as canvas
-from palette_jax.photo.painting import panorama, tiles, view, windows
+from palette_jax.photo.painting import growth, painter, tiles, view, windows
 
 TRAIN = schedules.linear(1e-6, 0.01, 2000)
 PAPER = schedules.linear(1e-4, 0.09, 1000)
@@ -67,8 +66,8 @@ PARAMS = jnp.float32(0.7)
 def test_one_tile_is_the_sampler_itself(name):
   """The same key, the same picture: two loops, one mathematics."""
   objective, (cond, mask) = OBJECTIVES[name], given(8, 12, 2)
-  painter = canvas.Painter(by_neighbour, PARAMS, batch=2)
-  found = painter.paint(objective, cond, mask, tiles.whole(8, 12), keys_of(2))
+  ours = painter.Painter(by_neighbour, PARAMS, batch=2)
+  found = ours.paint(objective, cond, mask, tiles.whole(8, 12), keys_of(2))
   restore = jax.jit(functools.partial(objective.restore, by_neighbour))
   for i, key in enumerate(keys_of(2)):
     wanted = restore(PARAMS, cond[i : i + 1], mask[None], key)[0]
@@ -83,10 +82,10 @@ def test_a_network_that_sees_no_neighbour_paints_the_same_in_any_tiles(
   name, size
 ):
   objective, (cond, mask) = OBJECTIVES[name], given(*size)
-  painter = canvas.Painter(by_pixel, PARAMS)
+  ours = painter.Painter(by_pixel, PARAMS)
   plan = tiles.layout(*size, 8, 3, multiple=4)
-  found = painter.paint(objective, cond, mask, plan, keys_of(1))
-  wanted = painter.paint(objective, cond, mask, tiles.whole(*size), keys_of(1))
+  found = ours.paint(objective, cond, mask, plan, keys_of(1))
+  wanted = ours.paint(objective, cond, mask, tiles.whole(*size), keys_of(1))
   np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
@@ -95,12 +94,12 @@ def test_neither_batch_nor_company_changes_a_sample():
   plan = tiles.layout(20, 30, 8, 3, multiple=4)
   wanted = None
   for batch in 1, 4, 100:
-    painter = canvas.Painter(by_neighbour, PARAMS, batch)
-    found = painter.paint(objective, cond, mask, plan, keys_of(3))
+    ours = painter.Painter(by_neighbour, PARAMS, batch)
+    found = ours.paint(objective, cond, mask, plan, keys_of(3))
     wanted = found if wanted is None else wanted
     np.testing.assert_allclose(found, wanted, atol=2e-5)
   for i, key in enumerate(keys_of(3)):
-    alone = painter.paint(objective, cond[i : i + 1], mask, plan, [key])
+    alone = ours.paint(objective, cond[i : i + 1], mask, plan, [key])
     np.testing.assert_allclose(alone[0], wanted[i], atol=2e-5)
   assert np.abs(wanted[0] - wanted[1])[mask[..., 0] > 0.5].max() > 0.1
 
@@ -110,12 +109,12 @@ def test_only_tiles_with_something_to_paint_are_looked_at():
   mask = np.zeros_like(mask)
   mask[30:34, 30:34] = 1
   plan = tiles.layout(40, 40, 8, 0, multiple=4)
-  painter, ticks = canvas.Painter(by_neighbour, PARAMS, batch=1), []
-  found = painter.paint(
+  ours, ticks = painter.Painter(by_neighbour, PARAMS, batch=1), []
+  found = ours.paint(
     objective, cond, mask, plan, keys_of(1), lambda: ticks.append(1)
   )
-  assert len(ticks) == painter.passes(objective, mask, plan, 1) == 3 * 4
-  every = canvas.Painter(by_neighbour, PARAMS)
+  assert len(ticks) == ours.passes(objective, mask, plan, 1) == 3 * 4
+  every = painter.Painter(by_neighbour, PARAMS)
   wanted = every.paint(objective, cond, mask, plan, keys_of(1))
   assert np.array_equal(found, wanted)
   nothing = np.zeros_like(mask)
@@ -127,9 +126,9 @@ def test_only_tiles_with_something_to_paint_are_looked_at():
 def test_known_pixels_stay_and_painted_ones_are_in_range():
   for name, objective in OBJECTIVES.items():
     cond, mask = given(12, 20, seed=3)
-    painter = canvas.Painter(by_neighbour, PARAMS * 9)
+    ours = painter.Painter(by_neighbour, PARAMS * 9)
     plan = tiles.layout(12, 20, 8, 4, multiple=4)
-    found = painter.paint(objective, cond, mask, plan, keys_of(1))[0]
+    found = ours.paint(objective, cond, mask, plan, keys_of(1))[0]
     known = np.broadcast_to(mask < 0.5, found.shape)
     assert np.array_equal(found[known], cond[0][known]), name
     assert np.abs(found).max() <= 1, name
@@ -179,13 +178,13 @@ def test_tiles_that_cannot_end_on_the_grid_are_refused():
 def shows_nothing_if_smaller(look, mask):
   """At the next scale that is tried after those that give this look."""
   scales = [
-    max(view._FINER**i, 16 / max(look.window.height, look.window.width))
+    max(view._SCALE_STEP**i, 16 / max(look.window.height, look.window.width))
     for i in range(20)
   ]
   looks = [view.at_scale(look.window, scale) for scale in scales]
   last = max(i for i, other in enumerate(looks) if other == look)
   smaller = looks[min(last + 1, len(looks) - 1)]
-  return view.seen(smaller, np.repeat(mask, 3, -1), mask)[1].all()
+  return view.shrink(smaller, np.repeat(mask, 3, -1), mask)[1].all()
 
 
 @some
@@ -198,22 +197,22 @@ def test_something_known_is_always_seen(length, width, known):
   mask = np.ones([length, width, 1], np.float32)
   mask[:, -min(known, width - 1) :] = 0
   for hole in mask, mask.swapaxes(0, 1):
-    (window,) = windows.around(hole, 16)
-    look = view.of(hole, window, 16, 2)
-    _, small = view.seen(look, np.repeat(hole, 3, -1), hole)
+    (window,) = windows.covering(hole, 16)
+    look = view.sharpest(hole, window, 16, 2)
+    _, small = view.shrink(look, np.repeat(hole, 3, -1), hole)
     assert not small.all()
 
 
 @some
 @hypothesis.given(mask=masks())
 def test_no_tile_is_asked_for_more_than_half_or_it_is_all_there_is(mask):
-  for window in windows.around(mask, 16):
-    look = view.of(mask, window, 16, 8)
-    _, small = view.seen(look, np.repeat(mask, 3, -1), mask)
+  for window in windows.covering(mask, 16):
+    look = view.sharpest(mask, window, 16, 8)
+    _, small = view.shrink(look, np.repeat(mask, 3, -1), mask)
     assert small.shape[:2] == (look.height, look.width)
-    plan = view.layout(look.height, look.width, 16, 8)
+    plan = view.tile_layout(look.height, look.width, 16, 8)
     share = tiles.cut(small, plan).mean(axis=(1, 2, 3)).max()
-    enough = share <= view.MOST or max(look.height, look.width) <= 16
+    enough = share <= view.LARGEST_SHARE or max(look.height, look.width) <= 16
     assert enough or shows_nothing_if_smaller(look, mask)
     ratio = look.height / window.height, look.width / window.width
     assert max(ratio) <= 1
@@ -222,7 +221,7 @@ def test_no_tile_is_asked_for_more_than_half_or_it_is_all_there_is(mask):
 @some
 @hypothesis.given(mask=masks())
 def test_a_hole_is_seen_with_half_a_tile_around_it(mask):
-  window = view.around(mask, 16)
+  window = view.surroundings(mask, 16)
   for axis in 0, 1:
     length, start, side = mask.shape[axis], window[axis], window[2 + axis]
     places = np.nonzero(mask)[axis]
@@ -235,11 +234,11 @@ def test_a_hole_is_seen_with_half_a_tile_around_it(mask):
 def test_thin_holes_are_seen_as_they_are():
   mask = np.zeros([200, 200, 1], np.float32)
   mask[50:54, 10:190] = 1
-  (window,) = windows.around(mask, 32)
-  assert view.of(mask, window, 32, 8).is_whole
+  (window,) = windows.covering(mask, 32)
+  assert view.sharpest(mask, window, 32, 8).is_whole
   mask[20:180, 20:180] = 1
-  (window,) = windows.around(mask, 32)
-  assert not view.of(mask, window, 32, 8).is_whole
+  (window,) = windows.covering(mask, 32)
+  assert not view.sharpest(mask, window, 32, 8).is_whole
 
 
 @some
@@ -251,15 +250,15 @@ def test_nothing_of_what_was_in_the_hole_is_seen(mask, seed):
   window = windows.Window(0, 0, *mask.shape[:2])
   for scale in 1.0, 0.7, 0.3:
     look = view.at_scale(window, scale)
-    found, small = view.seen(look, image, mask)
-    again, _ = view.seen(look, other, mask)
+    found, small = view.shrink(look, image, mask)
+    again, _ = view.shrink(look, other, mask)
     known = np.broadcast_to(small < 0.5, found.shape)
     np.testing.assert_allclose(found[known], again[known], atol=1e-5)
     # Whatever a hole's pixel falls into is hole.
     places = np.argwhere(mask[..., 0]) + 0.5
     y, x = (places * small.shape[:2] / mask.shape[:2]).astype(int).T
     assert np.all(small[y, x] == 1)
-    large = view.enlarged(look, np.clip(found, -1, 1))
+    large = view.enlarge(look, np.clip(found, -1, 1))
     assert large.shape == image.shape
 
 
@@ -268,8 +267,8 @@ def test_a_smooth_picture_comes_back_from_a_smaller_one():
   image = np.stack([y, x, y * x], -1) * np.float32(0.9)
   mask = np.zeros([64, 96, 1], np.float32)
   look = view.at_scale(windows.Window(0, 0, 64, 96), 0.5)
-  small, _ = view.seen(look, image, mask)
-  back = view.enlarged(look, small)
+  small, _ = view.shrink(look, image, mask)
+  back = view.enlarge(look, small)
   assert np.abs(back - image)[4:-4, 4:-4].max() < 0.01
 
 
@@ -277,10 +276,10 @@ def test_an_enlarged_ring_has_no_ends():
   draw = np.random.default_rng(0)
   small = draw.uniform(-1, 1, [8, 24, 3]).astype(np.float32)
   look = view.View(windows.Window(0, 0, 24, 72), 8, 24)
-  whole = view.enlarged(look, small, ring=True)
-  turned = view.enlarged(look, np.roll(small, 5, axis=1), ring=True)
+  whole = view.enlarge(look, small, ring=True)
+  turned = view.enlarge(look, np.roll(small, 5, axis=1), ring=True)
   np.testing.assert_allclose(np.roll(whole, 15, axis=1), turned, atol=1e-5)
-  cut = view.enlarged(look, small, ring=False)
+  cut = view.enlarge(look, small, ring=False)
   assert np.abs(cut - whole)[:, 0].max() > 0.01
 
 
@@ -296,11 +295,11 @@ def test_stages_fill_the_picture_each_beside_what_is_known(height, width, data):
   left, right, top, bottom = (data.draw(side) for _ in range(4))
   known = windows.Window(top, left, height, width)
   whole = top + height + bottom, left + width + right
-  counts = panorama.counts_of(known, *whole, reach=16)
+  counts = growth.count_pieces(known, *whole, reach=16)
   filled = np.zeros(whole, int)
   filled[known.slices] = 1
   before = known
-  for rectangle in panorama.stages(known, *whole, counts):
+  for rectangle in growth.stages(known, *whole, counts):
     new = np.zeros(whole, bool)
     new[rectangle.slices] = True
     new[before.slices] = False
@@ -318,7 +317,7 @@ def test_stages_fill_the_picture_each_beside_what_is_known(height, width, data):
 
 def test_sides_take_turns():
   known = windows.Window(0, 20, 10, 10)
-  found = panorama.stages(known, 10, 50, dict(left=2, right=2))
+  found = growth.stages(known, 10, 50, dict(left=2, right=2))
   assert [(one.left, one.left + one.width) for one in found] == [
     (20, 40),
     (10, 40),

@@ -135,7 +135,7 @@ def test_numbers_that_make_no_sense():
 def test_each_hole_is_whole_in_one_window(mask, tile):
   height, width, _ = mask.shape
   times = np.zeros(mask.shape)
-  for window in windows.around(mask, tile):
+  for window in windows.covering(mask, tile):
     assert window.top >= 0 and window.top + window.height <= height
     assert window.left >= 0 and window.left + window.width <= width
     side = max(window.height, window.width)
@@ -155,7 +155,7 @@ def test_holes_far_apart_have_small_windows_of_their_own():
   mask[110:150, 220:230] = 1  # close by
   mask[3000:3900, 3000:3100] = 1  # long
   mask[3990:, 5990:] = 1  # in a corner
-  found = windows.around(mask, 256)
+  found = windows.covering(mask, 256)
   assert [(w.height, w.width) for w in found] == [
     (256,) * 2,
     (1500,) * 2,
@@ -164,4 +164,4 @@ def test_holes_far_apart_have_small_windows_of_their_own():
   # The middle one would reach beyond the bottom.
   assert found[0] == (0, 37, 256, 256)
   assert found[1:] == [(2500, 2300, 1500, 1500), (3744, 5744, 256, 256)]
-  assert windows.around(np.zeros([9, 9, 1], np.float32), 32) == []
+  assert windows.covering(np.zeros([9, 9, 1], np.float32), 32) == []

@@ -20,7 +20,7 @@ from palette_jax.photo import model as models
 from palette_jax.photo import photo as photos
 from palette_jax.photo import reader, recipe, verbs
 from palette_jax.photo import request as requests
-from palette_jax.photo.painting import painter, panorama
+from palette_jax.photo.painting import growth, painter
 from palette_jax.weights import trained
 
 
@@ -375,27 +375,25 @@ def test_the_last_step_of_a_loop_sees_both_ends(model):
 @pytest.mark.parametrize('seam', ['left', 'right'])
 def test_a_piece_like_the_photo_is_left_alone_and_others_are_moved_back(seam):
   photo = images.from_u8(levels(32, 64))
-  bounds = panorama.bounds_of(photo, 16)
+  bounds = growth.photo_bounds(photo, 16)
   alike = photo[:, 20:36]
-  assert panorama.steady(alike, bounds, seam) is alike
+  assert growth.steady(alike, bounds, seam) is alike
   strange = np.clip(2.5 * alike + np.float32([0.5, -0.2, 0.5]), -1, 1)
-  steadied = panorama.steady(strange, bounds, seam)
+  steadied = growth.steady(strange, bounds, seam)
   near, far = (0, -1) if seam == 'left' else (-1, 0)
   moved = np.abs(steadied - strange).mean(axis=(0, 2))
   assert moved[near] < 0.1 * moved[far]
   half = slice(8, None) if seam == 'left' else slice(None, 8)
   beyond = [
     np.abs(one - np.clip(one, bounds.low, bounds.high)).sum()
-    for one in (
-      panorama._moments(part[:, half]) for part in (strange, steadied)
-    )
+    for one in (growth._moments(part[:, half]) for part in (strange, steadied))
   ]
   assert beyond[1] < 0.5 * beyond[0]
 
 
 def test_colours_are_luma_and_two_differences_and_back():
   image = images.from_u8(levels(8, 8))
-  back = panorama._to_rgb(panorama._to_luma(image))
+  back = growth._to_rgb(growth._to_luma(image))
   np.testing.assert_allclose(back, image, atol=1e-6)
 
 

@@ -233,7 +233,7 @@ class Model:
       inputs=recipes.inputs_sha256(request.mask_source),
       machine=self._painter.machine,
     )
-    together = samples if self._painter.together > 1 else 0
+    together = samples if self._painter.batch > 1 else 0
     options = request.options | dict(does=request.verb.name, samples=together)
     return [
       recipes.for_photo(
@@ -260,7 +260,7 @@ class Model:
     """
     key = jax.random.key(request.seed)
     verb = request.verb
-    drawing = region.Drawing(
+    painting = region.Painting(
       painter=self._painter,
       objective=self._weights.objective(recipes[0].sampler),
       tile=self._tile,
@@ -269,19 +269,19 @@ class Model:
       keys=[
         jax.random.fold_in(key, recipe.options['sample']) for recipe in recipes
       ],
-      counter=region.Counter(progress),
+      counter=region.PassCounter(progress),
     )
     options = request.options
     if verb.name == verbs.COLORIZE:
-      painted = methods.colour(drawing, request.photo)
+      painted = methods.colorize(painting, request.photo)
     elif verb.name == verbs.UNCROP:
-      painted = methods.uncrop(drawing, request.photo, options)
+      painted = methods.uncrop(painting, request.photo, options)
     elif verb.name == verbs.PANORAMA:
-      painted = methods.panorama(drawing, request.photo, **options)
+      painted = methods.panorama(painting, request.photo, **options)
     elif verb.has_mask:
-      painted = methods.fill(drawing, request.photo, request.hole.mask)
+      painted = methods.fill(painting, request.photo, request.hole.mask)
     else:
-      painted = methods.clean(drawing, request.photo)
+      painted = methods.restore(painting, request.photo)
     return [results.Result(*pair) for pair in zip(painted, recipes)]
 
   def replay(

@@ -1,11 +1,12 @@
-"""What is done to a photo, task by task.
+"""Methods: the ways in which a photo is painted.
 
-  colour    a small copy of all of it is coloured; its own luma stays
-  fill      what is around each hole, as sharp as the network can
-  grow      beyond the edges, in pieces that see half of an image
-  clean     all of it, in tiles that lie as JPEG's blocks do
+  colorize   paints a small copy of the photo; the photo keeps its own luma
+  restore    paints all of the photo, in tiles aligned with JPEG's blocks
+  fill       paints holes with their surroundings, as sharply as possible
+  uncrop     paints beyond the edges, in regions that are half known
+  panorama   paints to the left and right, again and again
 
-Each returns a photo for each key of the drawing.
+Each returns one photo for each sample of the painting.
 """
 
 import math
@@ -14,77 +15,80 @@ import numpy as np
 from jaxtyping import Float
 
 from palette_jax.photo import photo as photos
-from palette_jax.photo.painting import luminance, region, view, windows
-from palette_jax.photo.painting import panorama as growth
+from palette_jax.photo.painting import growth, luminance, region, view, windows
 
-_LEAST_KNOWN = 4  # pixels that the network sees of the photo, across
-_JPEG_GRID = 16  # pixels: blocks of 8, two of which share their colour
+_LEAST_KNOWN = 4  # width in pixels of what the network sees of a photo
+_JPEG_GRID = 16  # pixels: blocks of 8, of which two share their colour
+
+Photos = list[photos.Photo]
 
 
-def colour(drawing: region.Drawing, photo: photos.Photo) -> list[photos.Photo]:
-  """The photo in colour: RGB of its depth, sRGB."""
+def colorize(painting: region.Painting, photo: photos.Photo) -> Photos:
+  """Returns the photo in colour: RGB of its depth, sRGB."""
   height, width, _ = photo.levels.shape
-  size = luminance.small_size(height, width, drawing.tile, drawing.multiple)
-  small = luminance.resize(photos.rgb(photo), *size)
-  pictures = _copies(small, drawing)
-  everything = np.ones([*size, 1], np.float32)
-  _paint(drawing, pictures, [region.whole(everything, drawing)])
+  size = luminance.small_size(height, width, painting.tile, painting.multiple)
+  images = _copies(luminance.resize(photos.rgb(photo), *size), painting)
+  everywhere = region.whole(np.ones([*size, 1], np.float32))
+  region.paint_all([everywhere], painting, images)
   luma = photos.luma(photo)
   return [
-    photos.colour(photo, luminance.merge(luma, made)) for made in pictures
+    photos.colour(photo, luminance.add_colour(luma, image)) for image in images
   ]
 
 
-def clean(drawing: region.Drawing, photo: photos.Photo) -> list[photos.Photo]:
-  """The photo without what JPEG has done to it."""
+def restore(painting: region.Painting, photo: photos.Photo) -> Photos:
+  """Returns the photo, all of it repainted."""
   image = photos.rgb(photo)
-  everything = np.ones([*image.shape[:2], 1], np.float32)
-  pictures = _copies(image, drawing)
-  grid = math.gcd(_JPEG_GRID, drawing.tile, drawing.multiple)
-  _paint(drawing, pictures, [region.of(everything, drawing, grid=grid)])
-  return [photos.paint(photo, made, everything) for made in pictures]
+  everywhere = np.ones([*image.shape[:2], 1], np.float32)
+  images = _copies(image, painting)
+  grid = math.gcd(_JPEG_GRID, painting.tile, painting.multiple)
+  all_of_it = region.enclosing(everywhere, painting, grid=grid)
+  region.paint_all([all_of_it], painting, images)
+  return [photos.paint(photo, painted, everywhere) for painted in images]
 
 
 def fill(
-  drawing: region.Drawing,
+  painting: region.Painting,
   photo: photos.Photo,
   mask: Float[np.ndarray, 'h w 1'],
-) -> list[photos.Photo]:
-  """The photo with its holes filled; all else as it is."""
+) -> Photos:
+  """Returns the photo with its holes filled; everything else is unchanged."""
   image = photos.rgb(photo)
-  looks, smalls, todo = [], [], []
-  for window in windows.around(mask, drawing.tile):
-    look = view.of(mask, window, drawing.tile, drawing.multiple)
-    small, holes = view.seen(look, image, mask)
-    looks.append(look)
-    smalls.append(_copies(small, drawing))
-    todo.append(region.of(holes, drawing))
-  drawing.counter.expect(sum(region.passes(one, drawing) for one in todo))
-  for number, (pictures, one) in enumerate(zip(smalls, todo)):
-    region.paint(one, drawing, pictures, number)
-  made = []
-  for i in range(len(drawing.keys)):
+  views, copies, regions = [], [], []
+  for window in windows.covering(mask, painting.tile):
+    sharpest = view.sharpest(mask, window, painting.tile, painting.multiple)
+    small, holes = view.shrink(sharpest, image, mask)
+    views.append(sharpest)
+    copies.append(_copies(small, painting))
+    regions.append(region.enclosing(holes, painting))
+  passes = sum(region.count_passes(r, painting) for r in regions)
+  painting.counter.expect(passes)
+  for number, images in enumerate(copies):
+    region.paint(regions[number], painting, images, number)
+  results = []
+  for i in range(len(painting.keys)):
     filled = image.copy()
-    for look, pictures in zip(looks, smalls):
-      place = look.window.slices
-      large = view.enlarged(look, pictures[i])
+    for scaled, images in zip(views, copies):
+      place = scaled.window.slices
+      large = view.enlarge(scaled, images[i])
       filled[place] = np.where(mask[place] > 0.5, large, filled[place])
-    made.append(photos.paint(photo, filled, mask, opaque=True))
-  return made
+    results.append(photos.paint(photo, filled, mask, opaque=True))
+  return results
 
 
 def uncrop(
-  drawing: region.Drawing, photo: photos.Photo, sides: dict[str, int]
-) -> list[photos.Photo]:
-  """The photo on a larger canvas, which is filled; it stays as it is.
+  painting: region.Painting, photo: photos.Photo, sides: dict[str, int]
+) -> Photos:
+  """Returns the photo, unchanged, on a larger canvas that is filled.
 
-  At its own resolution, if the network sees what is missing in one look; else
-  it is made smaller until it does, or has the size of what the network knows.
+  It keeps its resolution if the network can see all that is missing at once.
+  Otherwise it is shrunk until it can, or until the photo has the size of the
+  network's images.
 
   Args:
-    drawing: what it is painted with.
+    painting: what it is painted with.
     photo: the known part.
-    sides: pixels to be added: left, right, top, bottom.
+    sides: pixels to add: left, right, top, bottom.
 
   Raises:
     ValueError: if there is nothing to add, or too much.
@@ -92,39 +96,39 @@ def uncrop(
   _check_pixels(photo, sides)
   wide, mask = photos.widen(photo, **sides)
   shorter = min(photo.levels.shape[:2])
-  reach = drawing.tile / 2 / max(sides.values())
-  scale = min(1.0, max(reach, drawing.tile / shorter))
-  look = view.at_scale(windows.Window(0, 0, *mask.shape[:2]), scale)
-  small, holes = view.seen(look, photos.rgb(wide), mask)
+  reach = painting.tile / 2 / max(sides.values())
+  scale = min(1.0, max(reach, painting.tile / shorter))
+  whole = view.at_scale(windows.Window(0, 0, *mask.shape[:2]), scale)
+  small, holes = view.shrink(whole, photos.rgb(wide), mask)
   known = growth.known_part(holes)
-  todo = [region.of(holes, drawing)]
-  if todo[0].most > view.MOST:
+  regions = [region.enclosing(holes, painting)]
+  if regions[0].largest_share > view.LARGEST_SHARE:
     size = holes.shape[:2]
-    counts = growth.counts_of(known, *size, drawing.tile // 2)
+    counts = growth.count_pieces(known, *size, painting.tile // 2)
     rectangles = growth.stages(known, *size, counts)
-    todo = growth.plan(drawing, known, rectangles, *size)
-  pictures = _copies(small, drawing)
-  _paint(drawing, pictures, todo)
+    regions = growth.plan_regions(painting, known, rectangles, *size)
+  images = _copies(small, painting)
+  region.paint_all(regions, painting, images)
   return [
-    photos.paint(wide, view.enlarged(look, made), mask, opaque=True)
-    for made in pictures
+    photos.paint(wide, view.enlarge(whole, image), mask, opaque=True)
+    for image in images
   ]
 
 
 def panorama(
-  drawing: region.Drawing,
+  painting: region.Painting,
   photo: photos.Photo,
   left: int,
   right: int,
   loop: bool,
-) -> list[photos.Photo]:
-  """A photo that goes on to the left and right by halves of its height.
+) -> Photos:
+  """Returns the photo, continued to the left and right by half its height.
 
   Args:
-    drawing: what it is painted with.
+    painting: what it is painted with.
     photo: stays as it is.
-    left: pieces on this side.
-    right: likewise.
+    left: number of pieces on this side.
+    right: number of pieces on this side.
     loop: whether the last piece closes a ring.
 
   Raises:
@@ -132,61 +136,39 @@ def panorama(
   """
   if min(left, right) < 0 or not left + right:
     raise ValueError(
-      f'A panorama of {left} pieces to the left and {right} to the right: give '
-      'at least one side a number; a piece is half as wide as the photo is '
-      'high.'
+      f'left={left}, right={right}: a panorama needs at least one piece on one '
+      'side; a piece is half as wide as the photo is high.'
     )
   step = max(1, round(photo.levels.shape[0] / 2))
   sides = dict(left=left * step, right=right * step)
   _check_pixels(photo, sides)
   wide, mask = photos.widen(photo, **sides)
   height, width, _ = photo.levels.shape
-  scale = min(1.0, max(drawing.tile / height, _LEAST_KNOWN / width))
-  look = view.at_scale(windows.Window(0, 0, *mask.shape[:2]), scale)
-  small, holes = view.seen(look, photos.rgb(wide), mask)
-  size, known = holes.shape[:2], growth.known_part(holes)
-  rectangles = growth.stages(known, *size, dict(left=left, right=right))
-  todo = growth.plan(drawing, known, rectangles, *size)
-  shift = 0
-  if loop:
-    ends = (known, *rectangles)[-2:]
-    todo[-1], shift = growth.closing(drawing, *ends, *size)
-  pictures = _copies(small, drawing)
-  drawing.counter.expect(sum(region.passes(one, drawing) for one in todo))
-  photo_bounds = growth.bounds_of(small[known.slices], known.height // 2)
-  before = known
-  for number, (one, now) in enumerate(zip(todo, rectangles)):
-    if one is todo[-1] and loop:
-      rolled = np.roll(pictures, shift, axis=2)
-      region.paint(one, drawing, rolled, number)
-      pictures = np.roll(rolled, -shift, axis=2)
-      break
-    region.paint(one, drawing, pictures, number)
-    growth.steady_all(pictures, before, now, photo_bounds)
-    before = now
+  scale = min(1.0, max(painting.tile / height, _LEAST_KNOWN / width))
+  whole = view.at_scale(windows.Window(0, 0, *mask.shape[:2]), scale)
+  small, holes = view.shrink(whole, photos.rgb(wide), mask)
+  counts = dict(left=left, right=right)
+  images = _copies(small, painting)
+  growth.grow(painting, images, growth.known_part(holes), counts, loop)
   return [
-    photos.paint(wide, view.enlarged(look, made, loop), mask, opaque=True)
-    for made in pictures
+    photos.paint(wide, view.enlarge(whole, image, loop), mask, opaque=True)
+    for image in images
   ]
 
 
-def _check_pixels(photo, sides):
+def _check_pixels(photo: photos.Photo, sides: dict[str, int]) -> None:
   height, width, _ = photo.levels.shape
   height += sides.get('top', 0) + sides.get('bottom', 0)
   width += sides.get('left', 0) + sides.get('right', 0)
   if height * width > photos.MOST_PIXELS:
     raise ValueError(
-      f'It would have {height * width / 1e6:.0f} million pixels ({width} x '
-      f'{height}); at most {photos.MOST_PIXELS / 1e6:g} million are made.'
+      f'The result would have {height * width / 1e6:.0f} million pixels '
+      f'({width} x {height}); the limit is {photos.MOST_PIXELS / 1e6:g} '
+      'million.'
     )
 
 
-def _copies(small, drawing):
-  return np.repeat(small[None], len(drawing.keys), axis=0)
-
-
-def _paint(drawing, pictures, todo):
-  """Pieces one after another, each seeing those before it."""
-  drawing.counter.expect(sum(region.passes(one, drawing) for one in todo))
-  for number, one in enumerate(todo):
-    region.paint(one, drawing, pictures, number)
+def _copies(
+  image: Float[np.ndarray, 'h w 3'], painting: region.Painting
+) -> Float[np.ndarray, 's h w 3']:
+  return np.repeat(image[None], len(painting.keys), axis=0)

@@ -1,17 +1,18 @@
-"""A network that paints canvases of any size, the sampler's loop outside.
+"""A network that paints canvases of any size, with the sampler's loop outside.
 
-All chance is drawn for the whole canvas, and each step's arithmetic is done on
-it. Only the network sees tiles. What it says of the clean image in each is
-blended before the step is taken: tiles that overlap then go on from the same
-pixels, and cannot tell different stories.
+Noise is drawn for the whole canvas, and each step's arithmetic is done on it;
+only the network sees tiles. Its estimates of the clean image are blended before
+the step is taken, so that overlapping tiles continue from the same pixels and
+cannot diverge.
 
-Which quantity is blended matters little: y_{t-1} is the same combination of
-y_0, y_t and noise everywhere, so that blending it is blending y_0; eps is
-another one, but for the clip of y_0, which here comes first, as it does in a
-picture of one tile (benchmarks/seams.py measures all of it).
+Blending y_{t-1} would be the same, since it is one linear combination of y_0,
+y_t and noise everywhere; blending eps would differ by the clip of y_0, which
+comes first here as it does for a canvas of one tile (benchmarks/seams.py
+measures all of it).
 
-Tiles without a pixel to paint are not looked at. The loop is Python's, a pass
-of the network at a time, so that whoever waits sees it go on and can stop it.
+Tiles without a pixel to paint are skipped. The loop is in Python, one pass of
+the network at a time, so that callers can watch and cancel it. A canvas of one
+tile stays on the device between steps.
 """
 
 import functools
@@ -23,26 +24,29 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Key
 
 from palette_jax import arrays, sharding
 from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import sampler
 from palette_jax.photo.painting import tiles
 
+# On the device for canvases of one tile, on the host for cut ones.
+Images = Float[Array, '_ _ _ 3'] | Float[np.ndarray, '_ _ _ 3']
+
 
 class Painter:
-  """Weights on a device, ready to paint."""
+  """A network with weights on a device, ready to paint."""
 
   def __init__(
     self, denoise_fn: arrays.DenoiseFn, params: arrays.Params, batch: int = 0
-  ):
+  ) -> None:
     """Moves the weights to the first device.
 
     Args:
       denoise_fn: the network.
       params: its weights.
-      batch: tiles that it sees at a time, at most; 0 for what suits the device.
+      batch: largest number of tiles in a pass; 0 for what suits the device.
     """
     device = jax.local_devices()[0]
     self._params = jax.device_put(params, device)
@@ -55,15 +59,15 @@ class Painter:
 
   @property
   def machine(self) -> str:
-    """Where it paints, in words: bits belong to a machine."""
+    """Describes the device; results are bit-exact on one machine only."""
     device = jax.local_devices()[0]
     cores = f', {os.cpu_count()} cores' if device.platform == 'cpu' else ''
     kind = f'{platform.machine()} {device.device_kind}{cores}'
     return f'{kind}, jax {jax.__version__}'
 
   @property
-  def together(self) -> int:
-    """Tiles, of one canvas or of several, that are worth painting at once."""
+  def batch(self) -> int:
+    """Largest number of tiles, of one canvas or several, in a pass."""
     return self._batch
 
   def passes(
@@ -73,9 +77,9 @@ class Painter:
     plan: tiles.Layout,
     samples: int,
   ) -> int:
-    """How often `paint` asks the network."""
-    looked_at = samples * np.count_nonzero(_has_holes(mask, plan))
-    return objective.passes() * math.ceil(looked_at / self._batch)
+    """Returns the number of network passes that `paint` takes."""
+    active = samples * np.count_nonzero(_has_hole(mask, plan))
+    return objective.passes() * math.ceil(active / self._batch)
 
   def paint(
     self,
@@ -83,100 +87,137 @@ class Painter:
     cond: Float[np.ndarray, 's h w 3'],
     mask: Float[np.ndarray, 'h w 1'],
     plan: tiles.Layout,
-    keys: list[Array],
+    keys: list[Key[Array, '']],
     tick: Callable[[], None] = lambda: None,
   ) -> Float[np.ndarray, 's h w 3']:
     """Paints the hole of each canvas.
 
-    With a plan of one tile this is `objective.restore`, for each key.
+    With a plan of one tile this equals `objective.restore` for each key.
 
     Args:
-      objective: what the network predicts, and the sampler.
-      cond: what the network is given, of each sample.
-      mask: 1 where to paint, of all samples.
-      plan: the tiles; of the canvas's size, and none larger than it.
-      keys: of all chance, one a sample.
-      tick: called after each pass of the network; what it raises ends it all.
+      objective: the network's prediction, and the sampler.
+      cond: conditions, one for each sample.
+      mask: 1 where to paint, the same for all samples.
+      plan: tiles of the canvas; none is larger than it.
+      keys: random keys, one for each sample.
+      tick: called after each pass of the network; it may raise to cancel.
 
     Returns:
-      In [-1, 1] in the hole; cond elsewhere.
+      Images in [-1, 1] in the hole, and cond elsewhere.
     """
-    table, cond = objective.coefficients(), jnp.asarray(cond)
+    table, conds = objective.coefficients(), jnp.asarray(cond)
     starts, steps = zip(*(sampler.split_keys(key, table) for key in keys))
-    draw = functools.partial(objective.initial, shape=cond.shape[1:])
-    holes = jnp.broadcast_to(mask, [*cond.shape[:3], 1])
-    stage = _begin(table, cond, holes, jnp.stack([draw(k) for k in starts]))
-    active = _has_holes(mask, plan)
-    shown = _cut(
-      np.asarray(sampler.visible_condition(table, cond)), plan, active
-    )
+    z = jnp.stack([objective.initial(key, conds.shape[1:]) for key in starts])
+    holes = jnp.broadcast_to(mask, [*conds.shape[:3], 1])
+    state = _initial_state(table, conds, holes, z)
+    active = _has_hole(mask, plan)
+    visible = _cut(sampler.visible_condition(table, conds), plan, active)
     for i in range(len(table['gamma'])):
       now = {name: values[i] for name, values in table.items()}
-      z = None
+      noise = None
       if 'deviation' in now:
-        z = _noise(jnp.stack([key[i] for key in steps]), cond.shape[1:])
-      y_t = _cut(np.asarray(stage.y_t), plan, active)
-      said = self._look(objective, y_t, shown, now, tick)
-      y_0 = _blend(said, plan, active, len(cond))
-      stage = _advance(now, stage, y_0, cond, holes, z)
-    return np.asarray(stage.y_t)
+        noise = _noise(jnp.stack([key[i] for key in steps]), conds.shape[1:])
+      y_t = _cut(state.y_t, plan, active)
+      estimates = self._estimates(objective, y_t, visible, now, tick)
+      y_0 = _blend(estimates, plan, active, len(conds))
+      state = _advance(now, state, y_0, conds, holes, noise)
+    return np.asarray(state.y_t)
 
-  def _look(self, objective, y_t, shown, now, tick):
-    """The estimate of each tile; in batches of one size, the last filled up."""
+  def _estimates(
+    self,
+    objective: objectives.Objective,
+    y_t: Images,
+    visible: Images,
+    now: sampler.Coefficients,
+    tick: Callable[[], None],
+  ) -> Images:
+    """Returns the estimate of each tile, in batches of one size.
+
+    The last batch is filled up with tiles of the beginning.
+    """
     if not len(y_t):
       return y_t
     # Powers of two: compiling for each number of tiles would take longer.
     size = min(self._batch, 2 ** math.ceil(math.log2(len(y_t))))
-    said = []
+    estimates = []
     for first in range(0, len(y_t), size):
-      which = np.arange(first, first + size) % len(y_t)
-      part = y_t[which], shown[which], now
-      y_0 = self._estimate(self._params, *part, prediction=objective.prediction)
-      said.append(np.asarray(y_0))
+      rows = np.arange(first, first + size) % len(y_t)
+      batch = (y_t, visible)
+      if size < len(y_t) or rows[-1] != size - 1:
+        batch = (y_t[rows], visible[rows])
+      estimates.append(
+        self._estimate(
+          self._params, *batch, now, prediction=objective.prediction
+        )
+      )
+      jax.block_until_ready(estimates[-1])  # a pass is over when it is ticked
       tick()
-    return np.concatenate(said)[: len(y_t)]
+    if len(estimates) == 1 and size == len(y_t):
+      return estimates[0]
+    return np.concatenate([np.asarray(y_0) for y_0 in estimates])[: len(y_t)]
 
 
-def _estimate(denoise_fn, params, y_t, cond, now, prediction):
-  """y_0; compiled once for all samplers and steps."""
+def _estimate(
+  denoise_fn: arrays.DenoiseFn,
+  params: arrays.Params,
+  y_t: Float[Array, 'b h w 3'],
+  cond: Float[Array, 'b h w 3'],
+  now: sampler.Coefficients,
+  prediction: str,
+) -> Float[Array, 'b h w 3']:
+  """Returns y_0; compiled once for all samplers and steps."""
   clean_fn = sampler.make_clean_fn(denoise_fn, prediction)
   return sampler.estimate(clean_fn, params, y_t, cond, now)
 
 
-_begin = jax.jit(sampler.initial_state)
+_initial_state = jax.jit(sampler.initial_state)
 _advance = jax.jit(sampler.advance)
 
 
 @functools.partial(jax.jit, static_argnames=['shape'])
-def _noise(keys, shape):
+def _noise(
+  keys: Key[Array, ' s'], shape: tuple[int, ...]
+) -> Float[Array, 's h w 3']:
   return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
 
 
-def _is_whole(plan):
+def _is_whole(plan: tiles.Layout) -> bool:
   return plan.tile == (plan.height, plan.width)
 
 
-def _has_holes(mask, plan):
-  """bool [tiles]."""
+def _has_hole(
+  mask: Float[np.ndarray, 'h w 1'], plan: tiles.Layout
+) -> Bool[np.ndarray, ' tiles']:
+  """Tells which tiles have a pixel to paint."""
   if _is_whole(plan):
     return np.ones([1], bool)
   return tiles.cut(mask, plan).max(axis=(1, 2, 3)) > 0.5
 
 
-def _cut(canvases, plan, active):
-  """The tiles to be looked at of all canvases, one canvas after another."""
+def _cut(
+  canvases: Float[Array, 's h w 3'],
+  plan: tiles.Layout,
+  active: Bool[np.ndarray, ' tiles'],
+) -> Images:
+  """Returns the active tiles of all canvases, one canvas after another."""
   if _is_whole(plan):
     return canvases
-  return np.concatenate([tiles.cut(one, plan)[active] for one in canvases])
+  parts = [tiles.cut(canvas, plan)[active] for canvas in np.asarray(canvases)]
+  return np.concatenate(parts)
 
 
-def _blend(said, plan, active, count):
-  """Canvases from their tiles; where no tile was looked at, anything."""
+def _blend(
+  estimates: Images,
+  plan: tiles.Layout,
+  active: Bool[np.ndarray, ' tiles'],
+  count: int,
+) -> Images:
+  """Returns canvases from their active tiles, with zeros in all others."""
   if _is_whole(plan):
-    return said
-  made = []
-  for part in np.split(said, count):
+    return estimates
+  canvases = []
+  for part in np.split(np.asarray(estimates), count):
     every = np.zeros([len(active), *part.shape[1:]], np.float32)
     every[active] = part
-    made.append(tiles.blend(every, plan))
-  return np.stack(made)
+    canvases.append(tiles.blend(every, plan))
+  return np.stack(canvases)

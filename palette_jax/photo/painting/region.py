@@ -1,70 +1,78 @@
-"""A piece of a picture that is painted in one go.
+"""Regions: parts of a photo that are painted in one go.
 
-Cut out with what is around it, reflected to a size that the network takes, cut
-into tiles; all samples of it at once, as far as the device gains by that.
+A region is cut out with its surroundings, reflected to a size that the network
+takes, and cut into tiles. All samples are painted at once, as far as the device
+gains by that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from palette_jax.diffusion import objective as objectives
-from palette_jax.photo.painting import painter as canvas
+from palette_jax.photo.painting import painter as painters
 from palette_jax.photo.painting import tiles, view, windows
 
 
-class Counter:
-  """Passes of the network, as whoever waits is told of them."""
+class PassCounter:
+  """Counts passes of the network, and reports them."""
 
-  def __init__(self, progress: Callable[[int, int], None] | None = None):
-    """`progress` is called with (done, of how many) after each."""
+  def __init__(
+    self, progress: Callable[[int, int], None] | None = None
+  ) -> None:
+    """Starts at zero.
+
+    Args:
+      progress: called with (passes done, all passes) after each pass.
+    """
     self._progress = progress
     self._done = self._total = 0
 
   def expect(self, passes: int) -> None:
-    """That there will be so many."""
+    """Sets the number of all passes."""
     self._total = passes
 
   def tick(self) -> None:
-    """That there was one; raises whatever `progress` does."""
+    """Counts one pass; raises what `progress` raises."""
     self._done += 1
     if self._progress is not None:
       self._progress(self._done, self._total)
 
 
-class Drawing(NamedTuple):
-  """What all pieces of a picture are painted with.
+class Painting(NamedTuple):
+  """Everything that the regions of a photo are painted with.
 
   Attributes:
     painter: the network.
-    objective: what it predicts, and the sampler.
-    tile: the side of the pictures that it knows, pixels.
-    multiple: of which the network's sides must be.
-    prepare: a task's: (photo, mask, seed) -> cond, mask.
-    keys: of all chance, one a sample.
-    counter: of the network's passes.
+    objective: the network's prediction, and the sampler.
+    tile: side of the images that the network was trained on, in pixels.
+    multiple: the network's sides are multiples of it.
+    prepare: prepares a condition for the task: (photo, mask, seed) -> cond,
+      mask.
+    keys: random keys, one for each sample.
+    counter: counts the network's passes.
   """
 
-  painter: canvas.Painter
+  painter: painters.Painter
   objective: objectives.Objective
   tile: int
   multiple: int
   prepare: Callable
-  keys: list[Array]
-  counter: Counter
+  keys: Sequence[Key[Array, '']]
+  counter: PassCounter
 
 
-class Piece(NamedTuple):
-  """Where something is painted.
+class Region(NamedTuple):
+  """A part of a photo, with its canvas.
 
   Attributes:
-    window: of the picture; nothing beyond is looked at.
-    mask: 1 where to paint: the window's, reflected at the right and the bottom
-      to a size that the network takes.
-    plan: the tiles of that.
+    window: position in the photo; the network sees nothing beyond it.
+    mask: 1 where to paint: the window's mask, reflected at the right and the
+      bottom to a size that the network takes.
+    plan: tiles of the canvas.
   """
 
   window: windows.Window
@@ -72,113 +80,131 @@ class Piece(NamedTuple):
   plan: tiles.Layout
 
   @property
-  def most(self) -> float:
-    """The share of a tile that is painted, at most."""
+  def largest_share(self) -> float:
+    """The largest share of a tile that is painted."""
     return float(tiles.cut(self.mask, self.plan).mean(axis=(1, 2, 3)).max())
 
 
-def of(
+def enclosing(
   mask: Float[np.ndarray, 'h w 1'],
-  drawing: Drawing,
+  painting: Painting,
   within: windows.Window | None = None,
   grid: int = 1,
-) -> Piece:
-  """The piece that holds the hole of a picture, which must have one.
+) -> Region:
+  """Returns the region around the hole of a photo.
 
   Args:
-    mask: 1 where to paint.
-    drawing: what it is painted with.
-    within: the part of the picture that exists; all of it by default.
+    mask: 1 where to paint, somewhere at least.
+    painting: what it is painted with.
+    within: the part of the photo that exists; by default all of it.
     grid: tiles start at multiples of it.
   """
   within = within or windows.Window(0, 0, *mask.shape[:2])
-  found = view.around(mask[within.slices], drawing.tile)
-  assert found is not None, 'a picture without a hole'
-  window = found._replace(top=within.top + found.top)
-  window = window._replace(left=within.left + found.left)
-  part = _padded(mask[window.slices], drawing, grid)
-  tile, multiple = drawing.tile, drawing.multiple
-  plan = view.layout(*part.shape[:2], tile, multiple, grid)
-  return Piece(window, part, plan)
+  around = view.surroundings(mask[within.slices], painting.tile)
+  assert around is not None, 'a photo without a hole'
+  window = around._replace(
+    top=within.top + around.top, left=within.left + around.left
+  )
+  part = _padded(mask[window.slices], painting, grid)
+  tile, multiple = painting.tile, painting.multiple
+  plan = view.tile_layout(*part.shape[:2], tile, multiple, grid)
+  return Region(window, part, plan)
 
 
-def whole(mask: Float[np.ndarray, 'h w 1'], drawing: Drawing) -> Piece:
-  """A picture that is one tile: its sides are multiples of the network's."""
+def whole(mask: Float[np.ndarray, 'h w 1']) -> Region:
+  """Returns a photo as one tile; its sides are multiples of the network's."""
   height, width, _ = mask.shape
-  plan = tiles.whole(height, width)
-  return Piece(windows.Window(0, 0, height, width), mask, plan)
+  window = windows.Window(0, 0, height, width)
+  return Region(window, mask, tiles.whole(height, width))
 
 
-def passes(piece: Piece, drawing: Drawing) -> int:
-  """How often painting it asks the network."""
-  painter, objective = drawing.painter, drawing.objective
+def count_passes(region: Region, painting: Painting) -> int:
+  """Returns the number of network passes that painting a region takes."""
+  painter, objective = painting.painter, painting.objective
   return sum(
-    painter.passes(objective, piece.mask, piece.plan, len(group))
-    for group in _groups(piece, drawing)
+    painter.passes(objective, region.mask, region.plan, len(group))
+    for group in _groups(region, painting)
   )
 
 
 def paint(
-  piece: Piece,
-  drawing: Drawing,
-  pictures: Float[np.ndarray, 's h w 3'],
+  region: Region,
+  painting: Painting,
+  images: Float[np.ndarray, 's h w 3'],
   number: int = 0,
 ) -> None:
-  """Paints the piece into each sample's picture; nothing else changes.
+  """Paints a region of each sample's image, in place.
 
   Args:
-    piece: where.
-    drawing: what with.
-    pictures: of each sample, in [-1, 1]; changed.
-    number: of the piece, so that each has chance of its own.
+    region: where to paint.
+    painting: what it is painted with.
+    images: the image of each sample, in [-1, 1]; only the hole changes.
+    number: number of the region, so that each draws noise of its own.
   """
-  hole = piece.mask > 0.5
-  rows, columns = piece.window.slices
-  part = pictures[:, rows, columns]
-  for group in _groups(piece, drawing):
+  hole = region.mask > 0.5
+  rows, columns = region.window.slices
+  part = images[:, rows, columns]
+  for group in _groups(region, painting):
     conds, keys = [], []
     for i in group:
       key, key_cond = jax.random.split(
-        jax.random.fold_in(drawing.keys[i], number)
+        jax.random.fold_in(painting.keys[i], number)
       )
       seed = int(jax.random.bits(key_cond))
-      padded = _reflected(part[i], piece.mask.shape[:2])
-      given = None if hole.all() else piece.mask
-      conds.append(drawing.prepare(padded, given, seed)[0])
+      padded = _reflected(part[i], region.mask.shape[:2])
+      mask = None if hole.all() else region.mask
+      conds.append(painting.prepare(padded, mask, seed)[0])
       keys.append(key)
-    made = drawing.painter.paint(
-      drawing.objective,
+    painted = painting.painter.paint(
+      painting.objective,
       np.stack(conds),
-      piece.mask,
-      piece.plan,
+      region.mask,
+      region.plan,
       keys,
-      drawing.counter.tick,
+      painting.counter.tick,
     )
-    made = made[:, : piece.window.height, : piece.window.width]
-    holes = hole[: piece.window.height, : piece.window.width]
-    part[group] = np.where(holes, made, part[group])
+    painted = painted[:, : region.window.height, : region.window.width]
+    holes = hole[: region.window.height, : region.window.width]
+    part[group] = np.where(holes, painted, part[group])
 
 
-def _groups(piece, drawing):
-  """Numbers of the samples that are painted together."""
-  count = len(drawing.keys)
-  tiles_each = len(piece.plan.tops) * len(piece.plan.lefts)
-  size = max(1, drawing.painter.together // tiles_each)
+def paint_all(
+  regions: Sequence[Region],
+  painting: Painting,
+  images: Float[np.ndarray, 's h w 3'],
+) -> None:
+  """Paints regions one after another, in place; each sees those before it."""
+  painting.counter.expect(sum(count_passes(r, painting) for r in regions))
+  for number, region in enumerate(regions):
+    paint(region, painting, images, number)
+
+
+def _groups(region: Region, painting: Painting) -> list[list[int]]:
+  """Returns the samples, grouped into those that are painted together."""
+  count = len(painting.keys)
+  tiles_each = len(region.plan.tops) * len(region.plan.lefts)
+  size = max(1, painting.painter.batch // tiles_each)
   return [
     list(range(first, min(first + size, count)))
     for first in range(0, count, size)
   ]
 
 
-def _padded(mask, drawing, grid):
-  """The mask of a canvas of a size that there are tiles for."""
-  sides = []
-  for length in mask.shape[:2]:
-    unit = drawing.multiple if length < drawing.tile else grid
-    sides.append(-(-length // unit) * unit)
-  return _reflected(mask, tuple(sides))
+def _padded(
+  mask: Float[np.ndarray, 'h w 1'], painting: Painting, grid: int
+) -> Float[np.ndarray, 'y x 1']:
+  """Returns the mask of a canvas of a size that tiles can cover."""
+  height, width = (
+    -(-length // unit) * unit
+    for length in mask.shape[:2]
+    for unit in [painting.multiple if length < painting.tile else grid]
+  )
+  return _reflected(mask, (height, width))
 
 
-def _reflected(image, size):
-  more = [(0, side - length) for side, length in zip(size, image.shape)]
-  return np.pad(image, [*more, (0, 0)], 'reflect')
+def _reflected(
+  image: Float[np.ndarray, 'h w c'], size: tuple[int, ...]
+) -> Float[np.ndarray, 'y x c']:
+  (height, width), (old_height, old_width) = size, image.shape[:2]
+  padding = [(0, height - old_height), (0, width - old_width), (0, 0)]
+  return np.pad(image, padding, 'reflect')

@@ -1,9 +1,9 @@
-"""Pictures larger than the network's: tiles that overlap, and smooth weights.
+"""Tiles: overlapping parts of a canvas, blended with smooth weights.
 
-Everything is separable: tiles stand on a grid, a pixel's weight is that of its
-row times that of its column, and the weights of all tiles sum to one. `cut` and
-`blend` take NumPy and JAX arrays, and can be traced: a sampler may blend in
-every step, which is what keeps tiles from telling different stories.
+Everything is separable: tiles lie on a grid, the weight of a pixel is that of
+its row times that of its column, and the weights of all tiles sum to one. `cut`
+and `blend` accept NumPy and JAX arrays and can be traced, so that a sampler can
+blend in every step, which keeps tiles from diverging.
 """
 
 import functools
@@ -11,20 +11,19 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 class Layout(NamedTuple):
-  """Where the tiles lie: a grid.
+  """The grid of the tiles.
 
   Attributes:
-    height: of the picture, pixels.
-    width: likewise.
-    tops: first row of each row of tiles, ascending.
-    lefts: first column of each column of tiles, ascending.
-    tile: height and width of every tile. They reach beyond a picture that is
-      smaller, which is then reflected.
-    overlap: over how many pixels one tile gives way to the next, at least.
+    height: height of the canvas in pixels.
+    width: width of the canvas in pixels.
+    tops: first pixel of each row of tiles, ascending.
+    lefts: first pixel of each column of tiles, ascending.
+    tile: height and width of every tile. A smaller canvas is reflected.
+    overlap: smallest number of pixels over which two tiles are blended.
   """
 
   height: int
@@ -43,29 +42,30 @@ def layout(
   multiple: int = 32,
   grid: int = 1,
 ) -> Layout:
-  """As few tiles as cover a picture, evenly spread.
+  """Returns the fewest tiles that cover a canvas, evenly spread.
 
   Args:
-    height: of the picture, pixels; 1 and more.
-    width: likewise.
-    tile: side of a tile. A side of the picture that is shorter gets one tile,
-      of the next multiple.
-    overlap: of neighbours, pixels; at most half a tile.
-    multiple: of which the network's sides must be.
-    grid: tiles start at multiples of it, pixels; at most half a tile.
+    height: height of the canvas in pixels, at least 1.
+    width: width of the canvas in pixels, at least 1.
+    tile: side of a tile. A shorter side of the canvas gets one tile, of the
+      next multiple.
+    overlap: overlap of neighbours in pixels, at most half a tile.
+    multiple: the network's sides are multiples of it.
+    grid: tiles start at multiples of it, in pixels; at most half a tile.
 
   Raises:
-    ValueError: if these numbers make no sense.
+    ValueError: if the numbers contradict each other.
   """
   if height < 1 or width < 1:
-    raise ValueError(f'A picture of {width} x {height} pixels has no tiles.')
+    raise ValueError(f'A canvas of {width} x {height} pixels has no tiles.')
   if tile < 1 or tile % multiple:
     raise ValueError(
-      f'Tiles of {tile} pixels: the network takes multiples of {multiple}.'
+      f'Tiles of {tile} pixels do not suit the network, whose sides are '
+      f'multiples of {multiple}.'
     )
   if not 0 <= overlap <= tile // 2:
     raise ValueError(
-      f'Tiles of {tile} pixels overlap by 0 to {tile // 2}, not {overlap}.'
+      f'Tiles of {tile} pixels can overlap by 0 to {tile // 2}, not {overlap}.'
     )
   sides, starts = [], []
   for length in (height, width):
@@ -73,8 +73,8 @@ def layout(
     last = max(length - side, 0)
     if last % grid:
       raise ValueError(
-        f'{length} pixels: the last of the tiles of {side} would not start at '
-        f'a multiple of {grid}.'
+        f'{length} pixels: the last tile of {side} would not start at a '
+        f'multiple of {grid}.'
       )
     steps = last // grid
     count = math.ceil(steps / max(1, (side - overlap) // grid)) + 1
@@ -82,40 +82,42 @@ def layout(
     starts.append(tuple(places.astype(int)))
     sides.append(side)
   tops, lefts = (tuple(map(int, places)) for places in starts)
-  return Layout(height, width, tops, lefts, tuple(sides), overlap)
+  return Layout(height, width, tops, lefts, (sides[0], sides[1]), overlap)
 
 
 def whole(height: int, width: int) -> Layout:
-  """A picture that is one tile: its sides are what the network takes."""
+  """Returns a canvas as one tile, of a size that the network takes."""
   return Layout(height, width, (0,), (0,), (height, width), 0)
 
 
 def cut(image: Float[Any, 'h w c'], plan: Layout) -> Float[Any, 'n y x c']:
-  """The tiles of a picture, row by row; reflected where they reach beyond."""
+  """Returns the tiles of a canvas, row by row, reflected beyond its edges."""
   rows = _reflected(plan.tops, plan.tile[0], plan.height)
   columns = _reflected(plan.lefts, plan.tile[1], plan.width)
   # [i, y, j, x, c] -> [i j, y, x, c]
-  found = image[rows.reshape(-1)][:, columns.reshape(-1)]
-  found = found.reshape([*rows.shape, *columns.shape, image.shape[-1]])
-  found = found.swapaxes(1, 2)
-  return found.reshape([-1, *plan.tile, image.shape[-1]])
+  tiles = image[rows.reshape(-1)][:, columns.reshape(-1)]
+  tiles = tiles.reshape([*rows.shape, *columns.shape, image.shape[-1]])
+  tiles = tiles.swapaxes(1, 2)
+  return tiles.reshape([-1, *plan.tile, image.shape[-1]])
 
 
 def blend(tiles: Float[Any, 'n y x c'], plan: Layout) -> Float[Any, 'h w c']:
-  """One picture of all tiles, each weighing less towards its inner borders.
+  """Returns a canvas of all tiles, whose weight falls towards inner borders.
 
-  Where one tile alone lies, its pixels are taken as they are.
+  Pixels that are in one tile only are taken as they are.
   """
   grid = [len(plan.tops), len(plan.lefts), *plan.tile, tiles.shape[-1]]
   (height, width), overlap = plan.tile, plan.overlap
-  found = tiles.reshape(grid).transpose(1, 3, 0, 2, 4)  # [j x i y c]
-  found = _blend_axis(found, _shares(plan.lefts, width, plan.width, overlap))
-  found = found.transpose(1, 2, 0, 3)  # [w i y c] -> [i y w c]
-  return _blend_axis(found, _shares(plan.tops, height, plan.height, overlap))
+  columns = tiles.reshape(grid).transpose(1, 3, 0, 2, 4)  # [j x i y c]
+  rows = _blend_axis(columns, _shares(plan.lefts, width, plan.width, overlap))
+  rows = rows.transpose(1, 2, 0, 3)  # [w i y c] -> [i y w c]
+  return _blend_axis(rows, _shares(plan.tops, height, plan.height, overlap))
 
 
-def _blend_axis(tiles, shares):
-  """[tiles, places in a tile, ...] -> [places in the picture, ...]."""
+def _blend_axis(
+  tiles: Any, shares: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> Any:
+  """Blends [tiles, places in a tile, ...] to [places in the canvas, ...]."""
   total = 0
   for which, place, weight in zip(*shares):
     weight = weight.reshape([-1] + [1] * (tiles.ndim - 2))
@@ -124,16 +126,20 @@ def _blend_axis(tiles, shares):
 
 
 @functools.lru_cache(64)
-def _shares(starts, side, length, overlap):
-  """Which tiles each place is in, where in them, and their weights.
+def _shares(
+  starts: tuple[int, ...], side: int, length: int, overlap: int
+) -> tuple[
+  Int[np.ndarray, 'k {length}'],
+  Int[np.ndarray, 'k {length}'],
+  Float[np.ndarray, 'k {length}'],
+]:
+  """Returns the tiles of each place, its position in them, and their weights.
 
-  Returns:
-    int [k, length], int [k, length], float32 [k, length]; k is the most tiles
-    that any place lies in. Where there are fewer, the others weigh nothing.
+  k is the largest number of tiles that a place is in; where there are fewer,
+  the rest have weight 0.
   """
-  starts = np.array(starts)[:, None]
-  inside = np.arange(length) - starts  # [n, length]
-  # A tile fades over `overlap` pixels, but for where the picture ends.
+  inside = np.arange(length) - np.array(starts)[:, None]  # [n, length]
+  # A tile fades over `overlap` pixels, except at the edges of the canvas.
   fade = np.ones(inside.shape)
   if overlap:
     rise, fall = (inside + 0.5) / overlap, (side - inside - 0.5) / overlap
@@ -150,8 +156,10 @@ def _shares(starts, side, length, overlap):
 
 
 @functools.lru_cache(64)
-def _reflected(starts, side, length):
-  """int [n, side]: from which pixels those of each tile come."""
+def _reflected(
+  starts: tuple[int, ...], side: int, length: int
+) -> Int[np.ndarray, 'n {side}']:
+  """Returns the index in the canvas of each place of each tile."""
   places = np.array(starts)[:, None] + np.arange(side)
   period = max(2 * length - 2, 1)
   places = places % period

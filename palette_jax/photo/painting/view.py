@@ -1,9 +1,9 @@
-"""How large the network sees a hole: as sharp as it may, as small as it must.
+"""Views: the scale at which the network sees a hole.
 
-A network knows pictures of one size, in which at most half was missing. Where a
-hole is thin or small, it looks at the photo as it is, in tiles. Where some tile
-would be asked for more than half, the photo is made smaller until none is: what
-is painted then comes back enlarged, but belongs to what is around it.
+A network was trained on images of one size, at most half of them missing. It
+sees thin or small holes at full resolution, in tiles. Where more than half of a
+tile would be missing, the photo is shrunk until it is not: the painted part is
+then enlarged, and less sharp, but it fits its surroundings.
 """
 
 import math
@@ -15,19 +15,19 @@ from PIL import Image
 
 from palette_jax.photo.painting import luminance, tiles, windows
 
-MOST = 0.5  # of a tile that is painted: as in uncropping
-OVERLAP = 4  # of a tile's side: tiles overlap by this part of it
-_KERNEL = 4  # pixels that bicubic enlargement looks at, and a few
-_FINER = 2**-0.25  # from one scale that is tried to the next
+LARGEST_SHARE = 0.5  # of a tile that is painted, as in uncropping
+OVERLAP = 4  # tiles overlap by a quarter of their side
+_KERNEL = 4  # pixels: the reach of bicubic enlargement, with a margin
+_SCALE_STEP = 2**-0.25  # between the scales that are tried
 
 
 class View(NamedTuple):
-  """A part of a picture, at some scale.
+  """A part of a photo at some scale.
 
   Attributes:
-    window: which part, pixels of the picture.
-    height: at which the network sees it, pixels.
-    width: likewise.
+    window: position in the photo.
+    height: height in pixels at which the network sees it.
+    width: width in pixels at which the network sees it.
   """
 
   window: windows.Window
@@ -36,25 +36,25 @@ class View(NamedTuple):
 
   @property
   def is_whole(self) -> bool:
-    """Whether every pixel is seen as it is."""
+    """Whether the scale is 1."""
     return (self.height, self.width) == self.window[2:]
 
 
-def of(
+def sharpest(
   mask: Float[np.ndarray, 'h w 1'],
   window: windows.Window,
   tile: int,
   multiple: int,
 ) -> View:
-  """The sharpest look at a window of which no tile has more than MOST to paint.
+  """Returns the sharpest view without a tile that is mostly hole.
 
-  Where that would leave nothing of what is known, the smallest that shows some.
+  If that would show nothing known, the smallest view that does is returned.
 
   Args:
-    mask: of the picture, 1 where to paint.
-    window: a part of it.
-    tile: the network's side, pixels. No window is made smaller than that.
-    multiple: of which the network's sides must be.
+    mask: mask of the photo, 1 where to paint.
+    window: a part of the photo.
+    tile: side of the network's images in pixels; no window is shrunk below it.
+    multiple: the network's sides are multiples of it.
   """
   part = mask[window.slices]
   scale, larger = 1.0, at_scale(window, 1.0)
@@ -63,35 +63,35 @@ def of(
     small = part if view.is_whole else _shrunken_mask(part, view)
     if small.all():
       return larger
-    plan = layout(view.height, view.width, tile, multiple)
+    plan = tile_layout(view.height, view.width, tile, multiple)
     share = tiles.cut(small, plan).mean(axis=(1, 2, 3)).max()
-    if share <= MOST or max(view.height, view.width) <= tile:
+    if share <= LARGEST_SHARE or max(view.height, view.width) <= tile:
       return view
     larger = view
-    scale *= _FINER
+    scale *= _SCALE_STEP
     scale = max(scale, tile / max(window.height, window.width))
 
 
 def at_scale(window: windows.Window, scale: float) -> View:
-  """A window, so many times as large as it is."""
+  """Returns a window at a scale."""
   height, width = (max(1, round(side * scale)) for side in window[2:])
   return View(window, height, width)
 
 
-def layout(
+def tile_layout(
   height: int, width: int, tile: int, multiple: int, grid: int = 1
 ) -> tiles.Layout:
-  """The tiles in which a network looks at a canvas (`tiles.layout`)."""
+  """Returns the tiles of a canvas, with the usual overlap."""
   return tiles.layout(height, width, tile, tile // OVERLAP, multiple, grid)
 
 
-def around(
+def surroundings(
   mask: Float[np.ndarray, 'h w 1'], tile: int
 ) -> windows.Window | None:
-  """The hole, and as much around it as the network makes use of.
+  """Returns the hole with the surroundings that the network can use.
 
-  On each axis a tile, or half a tile more than the hole if that is longer;
-  none if there is no hole.
+  On each axis it is a tile long, or half a tile longer than the hole if that is
+  more. Returns None if there is no hole.
   """
   hole = mask[..., 0] > 0.5
   firsts, sides = [], []
@@ -107,15 +107,15 @@ def around(
   return windows.Window(*firsts, *sides)
 
 
-def seen(
+def shrink(
   view: View,
   image: Float[np.ndarray, 'h w 3'],
   mask: Float[np.ndarray, 'h w 1'],
 ) -> tuple[Float[np.ndarray, 'y x 3'], Float[np.ndarray, 'y x 1']]:
-  """The window at the view's scale, and its hole.
+  """Returns the window at the view's scale, and its hole.
 
-  Nothing of the hole's old content is in what is known: where known pixels and
-  others fall together, all of it counts as hole.
+  Known pixels contain nothing of the hole's old content: a pixel that covers
+  both counts as hole.
   """
   part, hole = image[view.window.slices], mask[view.window.slices]
   if view.is_whole:
@@ -126,35 +126,37 @@ def seen(
   return small / np.maximum(weight, 1e-3), _is_hole(weight)
 
 
-def _shrunken_mask(hole, view):
+def _shrunken_mask(
+  hole: Float[np.ndarray, 'h w 1'], view: View
+) -> Float[np.ndarray, 'y x 1']:
   known = (hole <= 0.5).astype(np.float32)
   return _is_hole(luminance.resize(known, view.height, view.width))
 
 
-def _is_hole(weight):
+def _is_hole(weight: Float[np.ndarray, 'y x 1']) -> Float[np.ndarray, 'y x 1']:
   return (weight < 0.999).astype(np.float32)
 
 
-def enlarged(
+def enlarge(
   view: View, small: Float[np.ndarray, 'y x 3'], ring: bool = False
 ) -> Float[np.ndarray, 'h w 3']:
-  """What was painted, of the window's own size again; bicubic, in [-1, 1].
+  """Returns a painted view at the window's own size; bicubic, in [-1, 1].
 
   Args:
-    view: at which it was painted.
-    small: what was painted.
-    ring: whether the right edge goes on at the left one.
+    view: the view that was painted.
+    small: the painted image.
+    ring: whether the left edge continues the right one.
   """
   if view.is_whole:
     return small
   padded = np.pad(
     small, [(0, 0), (_KERNEL, _KERNEL), (0, 0)], 'wrap' if ring else 'edge'
   )
-  made = luminance.resize(
+  large = luminance.resize(
     padded,
     view.window.height,
     view.window.width,
     Image.Resampling.BICUBIC,
     box=(float(_KERNEL), 0.0, float(_KERNEL + view.width), float(view.height)),
   )
-  return np.clip(made, -1.0, 1.0)
+  return np.clip(large, -1.0, 1.0)

@@ -1,21 +1,21 @@
-"""Where to look in a large photo with a small hole: squares around it.
+"""Windows: squares of a large photo around its holes.
 
 Palette's masks cover 10% to 40% of a training image (section 5.2 and appendix
 B): a hole is at most three fifths as long as its window, 36% of its area.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-_CELLS = 8  # of a tile's side: how finely holes are told apart
+_CELLS = 8  # cells in a tile's side; holes in adjacent cells are one
 
 
 class Window(NamedTuple):
-  """A part of a picture; pixels."""
+  """A part of a photo, in pixels."""
 
   top: int
   left: int
@@ -24,26 +24,26 @@ class Window(NamedTuple):
 
   @property
   def slices(self) -> tuple[slice, slice]:
-    """Of an array's rows and columns."""
+    """Slices of rows and columns."""
     return (
       slice(self.top, self.top + self.height),
       slice(self.left, self.left + self.width),
     )
 
 
-def around(mask: Float[np.ndarray, 'h w 1'], tile: int) -> list[Window]:
-  """Squares that cover the holes, each hole whole and in one of them.
+def covering(mask: Float[np.ndarray, 'h w 1'], tile: int) -> list[Window]:
+  """Returns squares that cover the holes, each of which is in one of them.
 
-  A square's side is `tile`, or 5/3 of its holes' extent if that is more; where
-  the picture is smaller than that, a window ends with the picture. Holes share
-  one where `tile` suffices for all, or where one's context is another's hole.
+  A square's side is `tile`, or 5/3 of its holes' extent if that is more; it is
+  cut off at the photo's edges. Holes share a square if all fit into `tile`, or
+  if one is in the surroundings of another.
 
   Args:
     mask: 1 in the holes.
-    tile: the least side, pixels: the network's.
+    tile: smallest side in pixels, the network's.
 
   Returns:
-    Windows, from top to bottom; none for a mask without holes.
+    Windows from top to bottom; none for a mask without holes.
   """
   height, width, _ = mask.shape
   boxes = _boxes(mask[..., 0] > 0.5, max(1, tile // _CELLS))
@@ -51,16 +51,16 @@ def around(mask: Float[np.ndarray, 'h w 1'], tile: int) -> list[Window]:
   return sorted(_window(box, tile, height, width) for box in boxes)
 
 
-def _boxes(hole, cell):
-  """int [n, 4]: top, left, bottom, right of each hole; close ones are one."""
+def _boxes(hole: Bool[np.ndarray, 'h w'], cell: int) -> Int[np.ndarray, 'n 4']:
+  """Returns top, left, bottom, right of each hole; close ones are merged."""
   rows, columns = (np.arange(0, length, cell) for length in hole.shape)
   coarse = np.logical_or.reduceat(hole, rows, axis=0)
   coarse = np.logical_or.reduceat(coarse, columns, axis=1)
   # Cells that touch belong together, corners included.
   groups, _ = ndimage.label(coarse, structure=np.ones([3, 3]))
   places = ndimage.find_objects(groups)
-  # Which holes are joined depends on their order. Recipes replay only in this
-  # one, that of a set of cells.
+  # Which holes are joined depends on their order: old recipes replay with this
+  # one only, that of a set of cells.
   cells = {tuple(cell) for cell in np.argwhere(coarse).tolist()}
   boxes = []
   for i in dict.fromkeys(int(groups[place]) for place in cells):
@@ -74,8 +74,10 @@ def _boxes(hole, cell):
   return np.array(boxes, int).reshape(-1, 4)
 
 
-def _joined(boxes, tile, height, width):
-  """The boxes, those joined that share a window."""
+def _joined(
+  boxes: Int[np.ndarray, 'n 4'], tile: int, height: int, width: int
+) -> Int[np.ndarray, 'm 4']:
+  """Joins boxes that share a window."""
   todo, done = list(map(tuple, boxes)), np.zeros([0, 4], int)
   while todo:
     box = np.array(todo.pop())
@@ -83,13 +85,12 @@ def _joined(boxes, tile, height, width):
       both = np.concatenate(
         [np.minimum(done[:, :2], box[:2]), np.maximum(done[:, 2:], box[2:])], 1
       )
-      # With the context that a hole is given, both fit in one tile,
+      # With their surroundings, both fit into one tile,
       share = _side(np.max(both[:, 2:] - both[:, :2], axis=1)) <= tile
-      # or one would be seen in the other's window.
-      mine = _window(box, tile, height, width)
-      share |= _meet(done, mine)
-      theirs = [_window(other, tile, height, width) for other in done]
-      share |= np.array([_meet(box[None], other)[0] for other in theirs])
+      # or one is visible in the other's window.
+      share |= _meet(done, _window(box, tile, height, width))
+      others = [_window(other, tile, height, width) for other in done]
+      share |= np.array([_meet(box[None], other)[0] for other in others])
       if share.any():
         i = int(np.argmax(share))
         todo.append(tuple(both[i]))
@@ -99,8 +100,10 @@ def _joined(boxes, tile, height, width):
   return done
 
 
-def _meet(boxes, window):
-  """Which boxes have a pixel in the window."""
+def _meet(
+  boxes: Int[np.ndarray, 'n 4'], window: Window
+) -> Bool[np.ndarray, ' n']:
+  """Tells which boxes have a pixel in the window."""
   top, left, height, width = window
   return (
     (boxes[:, 0] < top + height)
@@ -110,11 +113,14 @@ def _meet(boxes, window):
   )
 
 
-def _side(extent):
+def _side(extent: Any) -> Any:
+  """Returns the side of the window around a hole: 5/3, rounded up."""
   return -(-5 * extent // 3)
 
 
-def _window(box, tile, height, width):
+def _window(
+  box: Int[np.ndarray, ' 4'], tile: int, height: int, width: int
+) -> Window:
   top, left, bottom, right = map(int, box)
   side = max(tile, _side(max(bottom - top, right - left)))
   high, wide = min(side, height), min(side, width)
