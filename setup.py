@@ -96,6 +96,7 @@ setuptools.setup(
       'pytest>=8',
       'pytest-xdist>=3.6',
       'ruff>=0.12',
+      'ty>=0.0.108',
     ],
     'torch': ['torch>=2.9'],
   },

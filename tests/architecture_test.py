@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from packaging import requirements, utils
 
 PACKAGE = sorted((ROOT / 'palette_jax').rglob('*.py'))
 FORBIDDEN = {
@@ -116,16 +117,24 @@ def test_every_public_function_is_documented_and_typed():
         assert not untyped, f'{path}: {node.name}({untyped})'
 
 
-def test_requirements_pin_what_setup_asks_for():
-  asked = set(
-    re.findall(
-      r"^\s+f?'([\w-]+)(?:\[.*\])?>=", (ROOT / 'setup.py').read_text(), re.M
-    )
+def test_requirements_pin_what_setup_asks_for_on_every_python():
+  required = re.findall(
+    r"^\s+f?'([\w-]+)(?:\[.*\])?>=", (ROOT / 'setup.py').read_text(), re.M
   )
-  pinned = set(
-    re.findall(r'^([\w.-]+)==', (ROOT / 'requirements.txt').read_text(), re.M)
-  )
-  normal = lambda names: {n.lower().replace('_', '-') for n in names}  # noqa: E731
-  optional = {'torch'}
-  assert len(asked) > 15
-  assert normal(asked) - optional <= normal(pinned)
+  lines = (ROOT / 'requirements.txt').read_text().splitlines()
+  pins = [
+    requirements.Requirement(line) for line in lines if not line.startswith('#')
+  ]
+  optional = {'torch', 'tensorflow'}  # on Linux it is tensorflow-cpu
+  assert len(set(required)) > 20
+  for version in ('3.11', '3.12', '3.13'):
+    here = {'python_version': version, 'python_full_version': f'{version}.0'}
+    pinned = [
+      utils.canonicalize_name(pin.name)
+      for pin in pins
+      if pin.marker is None or pin.marker.evaluate(here)
+    ]
+    assert len(pinned) == len(set(pinned)), version
+    missing = {utils.canonicalize_name(name) for name in required} - {*pinned}
+    assert missing <= optional, (version, missing)
+  assert all(str(pin.specifier).startswith('==') for pin in pins)

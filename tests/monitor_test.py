@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import pytest
 from absl import flags
 from runs import load, micro
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from palette_jax import chips, main
 from palette_jax.models import flops
@@ -111,12 +112,16 @@ def steps_of(folder):
   """Returns the steps in a profile, by XProf's own marks."""
   (file,) = folder.glob('plugins/profile/*/*.xplane.pb')
   assert file.stat().st_size > 1000
+  space = xplane_pb2.XSpace.FromString(file.read_bytes())
   steps = set()
-  for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
+  for plane in space.planes:
     for line in plane.lines:
       for event in line.events:
-        if event.name == 'train':
-          steps |= {v for k, v in event.stats if k == 'step_num'}
+        if plane.event_metadata[event.metadata_id].name != 'train':
+          continue
+        for stat in event.stats:
+          if plane.stat_metadata[stat.metadata_id].name == 'step_num':
+            steps.add(int(stat.int64_value or stat.str_value))
   return steps
 
 
