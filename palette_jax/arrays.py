@@ -1,4 +1,4 @@
-"""Types and shapes that the whole package uses.
+"""Types of arrays that the whole package shares.
 
 An image is float32 in [-1, 1], rows first, three channels; a name that ends in
 `_u8` holds uint8 in [0, 255] instead, as do the fields of `Examples`, which
@@ -37,10 +37,10 @@ class Examples(NamedTuple):
 
   Attributes:
     target: uint8 [b h w 3], the clean image.
-    cond: uint8 [b h w 3], the degraded image where `given` is DEGRADED; where
-      it is TRUTH, the same as target; elsewhere it is ignored.
-    given: uint8 [b h w 1], a code of palette_jax/givens.py. It is TRUTH
-      everywhere for a record that could not be read and so has no weight.
+    cond: uint8 [b h w 3], the degraded image where `given` is DEGRADED; the
+      same as target where it is TRUTH; ignored elsewhere.
+    given: uint8 [b h w 1], codes of palette_jax/givens.py. A record that could
+      not be read is TRUTH everywhere and so has no weight.
   """
 
   target: Array
@@ -49,14 +49,15 @@ class Examples(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """A batch that the model learns from, of one structure for every task.
+  """A batch to train the network on, with the same structure for every task.
 
   Attributes:
     target: [b h w 3], the clean image.
     cond: [b h w 3], the condition: the degraded image.
-    mask: [b h w 1], 1 where the model must paint and 0 where `cond` is already
-      right. It is 1 everywhere for a task without holes, and 0 everywhere for a
-      record that could not be read and so has no weight in the loss.
+    mask: [b h w 1], 1 where the network must paint and 0 where `cond` is
+      already right. It is 1 everywhere for a task without holes, and 0
+      everywhere for a record that could not be read, which so has no weight in
+      the loss.
   """
 
   target: Array

@@ -1,4 +1,4 @@
-"""Codes of what the condition holds at a pixel: `arrays.Examples.given`.
+"""Codes in `arrays.Examples.given` of what the condition holds at a pixel.
 
 The model paints every pixel except those of TRUTH.
 """

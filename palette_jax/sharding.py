@@ -1,8 +1,9 @@
 """Sharding of arrays over devices, on one mesh with two axes.
 
-The batch is split over all devices, the state over the `fsdp` axis alone (one
-device by default: each holds the whole state). `per_device` spells out the
-collectives of weights and gradients; XLA adds the few others, sums of scalars.
+The batch is split over all devices, the state over the `fsdp` axis alone. That
+axis has one device by default, so that each device holds the whole state.
+`per_device` spells out the collectives of weights and gradients; XLA adds only
+sums of scalars.
 """
 
 import functools
@@ -24,15 +25,16 @@ MIN_SHARDED_SIZE = 2**16
 
 @functools.cache
 def compiler_options(platform: str | None = None) -> dict[str, str]:
-  """Returns options of `jax.jit` for CPUs; none elsewhere or if XLA lacks them.
+  """Returns the options of `jax.jit`: on a CPU, those that its XLA knows.
 
   By default, XLA gives convolutions, matrix products and sums to YNNPACK, whose
-  convolutions take up to three times as long as XLA's own (Eigen's); only
-  products and sums stay there. XLA also drops the barriers between computation
-  and recomputation, merges the two, and so undoes `model.remat`.
+  convolutions take up to three times as long as XLA's own (Eigen's); these
+  options leave it only products and sums. XLA also drops the barriers between
+  computation and recomputation, merges the two and so undoes `model.remat`;
+  these options keep the barriers.
 
   Args:
-    platform: platform of the devices; by default the process's own.
+    platform: platform of the devices; by default JAX's default backend.
   """
   kinds = 'INDIVIDUAL_DOT', 'REDUCE'
   listed = ','.join(f'LIBRARY_FUSION_TYPE_{kind}' for kind in kinds)
@@ -56,7 +58,7 @@ def make_mesh(
 
   Args:
     fsdp: devices that share one copy of the state.
-    devices: by default all devices.
+    devices: the devices of the mesh; by default all.
 
   Raises:
     ValueError: if fsdp does not divide the number of devices.
@@ -86,17 +88,17 @@ def check_batch(
   """Checks that a batch can be split evenly.
 
   Raises:
-    ValueError: if it cannot, naming the nearest sizes that can.
+    ValueError: if it cannot; the message names the nearest sizes that fit.
   """
   parts = mesh.size * accumulation
   if batch < 1 or batch % parts:
     below = batch // parts * parts
     fits = f'{below} or {below + parts}' if below else f'{parts}'
-    over = f'{mesh.size} devices'
+    shares = f'{mesh.size} devices'
     if accumulation > 1:
-      over += f', {accumulation} micro-batches each'
+      shares += f' with {accumulation} micro-batches each'
     raise ValueError(
-      f'{name}={batch} does not divide over {over}; {fits} would.'
+      f'{name}={batch} does not divide over {shares}; {fits} would.'
     )
 
 
@@ -147,7 +149,8 @@ def per_device(
   """
   # One device needs no collectives, and JAX cannot search a shard_map for the
   # first NaN (0.10.2 recurses without end).
-  if mesh.size == 1 or jax.config.jax_debug_nans:
+  debug_nans = jax.config.jax_debug_nans  # ty: ignore[missing-attribute]
+  if mesh.size == 1 or debug_nans:
     return network
   specs = jax.tree.map(lambda sharding: sharding.spec, layout)
   rows = PartitionSpec(('data', 'fsdp'))
@@ -159,7 +162,7 @@ def per_device(
     gathered = jax.tree.map(gather, params, specs, dtypes)
     return network(gathered, y_t, cond, gamma)
 
-  # With check_vma, types would tell which arrays differ between devices, and
+  # With check_vma, types would track which arrays differ between devices, and
   # the sum of a small parameter's gradient would move into the network.
   return jax.shard_map(
     local,
@@ -191,9 +194,9 @@ def _gather(axis: int, dtype: DTypeLike) -> Callable[[Array], Array]:
 
 
 def whole(mesh: Mesh, params: PyTree, dtypes: PyTree) -> PyTree:
-  """Gathers all parameters on every device, rounded to the types of their use.
+  """Gathers all parameters on every device, in the types that the network uses.
 
-  Sampling does this once, since it takes many passes with the same parameters.
+  Sampling does this once, since many passes use the same parameters.
   """
 
   def leaf(array: Array, dtype: DTypeLike) -> Array:
@@ -205,17 +208,17 @@ def whole(mesh: Mesh, params: PyTree, dtypes: PyTree) -> PyTree:
 
 
 def micro_batches(mesh: Mesh, batch: PyTree, count: int) -> PyTree:
-  """Splits [b, ...] into [count, b / count, ...], on each device by itself.
+  """Splits [b, ...] into [count, b / count, ...] within each device.
 
   No row moves between devices. The rows of a micro-batch therefore depend on
-  the number of devices; sums over all rows do not.
+  the number of devices, but sums over all rows do not.
   """
 
   def split(x: Array) -> Array:
     x = x.reshape(mesh.size, count, -1, *x.shape[1:])
     x = jnp.moveaxis(x, 1, 0).reshape(count, -1, *x.shape[3:])
-    where = PartitionSpec(None, ('data', 'fsdp'))
-    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, where))
+    spec = PartitionSpec(None, ('data', 'fsdp'))
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
 
   return jax.tree.map(split, batch)
 
@@ -229,12 +232,12 @@ def put_batch(mesh: Mesh, local: PyTree) -> PyTree:
   )
 
 
-def put_same(mesh: Mesh, array: PyTree) -> PyTree:
-  """Puts arrays that all hosts have into arrays split over all devices."""
+def put_same(mesh: Mesh, whole_arrays: PyTree) -> PyTree:
+  """Splits arrays that every host holds whole over all devices."""
   sharding = by_batch(mesh)
   return jax.tree.map(
     lambda x: jax.make_array_from_callback(
       x.shape, sharding, lambda index: x[index]
     ),
-    array,
+    whole_arrays,
   )

@@ -15,7 +15,7 @@ from jax import ad_checkpoint
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-KEPT = 'kept'  # arrays that remat keeps, besides a block's input
+KEPT = 'kept'  # name of the arrays that remat keeps besides a block's input
 
 # U(+-1 / sqrt(fan_in)), PyTorch's initial weights, as in guided-diffusion.
 _uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
@@ -24,16 +24,17 @@ _uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 class Conv(nn.Module):
   """A convolution, padded equally on both sides.
 
-  It differs from Flax's in one point: the bias is added in float32, so that its
-  gradient is summed over all pixels in float32, too.
+  Unlike Flax's, it adds the bias in float32, so that the bias's gradient, too,
+  is summed over all pixels in float32.
 
   Attributes:
     features: number of output channels.
     dtype: type of the products and of the output.
     size: side of the kernel in pixels, odd.
-    stride: output has 1/stride of the height and width.
+    stride: distance in pixels between the positions of the kernel; the output
+      has 1/stride of the height and width.
     dilation: distance in pixels between neighbours in the kernel.
-    zero: whether the kernel starts at zero.
+    zero: whether the kernel's initial weights are zero.
   """
 
   features: int
@@ -73,14 +74,15 @@ def dense(
 class GroupNorm(nn.Module):
   """Normalises each group of channels over all pixels, always in float32.
 
-  It has the parameters and gives the numbers of Flax's, which forms groups
-  before it sums over pixels. This one groups the channels' sums and applies
-  one factor and one summand to each pixel, as PyTorch does: on a CPU, XLA takes
-  a quarter of the time for it, and no device does more work.
+  Its parameters and its output are those of Flax's GroupNorm, which forms
+  groups before it sums over pixels. This one sums each channel, then groups the
+  sums and applies one factor and one summand to each pixel, as PyTorch does. On
+  a CPU, XLA takes a quarter of the time for it; no device does more work.
 
   Attributes:
-    groups: number of groups. What the channels of a group have in common is
-      lost: a group of one channel forgets the image's brightness or colour.
+    groups: number of groups. The norm removes the mean and scale that a group's
+      channels share: a group of one channel loses the image's brightness or
+      colour.
   """
 
   groups: int
@@ -124,7 +126,7 @@ def upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b 2*h 2*w c']:
 
 
 class ResBlock(nn.Module):
-  """Two times norm, SiLU and convolution, beside a shortcut.
+  """Norm, SiLU and convolution, twice, with a shortcut around them.
 
   The noise level scales and shifts the second normalisation. The last
   convolution starts at zero, so that the block starts as its shortcut.
@@ -154,9 +156,9 @@ class ResBlock(nn.Module):
 
     Args:
       x: the input.
-      emb: embedding of the noise level.
-      skip: more input channels. They are appended in here, so that remat does
-        not keep the concatenated array.
+      emb: the embedding of the noise level.
+      skip: more input channels. The block itself appends them, so that remat
+        does not keep the concatenated array.
     """
     if skip is not None:
       x = jnp.concatenate([x, skip], axis=-1)
@@ -188,10 +190,10 @@ class SelfAttention(nn.Module):
   """Self-attention, global or within windows (section 5.5).
 
   Attributes:
-    head_channels: channels of each head; the number of heads follows.
+    head_channels: channels of each head, which determine the number of heads.
     groups: number of groups of channels that are normalised together.
     dtype: type of the arithmetic; the softmax is in float32.
-    windows: number of windows along either side; 1 is global self-attention.
+    windows: number of windows along each side; 1 is global self-attention.
   """
 
   head_channels: int

@@ -15,9 +15,9 @@ MAX_PERIOD = 10_000
 def gamma_root(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
   """Returns 1000 sqrt(gamma), this package's choice (benchmarks/README.md).
 
-  It fills the sinusoid's range, as time steps do in guided-diffusion, and is
-  almost constant below 4.4e-5, the smallest gamma of training, where 532 of the
-  1000 inference steps lie.
+  It fills the sinusoid's range, as guided-diffusion's time steps do. Below
+  4.4e-5, the smallest gamma of training, it is almost constant; 532 of the 1000
+  inference steps lie there.
   """
   return 1000.0 * jnp.sqrt(gamma)
 
@@ -30,8 +30,9 @@ def gamma_itself(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
 def time_step(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
   """Returns the time step of guided-diffusion, 0 to 999, that has this gamma.
 
-  Its betas are linear from 1e-4 to 0.02 in 1000 steps. Between steps, the
-  result is linear in log gamma; beyond the first and the last it is clipped.
+  guided-diffusion's betas rise linearly from 1e-4 to 0.02 in 1000 steps.
+  Between steps, the result is linear in log gamma; beyond the first and the
+  last step it is clipped.
   """
   gammas = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000))
   lowest = jnp.float32(gammas[-1])
@@ -42,7 +43,7 @@ def time_step(gamma: Float[Array, ' b']) -> Float[Array, ' b']:
   )
 
 
-# Values of `model.noise_level`. The last two are for imported weights.
+# By value of `model.noise_level`. The last two are for imported weights.
 POSITIONS = {
   'gamma_root': gamma_root,
   'gamma': gamma_itself,
@@ -63,11 +64,11 @@ def sinusoid(
 class NoiseLevel(nn.Module):
   """Embeds gamma by a sinusoid and two dense layers, in float32.
 
-  The paper conditions on gamma and leaves the form open.
+  The paper conditions on gamma but does not say in which form.
 
   Attributes:
     features: features of the sinusoid, a quarter of those of the dense layers.
-    position: maps gamma to a place on the sinusoid, a name in POSITIONS.
+    position: name in POSITIONS of the map from gamma to a sinusoid's argument.
   """
 
   features: int

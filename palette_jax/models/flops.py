@@ -38,15 +38,19 @@ def count(jaxpr: core.Jaxpr) -> int:
   for eqn in jaxpr.eqns:
     if eqn.primitive.name == 'dot_general':
       (contracted, _), _ = eqn.params['dimension_numbers']
-      shape = eqn.invars[0].aval.shape
+      shape = _shape(eqn.invars[0])
       depth = math.prod(shape[axis] for axis in contracted)
-      total += 2 * depth * eqn.outvars[0].aval.size
+      total += 2 * depth * math.prod(_shape(eqn.outvars[0]))
     elif eqn.primitive.name == 'conv_general_dilated':
-      kernel = eqn.invars[1].aval
+      kernel = _shape(eqn.invars[1])
       features = eqn.params['dimension_numbers'].rhs_spec[0]
-      depth = kernel.size // kernel.shape[features]
-      total += 2 * depth * eqn.outvars[0].aval.size
+      depth = math.prod(kernel) // kernel[features]
+      total += 2 * depth * math.prod(_shape(eqn.outvars[0]))
     else:
       times = eqn.params.get('length', 1) if eqn.primitive.name == 'scan' else 1
       total += times * sum(map(count, core.jaxprs_in_params(eqn.params)))
   return total
+
+
+def _shape(atom: core.Var | core.Literal) -> tuple[int, ...]:
+  return atom.aval.shape  # ty: ignore[missing-attribute]  # an array's

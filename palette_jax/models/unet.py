@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -22,9 +22,9 @@ from palette_jax.models import blocks, embeddings
 Map = Float[Array, 'b _ _ _']  # features at some resolution
 Side = Any  # in pixels: an int, or a symbol of jax.export, such as 32*h
 DTYPES = ('bfloat16', 'float32')  # float16 would need a scaled loss
-# Layers after the residual blocks of the attention levels (Table 5):
-# self-attention with this number of windows along a side of the map; or, in its
-# place, one more residual block, plain or dilated, in these parts.
+# Layers after the residual blocks of the attention levels (Table 5): either
+# self-attention, with this number of windows along each side of the map, or one
+# more residual block, plain or dilated, in these parts of the network.
 WINDOWS = {'global': 1, 'local': 2}
 EXTRA_BLOCKS = {'more_blocks': ('down',), 'dilated': ('down', 'middle')}
 ATTENTION = (*WINDOWS, *EXTRA_BLOCKS)
@@ -33,16 +33,16 @@ EXACT = {'noise_level', 'emb'}
 
 
 class UNet(nn.Module):
-  """Down over the levels, through the middle, up again over the skips.
+  """The U-Net: down the levels, through the middle, up again with skips.
 
   Attributes:
     channels: channels of the first level.
     channel_mult: channels of each level, in multiples of `channels`.
-    num_res_blocks: residual blocks of a level on the way down; one more on the
-      way up.
-    groups: number of groups of channels that every norm normalises together.
-      guided-diffusion's 32 have eight channels or more each; narrow networks
-      take fewer groups (see blocks.GroupNorm).
+    num_res_blocks: residual blocks of each level on the way down; the way up
+      has one more.
+    groups: number of groups of channels in every norm. In guided-diffusion,
+      each of the 32 groups has eight channels or more; narrow networks take
+      fewer groups (see blocks.GroupNorm).
     attention: one of ATTENTION; 'global' is the paper's base model.
     attention_levels: levels with attention, counted from 0; the middle always
       has it.
@@ -67,6 +67,10 @@ class UNet(nn.Module):
   dtype: str = 'bfloat16'
   remat: bool = False
 
+  if TYPE_CHECKING:  # Flax adds it, unseen by type checkers
+
+    def __hash__(self) -> int: ...
+
   @nn.compact
   def __call__(
     self,
@@ -74,7 +78,7 @@ class UNet(nn.Module):
     cond: Float[Array, 'b h w 3'],
     gamma: Float[Array, ' b'],
   ) -> Float[Array, 'b h w 3']:
-    """Predicts the noise in y_t, or another target that the objective chooses.
+    """Predicts the noise in y_t, or whatever else the objective asks for.
 
     Args:
       y_t: the noisy image.
@@ -82,7 +86,7 @@ class UNet(nn.Module):
       gamma: the noise level, in [0, 1].
 
     Returns:
-      float32, zeros for fresh weights.
+      The prediction in float32, all zeros for fresh weights.
     """
     check(self, *y_t.shape[1:3])
     levels = [self.channels * mult for mult in self.channel_mult]
@@ -144,7 +148,7 @@ class UNet(nn.Module):
   def _attention(
     self, h: Map, emb: Float[Array, 'b e'], level: int, place: str, i: int = 0
   ) -> Map:
-    """Applies self-attention, its replacement, or nothing."""
+    """Applies self-attention, its replacement, or neither."""
     if level not in self.attention_levels and place != 'middle':
       return h
     if self.attention in WINDOWS:
@@ -158,7 +162,7 @@ class UNet(nn.Module):
     return self._block(h, emb, h.shape[-1], f'{place}_extra{i}', dilation)
 
   def _dilation(self, h: Map, level: int, index: int) -> int:
-    """Returns 1, 2, 4, ... over a level's blocks, at most half of the map."""
+    """Returns 1, 2, 4, ... over a level's blocks, at most half the map."""
     if self.attention != 'dilated' or level not in self.attention_levels:
       return 1
     return min(2**index, max(1, min(h.shape[1:3]) // 2))
@@ -177,7 +181,7 @@ class UNet(nn.Module):
 
 @functools.cache  # tracing the network takes time
 def shapes(model: UNet) -> arrays.Params:
-  """Returns shapes and types of the parameters, without computing any."""
+  """Returns the shapes and types of the parameters without computing them."""
   multiple = size_multiple(model)
   image = jax.ShapeDtypeStruct([1, multiple, multiple, 3], jnp.float32)
   gamma = jax.ShapeDtypeStruct([1], jnp.float32)
@@ -186,7 +190,7 @@ def shapes(model: UNet) -> arrays.Params:
 
 
 def dtypes(model: UNet) -> arrays.Params:
-  """Returns the type each parameter is used in, model.dtype or float32."""
+  """Returns the type in which each parameter is used."""
 
   def dtype(
     path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct
@@ -225,18 +229,19 @@ def from_config(config: Mapping[str, Any]) -> UNet:
 def to_config(model: UNet) -> dict[str, Any]:
   """Returns the `config.model` of a network."""
   unset = ('parent', 'name')
-  fields = [f.name for f in dataclasses.fields(model) if f.name not in unset]
-  return {name: getattr(model, name) for name in fields}
+  fields = dataclasses.fields(model)  # ty: ignore[invalid-argument-type]
+  names = [field.name for field in fields if field.name not in unset]
+  return {name: getattr(model, name) for name in names}
 
 
 def size_multiple(model: UNet) -> int:
-  """Returns the number that height and width must be multiples of."""
+  """Returns the number of which height and width must be multiples."""
   halvings = len(model.channel_mult) - 1
   return 2 ** (halvings + (model.attention == 'local'))
 
 
 def check(model: UNet, height: Side, width: Side) -> None:
-  """Checks that the network works with its settings and an image size.
+  """Checks a network's settings and that it takes images of this size.
 
   Raises:
     ValueError: naming the setting, its value and what fits.
@@ -251,7 +256,7 @@ def check(model: UNet, height: Side, width: Side) -> None:
       raise ValueError(f'model.{field}: {value!r} is not one of {known}.')
   multiple = size_multiple(model)
   if height % multiple or width % multiple:
-    windows = ' and cuts it in windows' * (model.attention == 'local')
+    windows = ' and cuts it into windows' * (model.attention == 'local')
     raise ValueError(
       f'The network halves the image {len(model.channel_mult) - 1} times'
       f'{windows}, so height and width must be multiples of {multiple}; got '

@@ -142,7 +142,7 @@ def compile_for(
   program = programs.read(text, mesh.size)
   network, size = learner.network, learner.size
   # Flax makes modules hashable at run time.
-  forward = flops.forward(network, *size)  # ty: ignore[invalid-argument-type]
+  forward = flops.forward(network, *size)
   images = batch / mesh.size
   passes = 3 if mode == 'train' else learner.objective.passes()
   return Plan(
