@@ -1,7 +1,8 @@
-"""Our network and sampler beside the two original projects'.
+"""Compares our network and sampler with those of the two original projects.
 
-Golden files (tests/golden/make.py made them by running those projects) need no
-PyTorch; where it is installed, the twin in benchmarks/ is run live, too.
+tests/golden/make.py ran those projects and wrote golden files, so that the
+comparison needs no PyTorch. Where PyTorch is installed, the slow tests also run
+the twin of the network in benchmarks/.
 """
 
 import jax
@@ -27,7 +28,7 @@ def golden(name):
 
 
 def params_of(model, **spelling):
-  """The weights that make.py gave to the original."""
+  """Returns the weights that make.py gave to the original network."""
   return names.params(
     {
       tensor.ours: tensor.to_ours(
@@ -43,7 +44,7 @@ def apply(model, params, *args):
 
 
 @pytest.mark.parametrize('name', cases.GUIDED_DIFFUSION | cases.JANSPIRY)
-def test_outputs_are_those_of_the_original(name):
+def test_outputs_match_the_original_network(name):
   fields = (cases.GUIDED_DIFFUSION | cases.JANSPIRY)[name]
   model = model_of(fields)
   spelling = importer.SPELLING['janspiry'] if name in cases.JANSPIRY else {}
@@ -51,13 +52,13 @@ def test_outputs_are_those_of_the_original(name):
   y_t, cond = cases.images(name, fields['size'], 2)
   params = params_of(model, **spelling, **order)
   out = apply(model, params, y_t[None], cond[None], cases.gammas(1))[0]
-  wanted = golden(name)['out']
-  assert 1 < np.abs(wanted).max() < 10  # nothing is at zero
-  assert np.abs(out - wanted).max() < TOLERANCE
+  expected = golden(name)['out']
+  assert 1 < np.abs(expected).max() < 10  # no weight is zero
+  assert np.abs(out - expected).max() < TOLERANCE
 
 
-def test_a_widened_network_says_the_same_noise_at_the_same_noise_level():
-  """guided-diffusion's eps, whatever the condition, by gamma for time step."""
+def test_a_widened_network_predicts_the_noise_that_the_original_does():
+  """Compares with guided-diffusion's eps, for any condition."""
   model, size = model_of(cases.WARM_START), cases.WARM_START['size']
   theirs = {t.theirs: t.their_shape() for t in names.tensors(model)}
   first, last = 'input_blocks.0.0.weight', 'out.2.weight'
@@ -72,26 +73,26 @@ def test_a_widened_network_says_the_same_noise_at_the_same_noise_level():
   y_t = cases.images('warm_start', size, len(steps))
   cond = cases.images('any condition', size, len(steps))
   out = apply(model, params, y_t, cond, gammas.astype(np.float32))
-  wanted = golden('warm_start')['out']
-  assert wanted.shape[-1] == 6
-  assert np.abs(out - wanted[..., :3]).max() < 1e-3
-  assert np.abs(out - wanted[..., :3])[1:].max() < TOLERANCE
+  expected = golden('warm_start')['out']
+  assert expected.shape[-1] == 6
+  assert np.abs(out - expected[..., :3]).max() < 1e-3
+  assert np.abs(out - expected[..., :3])[1:].max() < TOLERANCE
 
 
-def test_every_time_step_is_found_from_its_gamma():
+def test_every_time_step_follows_from_its_gamma():
   gammas = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
-  found = embeddings.time_step(jnp.asarray(gammas, jnp.float32))
-  # Near 1, float32 tells gammas apart to 1 in 1,700 of the first step.
-  np.testing.assert_allclose(found, np.arange(1000), atol=2e-3)
+  steps = embeddings.time_step(jnp.asarray(gammas, jnp.float32))
+  # Near 1, float32 resolves gamma to 1/1,700 of the first step.
+  np.testing.assert_allclose(steps, np.arange(1000), atol=2e-3)
   ends = embeddings.time_step(jnp.array([1.0, 1e-5, 6.6e-21, 0.0]))
   np.testing.assert_allclose(ends, [0, 999, 999, 999], atol=1e-3)
 
 
-def test_samples_are_the_port_s_step_by_step():
-  """Its network, its noise: every y_t, with known pixels pasted again."""
+def test_every_step_of_sampling_matches_the_port():
+  """Compares every y_t, for the same network, noise and known pixels."""
   fields = cases.JANSPIRY['port_convolutions']
   size, model = fields['size'], model_of(fields)
-  # In its own class the network's names begin as in its files.
+  # In the port's own class, names have the prefix that its files have.
   params = params_of(model, **importer.SPELLING['janspiry'])
   levels = schedule.linear(**cases.SAMPLER)
   coefficients = sampler.ancestral_coefficients(levels, 'posterior')
@@ -101,8 +102,8 @@ def test_samples_are_the_port_s_step_by_step():
   noise = cases.images('noise', size, len(levels.betas))
 
   def clean_fn(params, y_t, cond, gamma):
-    said = model.apply({'params': params}, y_t, cond, gamma)
-    return process.estimate_clean('eps', y_t, said, gamma)
+    eps = model.apply({'params': params}, y_t, cond, gamma)
+    return process.estimate_clean('eps', y_t, eps, gamma)
 
   @jax.jit
   def step(y_t, cond, mask, z, now):
@@ -110,13 +111,13 @@ def test_samples_are_the_port_s_step_by_step():
     stage = sampler.State(y_t, None)
     return sampler.advance(now, stage, y_0, cond, mask, z).y_t
 
-  wanted = golden('sampler')['trajectory']
+  expected = golden('sampler')['trajectory']
   y_t = cond
-  assert np.array_equal(y_t[0], wanted[0])
+  assert np.array_equal(y_t[0], expected[0])
   for t in range(len(levels.betas)):
     now = {name: values[t] for name, values in coefficients.items()}
     y_t = step(y_t, cond, mask, noise[t : t + 1], now)
-    assert np.abs(y_t[0] - wanted[t + 1]).max() < TOLERANCE, t
+    assert np.abs(y_t[0] - expected[t + 1]).max() < TOLERANCE, t
   known = np.broadcast_to(mask < 0.5, cond.shape)
   assert np.array_equal(np.asarray(y_t)[known], clean[known])
   assert np.abs(y_t).max() <= 1 and np.ptp(y_t) > 0.5
@@ -126,8 +127,8 @@ def test_samples_are_the_port_s_step_by_step():
 @pytest.mark.parametrize('updown', [True, False])
 @pytest.mark.parametrize('attended', [(), (0,), (1, 2)])
 @pytest.mark.parametrize('head_channels', [8, 32])
-def test_outputs_are_the_twin_s(updown, attended, head_channels):
-  """Live, with random weights, on images that are not square."""
+def test_outputs_match_the_twin(updown, attended, head_channels):
+  """Runs both with random weights, on images that are not square."""
   torch = pytest.importorskip('torch')
   from benchmarks import torch_unet
 
@@ -151,14 +152,14 @@ def test_outputs_are_the_twin_s(updown, attended, head_channels):
   gamma = cases.gammas(2)
   x = np.concatenate([cond, y_t], axis=-1).transpose(0, 3, 1, 2)
   with torch.no_grad():
-    wanted = twin(torch.tensor(x), 1000 * torch.tensor(gamma).sqrt())
+    expected = twin(torch.tensor(x), 1000 * torch.tensor(gamma).sqrt())
   out = apply(model, params, y_t, cond, gamma)
-  assert np.abs(out - wanted.permute(0, 2, 3, 1).numpy()).max() < TOLERANCE
+  assert np.abs(out - expected.permute(0, 2, 3, 1).numpy()).max() < TOLERANCE
 
 
 @pytest.mark.slow
-def test_a_thousand_steps_end_where_the_port_s_formulas_do():
-  """Its published inference schedule, live; gamma falls to 7e-21."""
+def test_a_thousand_steps_end_as_those_of_the_ports_formulas():
+  """Follows the port's published schedule, in which gamma falls to 7e-21."""
   torch = pytest.importorskip('torch')
   betas = np.linspace(1e-4, 0.09, 1000)
   gammas = np.cumprod(1 - betas)
@@ -167,16 +168,16 @@ def test_a_thousand_steps_end_where_the_port_s_formulas_do():
   start = cases.images('start', (8, 8), 1)
   noise = cases.images('noise', (8, 8), 1000)
 
-  def eps(y_t, cond, gamma, lib):
-    """Any smooth function will do for a network."""
+  def predict_eps(y_t, cond, gamma, lib):
+    """Stands for the network; any smooth function does."""
     return lib.tanh(y_t + 0.3 * cond - gamma) + 0.2 * y_t
 
   cond = cases.images('cond', (8, 8), 1)
   y_t = torch.tensor(start)
   for t in reversed(range(1000)):
-    said = eps(y_t, torch.tensor(cond), float(gammas[t]), torch)
+    eps = predict_eps(y_t, torch.tensor(cond), float(gammas[t]), torch)
     y_0 = np.float32(np.sqrt(1 / gammas[t])) * y_t
-    y_0 = y_0 - np.float32(np.sqrt(1 / gammas[t] - 1)) * said
+    y_0 = y_0 - np.float32(np.sqrt(1 / gammas[t] - 1)) * eps
     y_0 = y_0.clamp(-1, 1)
     y_t = (
       float(betas[t] * np.sqrt(before[t]) / (1 - gammas[t])) * y_0
@@ -186,19 +187,19 @@ def test_a_thousand_steps_end_where_the_port_s_formulas_do():
       y_t = y_t + float(np.sqrt(variance[t])) * torch.tensor(noise[t])
 
   def clean_fn(params, y_t, cond, gamma):
-    said = eps(y_t, cond, gamma[:, None, None, None], jnp)
-    return process.estimate_clean('eps', y_t, said, gamma)
+    eps = predict_eps(y_t, cond, gamma[:, None, None, None], jnp)
+    return process.estimate_clean('eps', y_t, eps, gamma)
 
   levels = schedule.linear(1e-4, 0.09, 1000)
   coefficients = sampler.ancestral_coefficients(levels, 'posterior')
   cond, ones = jnp.asarray(cond), jnp.ones([1, 8, 8, 1])
 
-  def one(y_t, inputs):
+  def step(y_t, inputs):
     now, z = inputs
     y_0 = sampler.estimate(clean_fn, None, y_t, cond, now)
     stage = sampler.State(y_t, None)
     return sampler.advance(now, stage, y_0, cond, ones, z[None]).y_t, None
 
-  scan = jax.jit(lambda y_t, inputs: jax.lax.scan(one, y_t, inputs)[0])
-  found = scan(start, (coefficients, noise[::-1]))
-  assert np.abs(found - y_t.numpy()).max() < TOLERANCE
+  scan = jax.jit(lambda y_t, inputs: jax.lax.scan(step, y_t, inputs)[0])
+  sample = scan(start, (coefficients, noise[::-1]))
+  assert np.abs(sample - y_t.numpy()).max() < TOLERANCE

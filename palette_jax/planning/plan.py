@@ -141,7 +141,6 @@ def compile_for(
   assert memory and costs and text  # every TPU program has them
   program = programs.read(text, mesh.size)
   network, size = learner.network, learner.size
-  # Flax makes modules hashable at run time.
   forward = flops.forward(network, *size)
   images = batch / mesh.size
   passes = 3 if mode == 'train' else learner.objective.passes()

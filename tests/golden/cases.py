@@ -1,6 +1,6 @@
-"""What make.py runs through the original projects, and parity_test.py ours.
+"""Inputs that make.py gives to the original projects and parity_test.py to us.
 
-Weights are made from their names, so that no file has to hold them.
+Weights are drawn with seeds from their names, so that no file need hold them.
 """
 
 import math
@@ -11,8 +11,8 @@ import numpy as np
 
 FOLDER = pathlib.Path(__file__).parent
 
-# Fields of our UNet, the `size` of the images, and the order of attention's
-# weights. The first has the paper's geometry at an eighth of its width.
+# Fields of our UNet, the `size` of the images and the order of the weights of
+# attention. The first has the paper's geometry at an eighth of its width.
 GUIDED_DIFFUSION = {
   'six_levels': dict(
     size=(64, 96),
@@ -82,13 +82,13 @@ SAMPLER = dict(start=1e-4, end=0.9, num_steps=30)
 
 
 def fields_of(case: dict) -> dict:
-  """Those of our UNet alone."""
+  """Returns the fields of a case that belong to our UNet."""
   other = ('size', 'new_attention_order')
   return {name: value for name, value in case.items() if name not in other}
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
-  """Weights that keep activations of order 1, with nothing at zero."""
+  """Returns weights other than zero that keep activations of order 1."""
   draw = np.random.RandomState(zlib.crc32(name.encode()))
   numbers = draw.standard_normal(shape).astype(np.float32)
   if len(shape) > 1:
@@ -97,25 +97,25 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def images(name: str, size: tuple[int, int], count: int) -> np.ndarray:
-  """[count, h, w, 3], standard normal."""
+  """Returns standard normal images, [count, h, w, 3]."""
   draw = np.random.RandomState(zlib.crc32(name.encode()))
   return draw.standard_normal([count, *size, 3]).astype(np.float32)
 
 
 def gammas(count: int) -> np.ndarray:
-  """Noise levels from near 0 to near 1."""
+  """Returns noise levels from near 0 to near 1."""
   return np.linspace(0.01, 0.98, count).astype(np.float32)
 
 
 def hole(size: tuple[int, int]) -> np.ndarray:
-  """[1, h, w, 1]: 1 in the left half."""
+  """Returns a mask, [1, h, w, 1], that is 1 in the left half."""
   mask = np.zeros([1, *size, 1], np.float32)
   mask[:, :, : size[1] // 2] = 1
   return mask
 
 
 def tensors() -> dict[str, np.ndarray]:
-  """What tensors.pth and tensors_older.pth hold: types, views, no elements."""
+  """Returns what tensors.pth holds: many types, views and an empty array."""
   draw = np.random.RandomState(0)
   return {
     'float': draw.standard_normal([2, 3]).astype(np.float32),

@@ -1,16 +1,17 @@
-"""Makes the golden files by running the original projects; once.
+"""Writes the golden files by running the original projects, once.
 
   git clone https://github.com/openai/guided-diffusion
   git clone https://github.com/Janspiry/Palette-Image-to-Image-Diffusion-Models
   python tests/golden/make.py guided-diffusion Palette-Image-to-Image-*
 
-needs PyTorch. It also checks that benchmarks/torch_unet.py, which the tests
-compare with where PyTorch is installed, says the same as both.
+needs PyTorch. It also checks that benchmarks/torch_unet.py gives the same
+outputs as both projects: where PyTorch is installed, tests compare with it.
 """
 
 import json
 import pathlib
 import sys
+from typing import Any
 
 import cases
 import numpy as np
@@ -21,23 +22,30 @@ from benchmarks import torch_unet  # noqa: E402
 from palette_jax.models import unet  # noqa: E402
 
 
-def to_torch(images):
+def to_torch(images: np.ndarray) -> torch.Tensor:
   return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def to_numpy(tensor):
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
   return tensor.permute(0, 2, 3, 1).numpy()
 
 
-def fill(network):
-  """Gives a network the weights of its names."""
+def fill(network: torch.nn.Module) -> torch.nn.Module:
+  """Sets each weight of a network by its name."""
   for name, parameter in network.named_parameters():
-    made = cases.weight(name, tuple(parameter.shape))
-    parameter.data = torch.from_numpy(np.ascontiguousarray(made))
+    weight = cases.weight(name, tuple(parameter.shape))
+    parameter.data = torch.from_numpy(np.ascontiguousarray(weight))
   return network.eval()
 
 
-def check_twin(model, state_dict, x, position, out, **options):
+def check_twin(
+  model: unet.UNet,
+  state_dict: dict[str, torch.Tensor],
+  x: torch.Tensor,
+  position: torch.Tensor,
+  out: torch.Tensor,
+  **options: Any,
+) -> None:
   twin = torch_unet.UNet(model, **options)
   twin.load_state_dict(state_dict)
   error = (twin(x, position) - out).abs().max()
@@ -45,11 +53,16 @@ def check_twin(model, state_dict, x, position, out, **options):
   assert error < 1e-5
 
 
-def unet_of(case):
+def unet_of(case: dict[str, Any]) -> unet.UNet:
   return unet.UNet(**cases.fields_of(case))
 
 
-def guided_diffusion(model, channels_in, channels_out, new_order=False):
+def guided_diffusion(
+  model: unet.UNet,
+  channels_in: int,
+  channels_out: int,
+  new_order: bool = False,
+) -> torch.nn.Module:
   from guided_diffusion.unet import UNetModel
 
   return fill(
@@ -69,7 +82,7 @@ def guided_diffusion(model, channels_in, channels_out, new_order=False):
   )
 
 
-def port(model):
+def port(model: unet.UNet) -> torch.nn.Module:
   from models.network import Network
 
   schedule = dict(
@@ -97,11 +110,11 @@ def port(model):
   )
 
 
-def save(name, **parts):
+def save(name: str, **parts: np.ndarray) -> None:
   np.savez_compressed(cases.FOLDER / f'{name}.npz', **parts)
 
 
-def networks():
+def networks() -> None:
   for name, fields in (cases.GUIDED_DIFFUSION | cases.JANSPIRY).items():
     print(name)
     model = unet_of(fields)
@@ -110,7 +123,7 @@ def networks():
     gamma = torch.from_numpy(cases.gammas(1))
     if name in cases.JANSPIRY:
       network = port(model).denoise_fn
-      # The names in a file begin so; weights are made from them.
+      # Weights depend on the names in a file, which have this prefix.
       network = fill(torch.nn.ModuleDict({'denoise_fn': network})).denoise_fn
       position, emb = gamma, 'cond_embed'
     else:
@@ -123,7 +136,7 @@ def networks():
     save(name, out=to_numpy(out)[0])
 
 
-def warm_start():
+def warm_start() -> None:
   print('warm_start')
   model = unet_of(cases.WARM_START)
   network = guided_diffusion(model, 3, 6)
@@ -135,8 +148,8 @@ def warm_start():
   save('warm_start', out=to_numpy(out))
 
 
-def sampler():
-  """The port's restoration, its noise given, every y_t kept."""
+def sampler() -> None:
+  """Keeps every y_t of the port's restoration with prescribed noise."""
   print('sampler')
   fields = cases.JANSPIRY['port_convolutions']
   size, steps = fields['size'], cases.SAMPLER['num_steps']
@@ -146,7 +159,7 @@ def sampler():
   mask = cases.hole(size)
   cond = np.where(mask > 0.5, cases.images('fill', size, 1), clean)
   noise = iter(to_torch(cases.images('noise', size, steps)).split(1))
-  drawn, torch.randn_like = torch.randn_like, lambda y_t: next(noise)
+  original, torch.randn_like = torch.randn_like, lambda y_t: next(noise)
   _, trajectory = network.restoration(
     to_torch(cond),
     y_t=to_torch(cond),
@@ -154,27 +167,27 @@ def sampler():
     mask=to_torch(mask),
     sample_num=steps - 1,
   )
-  torch.randn_like = drawn
+  torch.randn_like = original
   trajectory = to_numpy(trajectory)
   print(f'  {len(trajectory) - 1} steps')
   assert len(trajectory) == steps + 1
   save('sampler', trajectory=trajectory)
 
 
-def files():
-  """Small files as PyTorch writes them, in both of its forms."""
-  made = {k: torch.from_numpy(v) for k, v in cases.tensors().items()}
-  made['parameter'] = torch.nn.Parameter(torch.arange(3.0))
-  made['brain'] = torch.arange(4).bfloat16()
-  torch.save(made, cases.FOLDER / 'tensors.pth')
+def files() -> None:
+  """Writes small files in both of PyTorch's formats."""
+  tensors = {k: torch.from_numpy(v) for k, v in cases.tensors().items()}
+  tensors['parameter'] = torch.nn.Parameter(torch.arange(3.0))
+  tensors['brain'] = torch.arange(4).bfloat16()
+  torch.save(tensors, cases.FOLDER / 'tensors.pth')
   older = cases.FOLDER / 'tensors_older.pth'
-  torch.save(made, older, _use_new_zipfile_serialization=False)
+  torch.save(tensors, older, _use_new_zipfile_serialization=False)
 
 
-def published():
-  """Names and shapes of what the projects publish."""
+def published() -> None:
+  """Writes the names and shapes of the weights that the projects publish."""
 
-  def shapes(network):
+  def shapes(network: torch.nn.Module) -> dict[str, list[int]]:
     return {k: list(v.shape) for k, v in network.state_dict().items()}
 
   with torch.device('meta'):
@@ -211,8 +224,8 @@ def published():
       module_name='guided_diffusion',
     )
   palette.set_new_noise_schedule(torch.device('cpu'), 'train')
-  found = {'guided-diffusion': shapes(uncond), 'janspiry': shapes(palette)}
-  (cases.FOLDER / 'published.json').write_text(json.dumps(found))
+  both = {'guided-diffusion': shapes(uncond), 'janspiry': shapes(palette)}
+  (cases.FOLDER / 'published.json').write_text(json.dumps(both))
 
 
 if __name__ == '__main__':
