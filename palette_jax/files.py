@@ -4,7 +4,7 @@ import contextlib
 import os
 import posixpath
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from etils import epath
 
@@ -28,7 +28,7 @@ def write(path: epath.PathLike, content: bytes) -> epath.Path:
 
 
 @contextlib.contextmanager
-def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
+def replacing(path: epath.PathLike) -> Generator[epath.Path]:
   """Yields a temporary path in the same folder; on success it replaces `path`.
 
   A local file is on disk before it gets its name: a power cut leaves the old

@@ -37,7 +37,7 @@ class Plan(NamedTuple):
   Attributes:
     mode: 'train', one step on a batch; 'sample', all steps for a batch.
     topology: the slice.
-    settings: the settings that make it fit: fsdp, accumulation, remat.
+    settings: fsdp, accumulation and remat, on which the memory depends.
     batch: number of images on all devices.
     arguments: bytes of state and batch.
     temporaries: further bytes of arrays.
@@ -93,7 +93,7 @@ class DoesNotFit(ValueError):
 
 
 def check(config: ml_collections.ConfigDict, name: str, mode: str) -> None:
-  """Checks in a second what `compile_for` would refuse.
+  """Checks a config in a second, before `compile_for` takes minutes.
 
   Raises:
     ValueError: if slice, batch and mesh do not fit each other.
@@ -117,7 +117,7 @@ def compile_for(
 
   Raises:
     ValueError: if slice, batch and mesh do not fit each other.
-    DoesNotFit: if the memory does not suffice.
+    DoesNotFit: if the device has too little memory.
   """
   topology = topologies.describe(name)
   mesh = sharding.make_mesh(config.mesh.fsdp, topology.devices)
@@ -200,7 +200,7 @@ def _lower(
 def _seconds(
   topology: topologies.Topology, mesh: jax.sharding.Mesh
 ) -> Callable[[programs.Collective], float]:
-  """Returns a function: seconds of all executions of a collective."""
+  """Returns a function from a collective to the seconds that it takes in all."""
   place = {device: i for i, device in enumerate(topology.devices)}
   order = [place[device] for device in mesh.devices.flat]
 

@@ -117,7 +117,7 @@ def _split(text: str) -> _Computations:
 class _Reader:
   """Follows the calls between computations, and adds up."""
 
-  def __init__(self, computations: _Computations, devices: int):
+  def __init__(self, computations: _Computations, devices: int) -> None:
     self.cycles = 0
     self.collectives: list[Collective] = []
     self.loops: list[int | None] = []

@@ -38,7 +38,9 @@ class Damaged(ValueError):
 class Checkpoints:
   """The checkpoints of one run, in workdir/checkpoints."""
 
-  def __init__(self, workdir: str, hold: Callable[[], None] | None = None):
+  def __init__(
+    self, workdir: str, hold: Callable[[], None] | None = None
+  ) -> None:
     """Opens the folder.
 
     Args:

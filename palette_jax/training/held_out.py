@@ -20,7 +20,7 @@ from palette_jax.training import run as runs
 class HeldOut:
   """The held-out examples of a run, by which weights are judged."""
 
-  def __init__(self, run: runs.Run):
+  def __init__(self, run: runs.Run) -> None:
     """Reads the examples.
 
     Raises:

@@ -112,7 +112,7 @@ def _in_use(folder: epath.PathLike, holder: object) -> InUse:
 class Lock:
   """A lock of the operating system on a file, until the process ends."""
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path) -> None:
     """Takes the lock.
 
     Raises:
@@ -153,7 +153,7 @@ class Lease:
     renew: float,
     expire: float,
     settle: float,
-  ):
+  ) -> None:
     """Takes the lease; if its holder has died, waits until it expires.
 
     Args:

@@ -48,7 +48,7 @@ class Monitor:
     batch: int,
     fastest_step: float | None = None,
     profile: tuple[int, int] | None = None,
-  ):
+  ) -> None:
     """Opens the curves.
 
     Args:
@@ -237,7 +237,7 @@ def means(rows: Sequence[Row]) -> dict[str, float]:
 class Unreadable:
   """Counts the records that cannot be read, and names each once."""
 
-  def __init__(self, names: Sequence[str], limit: float):
+  def __init__(self, names: Sequence[str], limit: float) -> None:
     """Starts at zero.
 
     Args:

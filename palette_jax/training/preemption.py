@@ -23,7 +23,7 @@ class Preempted(Exception):
     step: number of steps done and saved.
   """
 
-  def __init__(self, step: int, num_steps: int):
+  def __init__(self, step: int, num_steps: int) -> None:
     super().__init__(
       f'Asked to stop: {step} of {num_steps} steps are done and saved. The '
       'same command goes on from there.'

@@ -18,7 +18,7 @@ class Profiler:
   to a local disk first, since JAX cannot write to a bucket.
   """
 
-  def __init__(self, workdir: str, steps: tuple[int, int] | None):
+  def __init__(self, workdir: str, steps: tuple[int, int] | None) -> None:
     """Prepares a trace.
 
     Args:

@@ -25,7 +25,7 @@ class NotFinite(FloatingPointError):
     step: the step, counted from one.
   """
 
-  def __init__(self, step: int, reason: str):
+  def __init__(self, step: int, reason: str) -> None:
     super().__init__(
       f'Step {step}: {reason}. The last good checkpoint is kept, and nothing '
       'after it was saved.'
