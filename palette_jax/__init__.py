@@ -20,7 +20,7 @@ Read the package in the order in which an image travels:
   training/               state, step, checkpoints, held-out photos, the loop
   planning/               runs compiled before their machine is rented
   weights/                weights of any origin, and ours for other programs
-  photo/                  somebody's own photo: read, painted, written
+  photo/                  users' photos: read, painted, written
   evaluation/             the protocol of the paper: metrics, networks, tables
   web.py, demo/, study/   the two pages
   console.py, settings.py, extras.py
@@ -32,7 +32,7 @@ Read the package in the order in which an image travels:
 import os
 from typing import TYPE_CHECKING, Any
 
-# Before TensorFlow loads: no chatter, and decoding that is the same everywhere.
+# Before TensorFlow loads: fewer log lines, and the same pixels everywhere.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
@@ -43,11 +43,8 @@ if TYPE_CHECKING:
 
 __version__ = '0.2.0'
 
-_FROM_MODEL = (
-  'Result',
-  'Model',
-  'load',
-)  # imported when asked for: they need JAX
+# Imported on first use: they need JAX.
+_FROM_MODEL = ('Result', 'Model', 'load')
 
 
 def __getattr__(name: str) -> Any:

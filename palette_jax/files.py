@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and paired by their names."""
+"""Files: atomic writes, and pairing by name."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ def write(path: epath.PathLike, content: bytes) -> epath.Path:
   """Writes a file; readers see the old content or the new, never a part.
 
   Args:
-    path: local or gs://; missing folders are made.
+    path: local or gs://; missing folders are created.
     content: the whole file.
 
   Returns:
@@ -62,7 +62,7 @@ def _sync(path: epath.Path) -> None:
 
 
 def check_writable(folder: epath.PathLike) -> None:
-  """Makes a folder, and checks that a file can be made in it.
+  """Creates a folder, and checks that files can be created in it.
 
   Raises:
     ValueError: if not.

@@ -20,9 +20,9 @@ BINS = {'10-20%': (0.1, 0.2), '20-30%': (0.2, 0.3), '30-40%': (0.3, 0.4)}
 
 
 def centre(height: int, width: int) -> Float[np.ndarray, 'h w 1']:
-  """Returns the middle, of half the height and width (Table 2): zeros and ones.
+  """Masks the middle, half as high and half as wide (Table 2): zeros and ones.
 
-  That is 128x128 of 256x256.
+  The hole of a 256x256 image is 128x128.
   """
   mask = np.zeros([height, width, 1], np.float32)
   top, left = height // 4, width // 4
@@ -31,7 +31,7 @@ def centre(height: int, width: int) -> Float[np.ndarray, 'h w 1']:
 
 
 def right_half(height: int, width: int) -> Float[np.ndarray, 'h w 1']:
-  """Returns the hole of uncropping (appendix C.3): zeros and ones."""
+  """Masks the right half, the hole of uncropping (appendix C.3)."""
   mask = np.zeros([height, width, 1], np.float32)
   mask[:, width - width // 2 :] = 1
   return mask
@@ -64,7 +64,7 @@ def free_form(
 
 
 def read_released(path: str, share: str) -> UInt8[np.ndarray, 'n 8192']:
-  """Reads the masks that were published with Palette's results, still packed.
+  """Reads the masks published with Palette's results, as packed bits.
 
   Args:
     path: the .npz file; its masks are 256x256.

@@ -18,8 +18,9 @@ from palette_jax import files
 # 8-bit levels are exact in float32, and rounding is the same everywhere.
 LUMA = (2989, 5870, 1140)
 LUMA_UNIT = 10_000
-# Between two levels of 8 bits in [-1, 1]. Multiplication rounds once and gives
-# the same number everywhere; compilers rewrite a division in different ways.
+# The distance of two 8-bit levels in [-1, 1]. Multiplication rounds once and
+# gives the same number everywhere; compilers rewrite a division in different
+# ways.
 LEVEL = np.float32(2 / 255)
 
 
@@ -65,10 +66,10 @@ class SheetStyle(NamedTuple):
   """The look of a contact sheet; lengths are in pixels.
 
   Attributes:
-    smallest: of the longest side of an image, and of a column's width. Smaller
-      images are enlarged by a whole factor.
-    largest: of the longest side of an image; 0 for no limit. Larger images are
-      reduced.
+    smallest: least length of an image's longest side, and of a column's width.
+      Smaller images are enlarged by a whole factor.
+    largest: greatest length of an image's longest side; 0 for no limit. Larger
+      images are reduced.
     frame: level of a line of one pixel around every image; None for no line.
     gap: between columns, and between rows.
     border: around the sheet.
@@ -154,17 +155,17 @@ def sheet(
       f'A sheet takes images of one size with a caption each, not '
       f'{len(images_u8)} of sizes {sorted(shapes)} with {len(captions)}.'
     )
-  shown = [_scaled(image, style) for image in images_u8]
+  scaled = [_scaled(image, style) for image in images_u8]
   frame = 0 if style.frame is None else 2
-  height, width, _ = shown[0].shape
+  height, width, _ = scaled[0].shape
   width = max(width, style.smallest) + frame
   texts = [style.lines(caption, width) for caption in captions]
   lines = max(map(len, texts))
   height += frame + style.margin + lines * style.line
-  columns = columns or _squarest(len(shown), height, width)
+  columns = columns or _squarest(len(scaled), height, width)
   cells = [
     style.cell(image, text, (height, width))
-    for image, text in zip(shown, texts)
+    for image, text in zip(scaled, texts)
   ]
   cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
   table = np.reshape(cells, [-1, columns, height, width, 3])
@@ -204,8 +205,8 @@ def _squarest(count: int, height: int, width: int) -> int:
 
 
 def _wrap(caption: str, fits: Callable[[str], bool]) -> list[str]:
-  """Breaks a caption at blanks; of a word that is too long, keeps the end."""
-  # Pillow's own font has few other letters.
+  """Breaks a caption at blanks; cuts the start off a word that is too long."""
+  # Pillow's own font has few letters beyond ASCII.
   caption = caption.encode('ascii', 'replace').decode()
   lines = ['']
   for word in caption.split(' '):

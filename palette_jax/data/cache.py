@@ -2,7 +2,7 @@
 
 Decoding and resizing are most of the work; from the second epoch on, an image
 takes a single read. The cache keeps the whole photo, reduced until its largest
-crop has the wanted size, so that every epoch still crops it differently.
+crop has the size of the images, so that every epoch still crops it differently.
 Several processes may share a folder. Delete the folder after changing images
 under the same names: the cache does not notice.
 """
@@ -87,7 +87,7 @@ class Cache:
   def put(
     self, record: int, image: UInt8[np.ndarray, 'h w 3']
   ) -> UInt8[np.ndarray, 'h w 3']:
-    """Adds an image and returns it; warns once when the disk is full."""
+    """Adds an image if there is room, and returns it; warns once if not."""
     if self._full or self._index[record, OFFSET]:
       return image
     pixels = np.ascontiguousarray(image).tobytes()

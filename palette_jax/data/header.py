@@ -1,7 +1,7 @@
 """Headers of image files, parsed in TensorFlow graph operations.
 
 A file may be cut off or state wrong lengths: bytes past its end read as zeros,
-and chains of segments are followed only so far.
+and only a limited number of segments is followed.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def peek(
   encoded: 'tf.Tensor', at: 'tf.Tensor | int', count: 'tf.Tensor | int'
 ) -> 'tf.Tensor':
   """Returns `count` bytes from a position on, int32 [count]."""
-  # Positions below 0 are numbers from the file that have wrapped.
+  # A position below 0 is a number of the file that has wrapped.
   total = tf.strings.length(encoded)
   at = tf.where((at < 0) | (at > total), total, at)
   part = tf.strings.substr(encoded, at, count)
@@ -36,7 +36,7 @@ def is_equal(values: 'tf.Tensor', expected: bytes) -> 'tf.Tensor':
 def number(
   values: 'tf.Tensor', little: 'bool | tf.Tensor' = False
 ) -> 'tf.Tensor':
-  """Joins the bytes of the last axis to an unsigned number.
+  """Joins the bytes of the last axis into an unsigned number.
 
   It is an int32, which wraps above 2^31.
 
@@ -52,7 +52,7 @@ def number(
 def require(
   value: 'tf.Tensor', holds: 'tf.Tensor', message: str, actual: 'tf.Tensor'
 ) -> 'tf.Tensor':
-  """Returns a value on a condition.
+  """Returns a value if a condition holds.
 
   Raises:
     tf.errors.InvalidArgumentError: when run, with the message and the actual

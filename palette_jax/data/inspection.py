@@ -1,4 +1,4 @@
-"""The report of `palette inspect` on the images of a config's source."""
+"""The text that `palette inspect` prints on the images of a config's source."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -117,7 +117,7 @@ def _recall(cached: pathlib.Path, root: str) -> list[str] | None:
 
 
 def read_list(path: str) -> tuple[list[str], list[int | None]]:
-  """Reads a list of images: a path on each line, and possibly its class.
+  """Reads a list of images: a path on each line, optionally with its class.
 
   Paths are absolute, gs://, or relative to the folder of the list. The class is
   a number after a tab, or after the last blank.
@@ -191,11 +191,11 @@ def pair_folders(source: str, target: str) -> list[tuple[str, str]]:
     (sources, targets, target),
     (targets, sources, source),
   ):
-    single = sorted(here.keys() - there.keys())
-    if single:
+    unpaired = sorted(here.keys() - there.keys())
+    if unpaired:
       raise ValueError(
-        f'{len(single)} of {len(here)} images have no partner in {path}; the '
-        f'first is {here[single[0]]}. Partners have the same name and folder; '
-        'their suffixes may differ.'
+        f'{len(unpaired)} of {len(here)} images have no partner in {path}; the '
+        f'first is {here[unpaired[0]]}. Partners have the same name and '
+        'folder; their suffixes may differ.'
       )
   return [(sources[stem], targets[stem]) for stem in sorted(sources)]

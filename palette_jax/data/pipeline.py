@@ -22,8 +22,8 @@ from palette_jax.data import decoder, order, reader, records
 with epy.lazy_imports():
   import tensorflow as tf
 
-CHUNK = 32  # records that one thread reads, beside those of other chunks
-GREY = 128  # of a record that cannot be read
+CHUNK = 32  # records that a thread reads, one after another
+GREY = 128  # the level that stands for a record that cannot be read
 Corrupt = Callable[[dict[str, 'tf.Tensor'], 'tf.Tensor'], tasks.Example]
 _Function = TypeVar('_Function', bound=Callable)
 
@@ -83,7 +83,7 @@ class Pipeline:
   def train(
     self, batch: int, start: int = 0, host: int = 0, hosts: int = 1
   ) -> Iterator[HostBatch]:
-    """Yields batches from a step on, without end, shuffled, randomly cropped.
+    """Yields shuffled, randomly cropped batches from a step on, without end.
 
     Args:
       batch: rows of the global batch.
@@ -123,7 +123,7 @@ class Pipeline:
     return self._batches(positions.batch(CHUNK), batch, centre=True)
 
   def check_readable(self, batch: HostBatch) -> None:
-    """Checks a batch of images that must be the same for everybody.
+    """Checks that all images of a batch could be read.
 
     Raises:
       ValueError: naming the first record that cannot be read.

@@ -34,7 +34,7 @@ class Reader:
   cache: caches.Cache | None
 
   def fetch(self, record: 'tf.Tensor') -> tuple['tf.Tensor', 'tf.Tensor']:
-    """Reads what only Python can read for a chunk.
+    """Fetches a chunk from the cache, and from a source that needs Python.
 
     Returns:
       String [b], results of the source's `fetch`, and string [b, images],

@@ -28,7 +28,7 @@ class Source:
     read: index (int64 scalar) and fetched record (string scalar) -> encoded
       images by name, in graph operations.
     fetch: int64 [b] -> b records, if only Python can read them; None if `read`
-      needs no help and gets ''.
+      alone suffices, which then gets ''.
     images: names of a record's images: 'image', and 'source' for pairs.
     labels: class of each record, -1 if unknown; None if no class is known.
     catalogue: () -> file names and labels of all records, if the records hold

@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
   Attributes:
     target: in [-1, 1].
-    cond: with standard noise in holes, which the sheet clips.
+    cond: has standard Gaussian noise in holes; the sheet clips it.
     mask: 1 where the network paints.
     name: of the record.
     readable: whether the record could be decoded.
@@ -120,7 +120,7 @@ def _complete(
 
 
 def describe(draws: Mapping[str, Any]) -> str:
-  """Puts a task's random choices in words, without those that are 0 or ''.
+  """Puts a task's random choices into words, except those that are 0 or ''.
 
   For example, {'strokes': 2, 'segments': [9, 4, 0]} is described as
   'strokes 2, segments 9 4'.

@@ -51,7 +51,7 @@ def check(name: str) -> None:
   """Checks that a source exists, without TensorFlow.
 
   Raises:
-    ValueError: if the name is none of the above, or there are no images.
+    ValueError: if no source has this name, or it has no images.
     FileNotFoundError: if a folder or data set is missing.
   """
   for _, part in parts(name):
@@ -84,7 +84,7 @@ def open_source(name: str, split: str) -> records.Source:
   """Opens a source.
 
   Args:
-    name: as above.
+    name: see the module's docstring.
     split: 'train', 'held_out' or 'all'.
 
   Raises:
@@ -175,8 +175,11 @@ def _join(folder: str, name: str) -> str:
 def _held_out(files: Sequence[str]) -> set[str]:
   """Chooses a tenth of the names, at least one, by their hashes."""
   count = min(max(1, int(len(files) * HELD_OUT_SHARE)), MAX_HELD_OUT)
-  digest = lambda file: hashlib.sha256(file.encode()).digest()  # noqa: E731
-  return set(heapq.nsmallest(count, files, key=digest))
+  return set(
+    heapq.nsmallest(
+      count, files, key=lambda file: hashlib.sha256(file.encode()).digest()
+    )
+  )
 
 
 def _check_tfds(name: str) -> None:

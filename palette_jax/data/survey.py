@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from etils import epy
@@ -59,7 +59,8 @@ def take(
 
   Args:
     source: of the records.
-    most: the largest number of records; of more, evenly spaced ones are read.
+    most: the largest number of records; if there are more, evenly spaced ones
+      are read.
     max_pixels: of a file; larger ones are refused.
     split: its name, for the progress.
   """
@@ -87,7 +88,7 @@ def take(
 
 
 def _as_graph(function: Callable, *specs: 'tf.TensorSpec') -> Callable:
-  """Makes a graph, during which TensorFlow lets other threads work."""
+  """Makes a graph, which TensorFlow runs without holding Python's lock."""
   return tf.function(function, input_signature=specs, autograph=False)
 
 
@@ -146,7 +147,7 @@ def _reader(
   return read_chunk
 
 
-def _image(encoded: Any, decode: Callable) -> tuple[np.ndarray, str]:
+def _image(encoded: 'tf.Tensor', decode: Callable) -> tuple[np.ndarray, str]:
   """Returns an entry of dtype IMAGE, and the reason for a refusal."""
   sha256 = hashlib.sha256(encoded.numpy()).digest()
   try:

@@ -26,12 +26,12 @@ def open_split(name: str, split: str) -> records.Source:
 
   Args:
     name: of the data set.
-    split: 'train'; everything else is its validation or test split.
+    split: 'train', or any other name for its validation or test split.
 
   Raises:
     ValueError: if it has other splits, no images, or an unknown file format.
   """
-  import tensorflow_datasets as tfds  # slow to import, seldom needed
+  import tensorflow_datasets as tfds  # slow to import, rarely needed
 
   builder = tfds.builder(name, data_dir=os.environ.get('TFDS_DATA_DIR'))
   splits = builder.info.splits

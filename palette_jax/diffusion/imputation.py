@@ -3,7 +3,7 @@
 The model has no condition (configs/unconditional.py) and paints whole images.
 Imputation imposes the known pixels: before each step they are replaced by the
 observed ones with noise of that level (Song et al. 2021b, section 5 and
-appendix I.2). The hole only sees noisy surroundings and does not agree with
+appendix I.2). The hole sees only noisy surroundings and does not agree with
 them as well as it should. RePaint (Lugmayr et al. 2022, section 4.2) repeatedly
 goes back some levels, so that both can adapt.
 

@@ -145,7 +145,7 @@ class Diffusion:
     return self.sampler_config.coefficients(self.sample_schedule)
 
   def initial(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
-    """Returns the initial hole: y_T, noise."""
+    """Returns the initial values of the hole: y_T, pure noise."""
     return jax.random.normal(key, shape)
 
   def passes(self) -> int:
@@ -236,11 +236,11 @@ class Regression:
 
   def coefficients(self) -> sampler.Coefficients:
     """Returns `restore` as a table: one step that returns the estimate."""
-    one, zero = jnp.ones([1]), jnp.zeros([1])
-    return dict(gamma=zero, y_0=one, y_t=zero)
+    zero = jnp.zeros([1])
+    return dict(gamma=zero, y_0=jnp.ones([1]), y_t=zero)
 
   def initial(self, key: Array, shape: tuple[int, ...]) -> Float[Array, '...']:
-    """Returns the initial hole: zeros."""
+    """Returns the initial values of the hole: zeros."""
     del key
     return jnp.zeros(shape)
 

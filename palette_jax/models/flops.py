@@ -9,7 +9,6 @@ program reaches a higher share of the chip's peak.
 
 import functools
 import math
-from typing import cast
 
 import jax
 import jax.numpy as jnp

@@ -200,7 +200,7 @@ def _lower(
 def _seconds(
   topology: topologies.Topology, mesh: jax.sharding.Mesh
 ) -> Callable[[programs.Collective], float]:
-  """Returns a function from a collective to the seconds that it takes in all."""
+  """Returns a function: a collective -> the seconds of all its executions."""
   place = {device: i for i, device in enumerate(topology.devices)}
   order = [place[device] for device in mesh.devices.flat]
 

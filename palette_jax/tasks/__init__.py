@@ -76,7 +76,7 @@ class Task:
     corrupt: corrupt(record, seed, **options) -> target, cond, given. Makes a
       training example by stateless TensorFlow operations, all uint8.
       record['image'] is the clean image, [h, w, 3]; seed is int32[2]. given,
-      [h, w, 1], says what the network is given at each pixel
+      [h, w, 1], holds a code of what the network is given at each pixel
       (palette_jax/givens.py): TRUTH where cond equals target, DEGRADED
       everywhere for a task that repaints the whole image, NOISE in a hole,
       where the values of cond do not matter.

@@ -1,4 +1,4 @@
-"""Any image to any other, learnt from pairs: night to day, edges to photos.
+"""Any image to any other, learned from pairs: night to day, edges to photos.
 
 Not a task of the paper, but its idea in full: input and target are two files of
 the same name (`data.source=pairs:/from,/to`), cropped alike.

@@ -1,7 +1,7 @@
 """Unconditional generation: the network is given nothing (Palette, Figure 9).
 
-The paper compares with this model: it inpaints by imputation, without ever
-having been trained to inpaint.
+The paper compares with this model, which inpaints by imputation although it was
+never trained to inpaint.
 """
 
 import numpy as np
