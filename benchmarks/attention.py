@@ -1,6 +1,8 @@
-"""Parameters of the paper's attention study beside ours (its Table 5).
+"""Prints the parameter counts of the attention study: ours and the paper's.
 
-python -m benchmarks.attention
+Table 5 of the paper has its counts.
+
+  python -m benchmarks.attention
 """
 
 import math
@@ -12,8 +14,8 @@ from palette_jax.models import unet
 PAPER = {'global': 552, 'local': 552, 'more_blocks': 603, 'dilated': 624}
 
 
-def main():
-  print(f'{"attention":14}{"parameters":>14}{"here":>8}{"paper":>8}')
+def main() -> None:
+  print(f'{"attention":14}{"parameters":>14}{"ours":>8}{"paper":>8}')
   for attention, paper in PAPER.items():
     leaves = jax.tree.leaves(unet.shapes(unet.UNet(attention=attention)))
     count = sum(math.prod(leaf.shape) for leaf in leaves)
