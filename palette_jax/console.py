@@ -58,7 +58,7 @@ class Progress:
     shown: bool = True,
     leave: bool = True,
     bar_format: str | None = None,
-  ):
+  ) -> None:
     """Starts the clock.
 
     Args:
@@ -131,7 +131,9 @@ class Commands:
   argparse by itself lists all subcommands in one column.
   """
 
-  def __init__(self, subparsers: argparse._SubParsersAction, title: str):
+  def __init__(
+    self, subparsers: argparse._SubParsersAction, title: str
+  ) -> None:
     """Starts an empty group.
 
     Args:

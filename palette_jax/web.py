@@ -48,7 +48,7 @@ class Request(wrappers.Request):
 class Application:
   """A page and its endpoints (WSGI); any number of threads may call it."""
 
-  def __init__(self, page: pathlib.Path, rules: Iterable[routing.Rule]):
+  def __init__(self, page: pathlib.Path, rules: Iterable[routing.Rule]) -> None:
     """Reads the page.
 
     Args:

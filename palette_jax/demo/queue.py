@@ -45,7 +45,7 @@ class Job:
     first_pass: the time at which the first pass was reported, and its `done`.
   """
 
-  def __init__(self, sample: Callable[[Progress], int], now: float):
+  def __init__(self, sample: Callable[[Progress], int], now: float) -> None:
     """Waits; `now` counts as the first question."""
     self.sample: Callable[[Progress], int] | None = sample
     self.state, self.done, self.total = 'waiting', 0, 0
@@ -84,7 +84,7 @@ class Queue:
     most_waiting: int = MOST_WAITING,
     patience: float = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
-  ):
+  ) -> None:
     """Starts the thread with the first job.
 
     Args:

@@ -82,7 +82,7 @@ class Requests:
     model: models.Model,
     most_pixels: int,
     clock: Callable[[], float] = time.monotonic,
-  ):
+  ) -> None:
     """Makes the folder; starts nothing.
 
     Args:

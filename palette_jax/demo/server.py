@@ -71,7 +71,7 @@ class Application(web.Application):
     model: models.Model,
     names: Iterable[str] = (),
     clock: Callable[[], float] = time.monotonic,
-  ):
+  ) -> None:
     """Makes a folder for results, and a thread that deletes what is old.
 
     Args:

@@ -27,7 +27,7 @@ class Shelf(Generic[Item]):
     most_bytes: int = sys.maxsize,
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.monotonic,
-  ):
+  ) -> None:
     """Starts empty.
 
     Args:

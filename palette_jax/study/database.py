@@ -47,7 +47,7 @@ class Refused(Exception):
     known: whether there is such a rater and such a trial.
   """
 
-  def __init__(self, message: str, known: bool = True):
+  def __init__(self, message: str, known: bool = True) -> None:
     """Takes a message for the page."""
     super().__init__(message)
     self.known = known
@@ -80,7 +80,7 @@ class Due(NamedTuple):
 class Database:
   """The answers file of a study; any number of threads may use it."""
 
-  def __init__(self, path: str, study: trials.Study):
+  def __init__(self, path: str, study: trials.Study) -> None:
     """Opens the file of this study, or creates it.
 
     Raises:

@@ -41,7 +41,7 @@ class Application(web.Application):
     study: trials.Study,
     database: databases.Database,
     files: Mapping[tuple[str, str | None], epath.PathLike],
-  ):
+  ) -> None:
     """Serves a study.
 
     Args:

@@ -26,7 +26,7 @@ from palette_jax.weights import names, sampler_file, tensor_file
 
 SHIPPED = pathlib.Path(__file__).parent
 _Tensors = dict[str, np.ndarray]
-# Suffix of a file -> its reader, which returns tensors by guided-diffusion's
+# Suffix of a file -> its reader, which returns the tensors by guided-diffusion's
 # names, and their settings.
 READERS: dict[str, Callable[[str], tuple[_Tensors, dict[str, Any]]]] = {
   '.safetensors': tensor_file.read,
@@ -105,7 +105,7 @@ class Weights(NamedTuple):
     cond: Float[Array, 'b h w 3'],
     gamma: Float[Array, ' b'],
   ) -> Float[Array, 'b h w 3']:
-    """Applies the network; in float32 on a CPU, where nothing is faster."""
+    """Applies the network; in float32 on a CPU, where bfloat16 is no faster."""
     is_cpu = jax.default_backend() == 'cpu'
     network = self.network.clone(dtype='float32') if is_cpu else self.network
     image = network.apply({'params': params}, y_t, cond, gamma)
@@ -231,7 +231,7 @@ def _shipped() -> epath.Path:
 def _fit(
   path: str, tensors: _Tensors, config: dict[str, Any]
 ) -> tuple[unet.UNet, arrays.Params]:
-  """Builds the network that the settings describe, and fits the tensors."""
+  """Builds the network of the settings, and converts the tensors to it."""
   try:
     network = unet.from_config(config['model'])
     config['objective'].keys()
@@ -243,7 +243,7 @@ def _fit(
 
 
 def _check_settings(path: str, weights: Weights) -> None:
-  """Reads every setting once: JSON may hold anything."""
+  """Reads every setting once, since JSON may hold anything."""
   config = weights.config
   try:
     weights.objective()

@@ -16,7 +16,7 @@ _TYPES = ('b1', 'f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4')
 class _Type:
   """What a file says of a dtype: its code, and its order of bytes."""
 
-  def __init__(self, code, *rest):
+  def __init__(self, code, *rest) -> None:
     del rest  # whether to align, and copy
     if code not in _TYPES:
       raise ValueError(f'it has an array of {code!r}, which is no number')
@@ -30,7 +30,7 @@ class _Type:
 class _Array:
   """What a file says of an array: its shape, its type, its bytes."""
 
-  def __init__(self, *empty):
+  def __init__(self, *empty) -> None:
     del empty  # what NumPy makes before it is told the shape
     self.array = None
 

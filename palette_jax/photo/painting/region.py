@@ -94,7 +94,7 @@ def enclosing(
   """Returns the region around the hole of a photo.
 
   Args:
-    mask: 1 where to paint, somewhere at least.
+    mask: 1 where to paint, at least somewhere.
     painting: what it is painted with.
     within: the part of the photo that exists; by default all of it.
     grid: tiles start at multiples of it.
