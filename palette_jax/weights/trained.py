@@ -26,7 +26,7 @@ from palette_jax.weights import names, sampler_file, tensor_file
 
 SHIPPED = pathlib.Path(__file__).parent
 _Tensors = dict[str, np.ndarray]
-# Suffix of a file -> its reader, which returns the tensors by guided-diffusion's
+# Suffix of a file -> its reader, which returns tensors under guided-diffusion's
 # names, and their settings.
 READERS: dict[str, Callable[[str], tuple[_Tensors, dict[str, Any]]]] = {
   '.safetensors': tensor_file.read,

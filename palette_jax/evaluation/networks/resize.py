@@ -1,9 +1,9 @@
-"""Resizing as other programs do it, by one matrix for each axis.
+"""Resizing in the dialects of other programs, by one matrix for each axis.
 
-Programs that say bilinear or bicubic differ in the position of pixels, in
+What programs call bilinear or bicubic differs in the position of pixels, in
 antialiasing, and in the cubic; FID depends on each (Parmar et al. 2022, "On
 aliased resizing"). All are linear and separable, so a dialect is a function
-that makes the matrix of an axis.
+that returns the matrix of an axis.
 """
 
 import functools
@@ -29,7 +29,7 @@ def apply(
     images: images of any range.
     height: height of the result in pixels.
     width: width of the result in pixels.
-    dialect: a function of this file.
+    dialect: one of the functions of this file.
   """
   rows = dialect(images.shape[1], height)
   columns = dialect(images.shape[2], width)
@@ -105,7 +105,7 @@ def _centres(size: int, out: int) -> Float[np.ndarray, '{out}']:
 def _between(
   position: Float[np.ndarray, ' out'], size: int
 ) -> Float[np.ndarray, 'out {size}']:
-  """Returns linear interpolation; the last pixel extends beyond the edge."""
+  """Returns the matrix of linear interpolation; the last pixel is repeated."""
   low = np.floor(position).astype(int)
   high = np.minimum(low + 1, size - 1)
   share = position - low.astype(np.float32)
@@ -122,7 +122,7 @@ def _antialiased(
   support: int,
   kernel: Callable[[np.ndarray], np.ndarray],
 ) -> Float[np.ndarray, '{out} {size}']:
-  """Returns a kernel that is widened to an output pixel when shrinking."""
+  """Returns the matrix of a kernel, which is widened when shrinking."""
   scale = size / out
   width = max(scale, 1.0)
   centre = (np.arange(out)[:, None] + 0.5) * scale
