@@ -2,7 +2,7 @@
 
 cases.py, selection.py   what is judged: cases, images
 samples.py, baselines.py files of outputs: a run's, and without a model
-matching.py              files that belong together
+matching.py              folders of images, matched by name
 measurements.py          measurements of each image, by networks/ and metrics/
 registry.py              the metrics by name
 estimates.py             metrics of rows, with intervals (intervals.py)
