@@ -205,7 +205,7 @@ class Session:
     )
 
   def _save(self, state: states.TrainState, watch: monitor.Monitor) -> None:
-    """Starts to save a state, once its loss and gradient are known finite."""
+    """Starts to save a state, once loss and gradient are known to be finite."""
     watch.check()
     self.checkpoints.save(state, self.meta)
 
