@@ -169,7 +169,7 @@ class Queue:
   def _outcome(
     self, job: Job, sample: Callable[[Progress], int]
   ) -> tuple[str, int | None, str]:
-    """Samples; returns the job's state, result and error."""
+    """Runs the sampling; returns the job's state, result and error."""
     try:
       return 'done', sample(lambda *passes: self._report(job, *passes)), ''
     except _Stopped as stopped:

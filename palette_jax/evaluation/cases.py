@@ -25,7 +25,7 @@ _LISTED = 8  # settings of a task that a message names
 
 
 class Case(NamedTuple):
-  """A task as it is evaluated.
+  """A task with all its random choices fixed, for evaluation.
 
   Attributes:
     name: TASK or TASK:SETTING.
@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
   @property
   def folder(self) -> str:
-    """The name, as a folder may be called."""
+    """The name without characters that a folder's name cannot have."""
     return self.name.replace(':', '-').replace('%', '')
 
 

@@ -37,7 +37,7 @@ class Job(NamedTuple):
   Attributes:
     source: its file.
     target: the file of the result; with several samples, numbers are added.
-    name: of the source, as it is shown: relative to its folder.
+    name: path of the source relative to its folder, for messages.
     mask: the mask's file, or None.
     salt: added to the seed, below 2**32. In a folder it follows from the name:
       with the same noise, all photos would get the same tint.

@@ -120,7 +120,7 @@ class Model:
     """Continues a photo beyond its edges.
 
     Args:
-      photo: stays as it is.
+      photo: the known part, which stays unchanged.
       left: number of pixels to add on this side; the others likewise.
       right: pixels.
       top: pixels.

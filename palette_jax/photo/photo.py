@@ -5,7 +5,7 @@ the file's own profile, transparency apart. The network sees 8-bit sRGB. What it
 paints is converted to the photo's kind; every other pixel stays as it was, bit
 for bit.
 
-  EXIF orientation   applied on reading, and absent from what is written
+  EXIF orientation   applied on reading, and not written
   other EXIF         kept, except the thumbnail, which shows the old photo
   ICC profile        kept, and painted pixels are converted to it; a colorized
                      photo is sRGB
@@ -41,7 +41,7 @@ class Photo(NamedTuple):
     dpi: pixels per inch, or None.
     source: the path of its file, '' for a photo without one.
     sha256: of that file, or of the pixels.
-    notes: what was converted on reading, a sentence each.
+    notes: conversions on reading, a sentence each.
     quality: the quality setting of its encoder, 1 to 100, if it is a JPEG.
   """
 

@@ -63,7 +63,7 @@ PhotoLike = File | photos.Photo | epath.PathLike | Image.Image | np.ndarray
 
 
 def read(source: PhotoLike) -> photos.Photo:
-  """Reads a photo; one that has been read is returned as it is.
+  """Reads a photo; a photo that has been read is returned unchanged.
 
   Args:
     source: a path, local or gs://; a Pillow image in any mode that files of

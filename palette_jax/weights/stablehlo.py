@@ -35,7 +35,7 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
 
   Args:
     model: the network.
-    objective: what it was trained to predict, with its sampler.
+    objective: its training objective, with a sampler.
 
   Returns:
     Bytes for `Program`, or `jax.export.deserialize`. The arguments are

@@ -1,7 +1,7 @@
 """Trained weights from any place: the package, a run's folder, a single file.
 
-Their settings come with them: what they learned, and from images of which size.
-A SHA-256 identifies them in any container.
+Their settings come with them, such as the task that they learned and the size
+of its images. A SHA-256 identifies them in any container.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ STEPS = {'dpm_solver': 10, 'ddim': 10, 'imputation': 100, 'repaint': 50}
 
 
 class Weights(NamedTuple):
-  """The weights of a trained network, and what is known of them.
+  """The weights of a trained network, with its settings.
 
   Attributes:
     network: the network that they belong to.
@@ -73,7 +73,7 @@ class Weights(NamedTuple):
 
   @property
   def tasks(self) -> tuple[str, ...]:
-    """Those of `known_tasks` that they can do.
+    """The tasks for photos that they have learned.
 
     All, if it is not known what they were trained for. Unconditional weights
     fill holes by imputation.
@@ -88,7 +88,7 @@ class Weights(NamedTuple):
 
   @property
   def experimental(self) -> tuple[str, ...]:
-    """Those of `tasks` that they are not good at yet."""
+    """The tasks among `tasks` that they are not good at yet."""
     experimental = self.config.get('experimental', ())
     return tuple(name for name in self.tasks if name in experimental)
 
@@ -115,7 +115,7 @@ class Weights(NamedTuple):
   def objective(
     self, sampler: dict[str, Any] | None = None
   ) -> objectives.Objective:
-    """Returns what they were trained to predict, with a sampler.
+    """Returns their training objective, with a sampler.
 
     Args:
       sampler: fields of SamplerConfig that replace the weights' own.

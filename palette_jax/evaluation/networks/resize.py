@@ -40,7 +40,7 @@ def apply(
 
 
 def tf1_bilinear(size: int, out: int) -> np.ndarray:
-  """`tf.compat.v1.image.resize_bilinear`: pixel i is at i, no antialiasing.
+  """Matches `tf.compat.v1.image.resize_bilinear`: pixel i at i, aliased.
 
   The graph of 2015 contains it, and FID networks have used it since.
   """
@@ -50,12 +50,12 @@ def tf1_bilinear(size: int, out: int) -> np.ndarray:
 
 
 def torch_bilinear(size: int, out: int) -> np.ndarray:
-  """`torch.nn.functional.interpolate(mode='bilinear')`: no antialiasing."""
+  """Matches torch's `interpolate(mode='bilinear')`, without antialiasing."""
   return _between(np.maximum(_centres(size, out), 0), size)
 
 
 def torch_bicubic(size: int, out: int) -> np.ndarray:
-  """`torch.nn.functional.interpolate(mode='bicubic')`: no antialiasing.
+  """Matches torch's `interpolate(mode='bicubic')`, without antialiasing.
 
   Keys' cubic with a = -0.75; edge pixels are repeated.
   """
@@ -70,12 +70,12 @@ def torch_bicubic(size: int, out: int) -> np.ndarray:
 
 
 def pil_bilinear(size: int, out: int) -> np.ndarray:
-  """Pillow's BILINEAR for mode 'F': antialiased when it shrinks."""
+  """Matches Pillow's BILINEAR for mode 'F', antialiased when it shrinks."""
   return _antialiased(size, out, 1, lambda x: np.maximum(1 - np.abs(x), 0))
 
 
 def pil_bicubic(size: int, out: int) -> np.ndarray:
-  """Pillow's BICUBIC (a = -0.5) for mode 'F': antialiased when it shrinks."""
+  """Matches Pillow's BICUBIC (a = -0.5) for mode 'F', also antialiased."""
   return _antialiased(size, out, 2, functools.partial(_cubic, a=-0.5))
 
 

@@ -122,7 +122,7 @@ def closing_region(
   """Returns the region that closes a ring and sees both ends of the photo.
 
   Args:
-    painting: what it is painted with.
+    painting: the network, the sampler and the samples' keys.
     before: the last rectangle but one.
     last: the last rectangle, which is the whole result.
     height: height of the result in pixels.
@@ -150,7 +150,7 @@ def grow(
   """Grows the photo in each image to the left and right, in place.
 
   Args:
-    painting: what it is painted with.
+    painting: the network, the sampler and the samples' keys.
     images: the image of each sample, which has the photo in `known`.
     known: position of the photo.
     counts: number of pieces by side, 'left' and 'right'.

@@ -187,7 +187,7 @@ def _is_whole(plan: tiles.Layout) -> bool:
 def _has_hole(
   mask: Float[np.ndarray, 'h w 1'], plan: tiles.Layout
 ) -> Bool[np.ndarray, ' tiles']:
-  """Tells which tiles have a pixel to paint."""
+  """Checks which tiles have a pixel to paint."""
   if _is_whole(plan):
     return np.ones([1], bool)
   return tiles.cut(mask, plan).max(axis=(1, 2, 3)) > 0.5
