@@ -19,6 +19,7 @@ LINUX_X86 = 'sys_platform == "linux" and platform_machine == "x86_64"'
 ELSEWHERE = 'sys_platform != "linux" or platform_machine != "x86_64"'
 TRAIN = [
   'clu>=0.0.12',
+  'importlib_resources>=6',  # tensorflow-datasets needs it and does not ask
   'matplotlib>=3.9',
   'optax>=0.2.8',
   'orbax-checkpoint>=0.12.8',
