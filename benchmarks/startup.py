@@ -1,12 +1,12 @@
-"""Seconds from the start of a process to the first step of a resumed run.
+"""Measures the time from a process's start to its first step of a resumed run.
 
   python -m benchmarks.startup [--rounds=3] [--config=configs/colorize.py:tiny]
 
-A first run of a few steps leaves a checkpoint and the compiled programs in the
-persistent cache. Then the same command goes on from the checkpoint in fresh
-processes, which end with the metrics of their first step. Printed is where the
-seconds go, medians over rounds: of the clock, and of the CPU, which other
-processes do not lengthen much (all threads added up).
+A first run of a few steps leaves a checkpoint, and its compiled programs in the
+persistent cache. The same command then resumes from the checkpoint in fresh
+processes, which exit after their first step. The table has the seconds of each
+phase, medians over rounds: of the clock, and of the CPU over all threads, which
+other processes do not lengthen much.
 """
 
 import argparse
@@ -19,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 FIRST = 5  # steps of the run that is resumed
 
 
-def main():
-  """Prints a line for every phase."""
+def main() -> None:
+  """Prints a line for each phase."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--rounds', type=int, default=3)
   parser.add_argument('--config', default='configs/colorize.py:tiny')
@@ -52,8 +53,8 @@ def main():
     print(f'{name} to the first step: {statistics.median(sums):.1f} s')
 
 
-def prepare(command):
-  """A run with a checkpoint, and with its programs in the cache."""
+def prepare(command: list[str]) -> None:
+  """Trains a run that has a checkpoint, and its programs in the cache."""
   for steps in FIRST, FIRST + 1:
     subprocess.run(
       [
@@ -66,8 +67,8 @@ def prepare(command):
     )
 
 
-def resume(command):
-  """(clock, CPU) seconds by phase of one start."""
+def resume(command: list[str]) -> dict[str, tuple[float, float]]:
+  """Resumes the run; returns the (clock, CPU) seconds of each phase."""
   done = subprocess.run(
     [
       *(sys.executable, '-c', 'from benchmarks import startup as s; s.child()'),
@@ -84,37 +85,48 @@ def resume(command):
 class Watch:
   """Seconds between marks."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     with open('/proc/self/stat') as file:
       started = int(file.read().rpartition(')')[2].split()[19])
     self._clock = started / os.sysconf('SC_CLK_TCK')
     self._cpu = 0.0
-    self.marks = {}
+    self.marks: dict[str, tuple[float, float]] = {}
 
-  def mark(self, phase):
-    """All since the last mark was for this."""
+  def mark(self, phase: str) -> None:
+    """Adds the time since the last mark to a phase."""
     clock, cpu = time.clock_gettime(time.CLOCK_BOOTTIME), time.process_time()
-    before = self.marks.get(phase, (0, 0))
-    spent = clock - self._clock, cpu - self._cpu
-    self.marks[phase] = [a + b for a, b in zip(before, spent)]
+    before = self.marks.get(phase, (0.0, 0.0))
+    self.marks[phase] = (
+      before[0] + clock - self._clock,
+      before[1] + cpu - self._cpu,
+    )
     self._clock, self._cpu = clock, cpu
 
-  def around(self, module, name, phase, between='the rest'):
-    """Marks what a function takes."""
-    function = getattr(module, name)
+  def around(
+    self, owner: object, name: str, phase: str, between: str = 'the rest'
+  ) -> None:
+    """Wraps a function of a module or class to add its time to a phase.
+
+    Args:
+      owner: the module or class.
+      name: name of the function.
+      phase: phase of the function.
+      between: phase of the time before it.
+    """
+    function = getattr(owner, name)
 
     @functools.wraps(function)
-    def timed(*args, **kwargs):
+    def timed(*args: Any, **kwargs: Any) -> Any:
       self.mark(between)
       result = function(*args, **kwargs)
       self.mark(phase)
       return result
 
-    setattr(module, name, timed)
+    setattr(owner, name, timed)
 
 
-def child():
-  """Goes on as the command does, and ends after a step."""
+def child() -> None:
+  """Resumes as the command does, and exits after a step."""
   watch = Watch()
   watch.mark('Python itself')
   gc.disable()  # as main.run does around these imports
@@ -141,13 +153,13 @@ def child():
   watch.around(loop.sharding, 'put_batch', 'the rest', 'the first batch')
   add = monitor.Monitor.add
 
-  def end(self, *args):
+  def end(self: monitor.Monitor, *args: Any) -> None:
     add(self, *args)
     watch.mark('the step: trace, read its program, compute')
     print(json.dumps(watch.marks), flush=True)
     os._exit(0)
 
-  monitor.Monitor.add = end
+  setattr(monitor.Monitor, 'add', end)  # noqa: B010
   flags.mark_flag_as_required('config')
   app.run(command.main, flags_parser=command.parse_flags)
 

@@ -1,12 +1,13 @@
-"""The same examples by PyTorch's DataLoader, with PIL and NumPy.
+"""Our examples prepared by PyTorch's DataLoader, with Pillow and NumPy.
 
-What most people would write, and what users of PyTorch have now: one image at a
-time in a map-style data set, workers as processes, PIL for decoding, cropping,
-resizing, JPEG and brush strokes, NumPy for the rest.
+It is written as most users of PyTorch would write it: a map-style data set with
+one image at a time, workers in processes, Pillow for decoding, cropping,
+resizing, JPEG and brush strokes, and NumPy for the rest.
 """
 
 import io
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -15,12 +16,13 @@ from PIL import Image, ImageDraw
 from palette_jax import masks
 
 SIZE = 256
+Pair = tuple[np.ndarray, np.ndarray]  # condition and mask
 
 
 class Examples(torch.utils.data.Dataset):
-  """target, cond, mask of a task, as float32 tensors [c, h, w]."""
+  """Targets, conditions and masks of a task, as float32 tensors [c, h, w]."""
 
-  def __init__(self, paths: list[str], task: str):
+  def __init__(self, paths: list[str], task: str) -> None:
     self.paths = paths
     self.corrupt = {
       'unconditional': unconditional,
@@ -30,15 +32,15 @@ class Examples(torch.utils.data.Dataset):
       'jpeg': jpeg,
     }[task]
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.paths)
 
-  def __getitem__(self, i):
+  def __getitem__(self, index: int) -> list[torch.Tensor]:
     draw = np.random.default_rng()
-    image = Image.open(self.paths[i]).convert('RGB')
+    image = Image.open(self.paths[index]).convert('RGB')
     side = min(image.size)
-    left = draw.integers(image.width - side + 1)
-    top = draw.integers(image.height - side + 1)
+    left = int(draw.integers(image.width - side + 1))
+    top = int(draw.integers(image.height - side + 1))
     box = (left, top, left + side, top + side)
     image = image.resize((SIZE, SIZE), Image.Resampling.BOX, box=box)
     target = to_float(image)
@@ -47,25 +49,31 @@ class Examples(torch.utils.data.Dataset):
     return [torch.from_numpy(row.transpose(2, 0, 1).copy()) for row in rows]
 
 
-def to_float(image):
-  """[h, w, 3] in [-1, 1]."""
+def to_float(image: Image.Image) -> np.ndarray:
+  """Returns an image as [h, w, 3] in [-1, 1]."""
   return np.asarray(image, np.float32) / 127.5 - 1.0
 
 
-def everywhere():
+def everywhere() -> np.ndarray:
   return np.ones([SIZE, SIZE, 1], np.float32)
 
 
-def unconditional(draw, image, target):
+def unconditional(
+  draw: np.random.Generator, image: Image.Image, target: np.ndarray
+) -> Pair:
   return np.zeros_like(target), everywhere()
 
 
-def colorization(draw, image, target):
+def colorization(
+  draw: np.random.Generator, image: Image.Image, target: np.ndarray
+) -> Pair:
   grey = np.asarray(image.convert('L'), np.float32) / 127.5 - 1.0
   return np.repeat(grey[..., None], 3, axis=2), everywhere()
 
 
-def jpeg(draw, image, target):
+def jpeg(
+  draw: np.random.Generator, image: Image.Image, target: np.ndarray
+) -> Pair:
   factors = np.arange(5, 31)
   law = np.exp(-factors / 10)
   quality = int(draw.choice(factors, p=law / law.sum()))
@@ -74,17 +82,24 @@ def jpeg(draw, image, target):
   return to_float(Image.open(file)), everywhere()
 
 
-def fill(draw, target, mask):
+def fill(
+  draw: np.random.Generator, target: np.ndarray, mask: np.ndarray
+) -> Pair:
+  """Fills the hole with noise."""
   noise = draw.standard_normal(target.shape, np.float32)
   return np.where(mask > 0.5, noise, target), mask
 
 
-def inpainting(draw, image, target):
+def inpainting(
+  draw: np.random.Generator, image: Image.Image, target: np.ndarray
+) -> Pair:
   shape = free_form if draw.random() < 0.6 else rectangles
   return fill(draw, target, shape(draw))
 
 
-def uncropping(draw, image, target):
+def uncropping(
+  draw: np.random.Generator, image: Image.Image, target: np.ndarray
+) -> Pair:
   mask = np.zeros([SIZE, SIZE, 1], np.float32)
   case, half = draw.integers(5), SIZE // 2
   if case == 4:
@@ -99,8 +114,8 @@ def uncropping(draw, image, target):
   return fill(draw, target, mask)
 
 
-def free_form(draw):
-  """Brush strokes: a line as thick as the brush, a disc at every corner."""
+def free_form(draw: np.random.Generator) -> np.ndarray:
+  """Draws brush strokes: lines as thick as the brush, with discs at corners."""
   mask = Image.new('L', (SIZE, SIZE), 0)
   pen = ImageDraw.Draw(mask)
   mean_step = math.hypot(SIZE, SIZE) / 8
@@ -124,14 +139,15 @@ def free_form(draw):
   return np.asarray(mask, np.float32)[..., None]
 
 
-def rectangles(draw):
-  """One to five, drawn again until they cover what they should."""
+def rectangles(draw: np.random.Generator) -> np.ndarray:
+  """Draws one to five rectangles until their area lies within the limits."""
   count = draw.integers(1, masks.MAX_RECTANGLES + 1)
   while True:
     mask = np.zeros([SIZE, SIZE, 1], np.float32)
     area = draw.uniform(*masks.RECTANGLES_AREA) * SIZE**2
     for share in draw.dirichlet(np.ones(count)):
-      aspect = math.exp(draw.uniform(*map(math.log, masks.ASPECT)))
+      low, high = map(math.log, masks.ASPECT)
+      aspect = math.exp(draw.uniform(low, high))
       tall = min(
         max(math.sqrt(area * share * aspect), area * share / SIZE), SIZE
       )
@@ -142,8 +158,10 @@ def rectangles(draw):
       return mask
 
 
-def batches(paths, task, batch, workers):
-  """Endless batches; made by `workers` processes, or in this one if 0."""
+def batches(
+  paths: list[str], task: str, batch: int, workers: int
+) -> Iterator[list[torch.Tensor]]:
+  """Yields batches that `workers` processes prepare, or this one if 0."""
   data = Examples(paths, task)
   sampler = torch.utils.data.RandomSampler(
     data, replacement=True, num_samples=1_000_000

@@ -1,23 +1,25 @@
-"""Other ways to write a block, each compiled for a TPU that is not here.
+"""Compiles other forms of a block for a TPU, without having one.
 
     python -m benchmarks.tpu_forms --block residual attention --images 8
 
-The block as it is beside forms that compute the same: group normalisation by
-sums (ours), in two passes or Flax's; attention with heads in the middle (JAX's)
-or first, with queries scaled or their products with keys, with these rounded,
-or the weights computed again; and maps given as [h, w, images, channels], as
-XLA lays them out inside.
-Cycles are XLA's estimates (palette_jax/planning/program.py).
+All forms compute the same. Group normalisation by sums (ours), in two passes or
+Flax's; attention with heads in the middle (JAX's) or first, with scaled queries
+or scaled products of queries and keys, with rounded products or with recomputed
+weights; and maps that enter and leave as [h, w, images, channels], XLA's own
+layout. Cycles are XLA's estimates (palette_jax/planning/program.py).
 """
 
 import argparse
 import contextlib
 import functools
+from collections.abc import Iterator
 from unittest import mock
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from benchmarks import tpu_block
 from palette_jax.models import blocks
@@ -25,12 +27,17 @@ from palette_jax.planning import topology
 
 
 class TwoPasses(nn.Module):
-  """The variance by the differences from the mean, not by sums of squares."""
+  """Normalises by differences from the mean instead of sums of squares."""
 
   groups: int
 
   @nn.compact
-  def __call__(self, x, factor=1.0, summand=0.0):
+  def __call__(
+    self,
+    x: Array,
+    factor: Array | float = 1.0,
+    summand: Array | float = 0.0,
+  ) -> Array:
     shape = x.shape
     scale = self.param('scale', nn.initializers.ones, [shape[-1]])
     bias = self.param('bias', nn.initializers.zeros, [shape[-1]])
@@ -42,34 +49,46 @@ class TwoPasses(nn.Module):
 
 
 class Flax(nn.Module):
-  """Flax's own."""
+  """Normalises by Flax's GroupNorm."""
 
   groups: int
 
   @nn.compact
-  def __call__(self, x, factor=1.0, summand=0.0):
+  def __call__(
+    self,
+    x: Array,
+    factor: Array | float = 1.0,
+    summand: Array | float = 0.0,
+  ) -> Array:
     x = x.astype(jnp.float32)
     x = nn.GroupNorm(self.groups, epsilon=1e-5, dtype=jnp.float32)(x)
     return _modulate(x, factor, summand)
 
 
-def _modulate(x, factor, summand):
+def _modulate(x: Array, factor: Array | float, summand: Array | float) -> Array:
   factor, summand = jnp.asarray(factor), jnp.asarray(summand)
   if factor.ndim:
     factor, summand = factor[:, None, None], summand[:, None, None]
   return x * factor + summand
 
 
-def attend(query, key, value, first=True, before=True, kept=jnp.float32):
-  """Attention written out.
+def attend(
+  query: Float[Array, 'b t heads d'],
+  key: Float[Array, 'b t heads d'],
+  value: Float[Array, 'b t heads d'],
+  first: bool = True,
+  before: bool = True,
+  kept: DTypeLike = jnp.float32,
+) -> Float[Array, 'b t heads d']:
+  """Computes attention step by step.
 
   Args:
-    query: of [b t heads d], as `key` and `value`.
-    key: see there.
-    value: see there.
-    first: heads come before t, transposed before and after.
-    before: it is the queries that are scaled, not their products with keys.
-    kept: in what the products are rounded before the softmax.
+    query: the queries.
+    key: the keys.
+    value: the values.
+    first: whether to move heads before t for the products.
+    before: whether to scale the queries rather than their products with keys.
+    kept: type to which the products are rounded before the softmax.
   """
   order = 'bhtd' if first else 'bthd'
   if first:
@@ -104,19 +123,20 @@ ATTENTIONS = {
 }
 
 
-class Attention(nn.Module):
-  """Self-attention as in the network; `emb` is not used."""
-
-  features: int
-  dtype: str
+class Attention(tpu_block.Block):
+  """Self-attention as in the network; it ignores `emb`."""
 
   @nn.compact
-  def __call__(self, x, emb):
+  def __call__(
+    self, x: Float[Array, 'b h w c'], emb: Float[Array, 'b e']
+  ) -> Float[Array, 'b h w c']:
     return blocks.SelfAttention(64, 32, jnp.dtype(self.dtype))(x)
 
 
-def forms(block):
-  """Names of forms, and what takes the place of what."""
+def forms(
+  block: str,
+) -> Iterator[tuple[str, contextlib.AbstractContextManager]]:
+  """Yields the forms' names, and patches that put them into the block."""
   yield 'as it is', contextlib.nullcontext()
   if block == 'residual':
     for name, norm in NORMS.items():
@@ -126,41 +146,48 @@ def forms(block):
       yield name, mock.patch.object(jax.nn, 'dot_product_attention', attention)
 
 
-def main():
-  parser = argparse.ArgumentParser()
-  parser.add_argument('--topology', default='v5e:1x1')
+def main() -> None:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
+  parser.add_argument('--topology', default='v5e:1x1', help='a slice')
   kinds = 'residual', 'attention'
   parser.add_argument('--block', nargs='+', default=kinds, choices=kinds)
-  parser.add_argument('--images', type=int, default=8)
-  parser.add_argument('--size', type=int, default=0, help='256 or 32')
-  parser.add_argument('--channels', type=int, default=0, help='256 or 512')
+  parser.add_argument('--images', type=int, default=8, help='per chip')
+  parser.add_argument(
+    '--size', type=int, default=0, help='default: 256, or 32 for attention'
+  )
+  parser.add_argument(
+    '--channels', type=int, default=0, help='default: 256, or 512 for attention'
+  )
   parser.add_argument('--forms', nargs='+', help='all by default')
   args = parser.parse_args()
   place = topology.describe(args.topology)
   print('| slice | images | block | form | M cycles | of peak | temporaries |')
   print('|---|---:|---|---|---:|---:|---:|')
   for block in args.block:
-    small = block == 'attention'
-    size = args.size or (32 if small else 256)
-    channels = args.channels or (512 if small else 256)
-    if small:
-      module = Attention(channels, 'bfloat16')
+    attention = block == 'attention'
+    size = args.size or (32 if attention else 256)
+    channels = args.channels or (512 if attention else 256)
+    if attention:
+      module = Attention(features=channels, dtype='bfloat16')
     else:
-      module = tpu_block.Chain(1, channels, 'bfloat16', 'none')
+      module = tpu_block.Chain(
+        features=channels, dtype='bfloat16', length=1, remat='none'
+      )
     for name, patch in forms(block):
       for by_rows in (False, True) if name == 'as it is' else (False,):
         label = 'given as [h, w, images, channels]' if by_rows else name
         if args.forms and label not in args.forms:
           continue
         with patch:
-          cycles, work, memory = tpu_block.compile_one(
+          cost = tpu_block.compile_one(
             module, args.images, size, place, by_rows
           )
-        share = work * place.chip.clock / cycles / place.chip.peak_flops
         print(
           f'| {place.name} | {args.images} | {block} | {label} '
-          f'| {cycles / 1e6:.2f} | {share:.1%} '
-          f'| {memory.temp_size_in_bytes / 2**30:.2f} GiB |',
+          f'| {cost.cycles / 1e6:.2f} | {cost.share(place.chip):.1%} '
+          f'| {cost.temporaries / 2**30:.2f} GiB |',
           flush=True,
         )
 

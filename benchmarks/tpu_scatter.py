@@ -1,11 +1,12 @@
-"""What XLA for TPUs makes of a sum of which every device keeps a part.
+"""Shows how XLA compiles a reduce-scatter for TPUs.
 
     python -m benchmarks.tpu_scatter
 
-One gradient, scattered by `psum_scatter` over some chips of a slice, compiled
-in a second for each case without a TPU: what became of it, what each chip
-sends, how long its links take and what its units do beside (cycles are XLA's
-estimates, palette_jax/planning/program.py). `--options` are XLA's.
+Compiles, without a TPU and in about a second per case, a gradient that
+`psum_scatter` scatters over some chips of a slice. Prints the collectives that
+it becomes and XLA's strategy, the bytes that each chip sends, the time of its
+links and the cycles of its units in thousands (XLA's estimates,
+palette_jax/planning/program.py).
 """
 
 import argparse
@@ -14,6 +15,7 @@ import re
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array
 
 from palette_jax import sharding
 from palette_jax.planning import plan, program, topology
@@ -47,17 +49,29 @@ CASES = (
 )
 
 
-def compile_one(mesh, shape, axis, options=None):
-  """The compiled program: a product, its sum, and what a chip keeps of it."""
+def compile_one(
+  mesh: jax.sharding.Mesh,
+  shape: tuple[int, ...],
+  axis: int,
+  options: dict[str, str | bool] | None = None,
+) -> jax.stages.Compiled:
+  """Compiles a product, its sum over chips, and each chip's part of the sum.
 
-  def scatter(part, gradient):
+  Args:
+    mesh: the chips.
+    shape: shape of the gradient.
+    axis: axis along which the gradient is scattered.
+    options: XLA's options.
+  """
+
+  def scatter(part: Array, gradient: Array) -> Array:
     return part - jax.lax.psum_scatter(
       2 * gradient, 'fsdp', scatter_dimension=axis, tiled=True
     )
 
-  def shaped(spec):
-    where = NamedSharding(mesh, spec)
-    return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=where)
+  def shaped(spec: PartitionSpec) -> jax.ShapeDtypeStruct:
+    placed = NamedSharding(mesh, spec)
+    return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=placed)
 
   whole = PartitionSpec()
   parts = PartitionSpec(*[None] * axis, 'fsdp')
@@ -72,13 +86,19 @@ def compile_one(mesh, shape, axis, options=None):
   return lowered.compile(compiler_options=options)
 
 
-def main():
-  parser = argparse.ArgumentParser()
+def main() -> None:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   parser.add_argument('--slices', nargs='+', help='all by default')
-  parser.add_argument('--options', nargs='*', default=[], help='NAME=VALUE')
+  parser.add_argument(
+    '--options', nargs='*', default=[], help="XLA's, as NAME=VALUE"
+  )
   args = parser.parse_args()
   options = dict(option.split('=', 1) for option in args.options)
-  print('| slice | chips | f32 | axis | made of it | how | sent | links | k |')
+  print(
+    '| slice | chips | f32 | axis | collectives | strategy | sent | links | k |'
+  )
   print('|---|---:|---|---:|---|---|---:|---:|---:|')
   for name, chips, shape, axis in CASES:
     if args.slices and name not in args.slices:
@@ -86,13 +106,16 @@ def main():
     place = topology.describe(name)
     mesh = sharding.make_mesh(chips, place.devices)
     text = compile_one(mesh, shape, axis, options).as_text()
+    assert text  # every TPU program has one
     read = program.read(text, mesh.size)
-    kinds = ', '.join(sorted({one.kind for one in read.collectives}))
-    how = ', '.join(sorted(set(re.findall(r'\\n(\w*Strategy\w*)\{', text))))
-    sent = sum(one.sent * one.times for one in read.collectives)
+    kinds = ', '.join(sorted({each.kind for each in read.collectives}))
+    strategies = ', '.join(
+      sorted(set(re.findall(r'\\n(\w*Strategy\w*)\{', text)))
+    )
+    sent = sum(each.sent * each.times for each in read.collectives)
     seconds = sum(map(plan._seconds(place, mesh), read.collectives))
     print(
-      f'| {name} | {chips} | {shape} | {axis} | {kinds} | {how} '
+      f'| {name} | {chips} | {shape} | {axis} | {kinds} | {strategies} '
       f'| {sent / 1e6:.1f} MB | {1e3 * seconds:.2f} ms '
       f'| {read.cycles / 1e3:.0f} |',
       flush=True,

@@ -1,4 +1,4 @@
-"""The gallery: photos that come with the package, to try the demo on."""
+"""The photos that come with the package, on which the demo can be tried."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Recipes inside PNGs, by which their pixels can be made again.
+"""A recipe inside a PNG, by which its pixels can be made again.
 
 It is JSON in one text chunk; `exiftool` and `identify` show it.
 """
@@ -26,7 +26,7 @@ Options = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """Everything that determines the pixels of a file.
+  """All that the pixels of a file are a function of.
 
   Attributes:
     task: 'colorization', 'inpainting', ...

@@ -1,4 +1,4 @@
-"""The verbs that apply to photos: those of the tasks, and panorama."""
+"""All that can be done to photos: the verbs of the tasks, and panoramas."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Verb(NamedTuple):
 
   @property
   def has_mask(self) -> bool:
-    """True if a mask, or transparency, marks the hole."""
+    """Whether a mask, or transparency, says what is painted."""
     return self.task.has_hole and self.name not in (UNCROP, PANORAMA)
 
 

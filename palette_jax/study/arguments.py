@@ -1,4 +1,7 @@
-"""The command line of `palette study`; importing it needs no JAX."""
+"""The command line of `palette study`, apart from what it runs.
+
+Help and mistakes need no JAX.
+"""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Unpickles files of known content; a pickle could otherwise call anything."""
+"""Unpickles files of known content: a pickle may ask for any function."""
 
 import contextlib
 import io
@@ -7,14 +7,14 @@ import pickle
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-# Names that a pickle may ask for: (module, name) -> our replacement.
+# What a pickle may ask for: (module, name) -> what it gets instead.
 Known = Mapping[tuple[str, str], Callable[..., Any]]
 
 
 class Unpickler(pickle.Unpickler):
   """Refuses every class and function that is not known."""
 
-  def __init__(self, file: io.BufferedIOBase, known: Known, noun: str) -> None:
+  def __init__(self, file: io.BufferedIOBase, known: Known, noun: str):
     """Prepares reading one pickle.
 
     Args:
