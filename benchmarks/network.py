@@ -1,4 +1,4 @@
-"""Times the network and its training step beside the same in PyTorch.
+"""Compares the times of our network and training step with PyTorch's.
 
   python -m benchmarks.network           # 62.6M parameters, 64x64, batch 4
   python -m benchmarks.network --remat   # our step with and without remat
@@ -6,35 +6,44 @@
   python -m benchmarks.network --paper --batch=8 --compile   # torch.compile too
   python -m benchmarks.network --paper --batch=32 --only=ours  # all the memory
 
-Same shapes, threads and types, in turn in one process, so that whatever else
-the machine does meets all of them. No time is asserted: a table is printed.
+Both run with the same shapes, threads and types, in turn in one process, so
+that other load on the machine affects them alike. The result is a table.
 
-On a GPU PyTorch computes by autocast where ours is bfloat16, in TF32 where it
-is float32 (as XLA by default), channels last; cuDNN chooses kernels by trial.
+On a GPU, PyTorch uses autocast where ours is bfloat16, and TF32 where ours is
+float32 (XLA's default, too). Its maps have channels last, and cuDNN selects
+kernels by trial.
 """
+
+from __future__ import annotations
 
 import argparse
 import contextlib
 import functools
 import os
 import time
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array
 
 from palette_jax import arrays, givens, sharding
 from palette_jax.diffusion import objective, process, schedule
 from palette_jax.models import flops, unet
 from palette_jax.training import state, step
 
+if TYPE_CHECKING:  # loaded only where PyTorch takes part
+  import torch
+
 LEARNING_RATE, EMA_DECAY = 1e-4, 0.9999
-PAUSE = 0.05  # seconds in which the threads of the one before go to sleep
+PAUSE = 0.05  # seconds, in which the threads of the previous one fall asleep
 
 
-def network(channels: int | None, **fields) -> unet.UNet:
-  """A guided-diffusion network without attention above the last level."""
+def network(channels: int | None, **fields: Any) -> unet.UNet:
+  """Returns a network with attention only in the middle."""
   return unet.UNet(
     channels=channels or 64,
     channel_mult=(1, 2, 4, 8),
@@ -45,15 +54,15 @@ def network(channels: int | None, **fields) -> unet.UNet:
   )
 
 
-def paper(channels: int | None, **fields) -> unet.UNet:
-  """The paper's network, in bfloat16; narrower for a trial."""
+def paper(channels: int | None, **fields: Any) -> unet.UNet:
+  """Returns the paper's network in bfloat16, or a narrower one."""
   return unet.UNet(channels=channels or 256, **fields)
 
 
 class Ours:
-  """Forward pass and the package's own training step, compiled."""
+  """The package's own forward pass and training step, compiled."""
 
-  def __init__(self, model: unet.UNet, size: int, batch: int):
+  def __init__(self, model: unet.UNet, size: int, batch: int) -> None:
     keys = jax.random.split(jax.random.key(0), 3)
     levels = schedule.linear(1e-6, 0.01, 2000)
     optimizer = optax.adam(LEARNING_RATE)
@@ -68,8 +77,10 @@ class Ours:
     self._gamma = jnp.linspace(0.1, 0.9, batch)
     self._state = _state(model, optimizer)
 
-    def denoise_fn(params, *args):
-      return model.apply({'params': params}, *args)
+    def denoise_fn(params: arrays.Params, *args: Array) -> Array:
+      prediction = model.apply({'params': params}, *args)
+      assert isinstance(prediction, jax.Array)  # and no collections beside it
+      return prediction
 
     function = functools.partial(
       step.train_step,
@@ -83,7 +94,7 @@ class Ours:
     images = *self._images, self._gamma
     forward = jax.jit(denoise_fn).lower(self._state.params, *images)
     train = jax.jit(function, donate_argnums=0).lower(self._state, self._batch)
-    options = sharding.compiler_options()
+    options: dict[str, str | bool] = {**sharding.compiler_options()}
     self._forward = forward.compile(options)
     self._train = train.compile(options)
 
@@ -91,25 +102,32 @@ class Ours:
     return sum(x.size for x in jax.tree.leaves(self._state.params))
 
   def temporaries(self) -> int:
-    """Bytes that the step needs beside its state and batch."""
-    return self._train.memory_analysis().temp_size_in_bytes
+    """Returns the bytes that the step needs besides its state and batch."""
+    memory = self._train.memory_analysis()
+    assert memory, 'this backend does not analyse memory'
+    return memory.temp_size_in_bytes
 
   def peak(self) -> int | None:
-    """Bytes in use at most, trials of kernels included; None if nobody says."""
+    """Returns the peak of the bytes in use, trials of kernels included.
+
+    It is None on devices that do not report it.
+    """
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get('peak_bytes_in_use')
 
-  def forward(self):
+  def forward(self) -> None:
     images = *self._images, self._gamma
     jax.block_until_ready(self._forward(self._state.params, *images))
 
-  def step(self):
+  def step(self) -> None:
     self._state, metrics = self._train(self._state, self._batch)
     jax.block_until_ready((self._state, metrics))
 
 
-def _state(model, optimizer) -> state.TrainState:
-  """Small random weights: fresh ones are zeros in places, PyTorch's are not."""
+def _state(
+  model: unet.UNet, optimizer: optax.GradientTransformation
+) -> state.TrainState:
+  """Returns a state of small random weights; some initial weights are zero."""
   draw = np.random.default_rng(0)
   params = jax.tree.map(
     lambda x: jnp.asarray(0.02 * draw.standard_normal(x.shape, np.float32)),
@@ -129,58 +147,63 @@ class Theirs:
 
   def __init__(
     self, model: unet.UNet, size: int, batch: int, compiled: bool = False
-  ):
-    # Threads that wait for others by spinning stand still where cores are
-    # shared, and their waiting would count as work.
+  ) -> None:
+    # Threads that spin while they wait would delay others on shared cores, and
+    # their waiting would count as work.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     import torch
 
     from benchmarks import torch_unet
 
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
     self._torch = torch
     self._device = 'cuda' if jax.default_backend() == 'gpu' else 'cpu'
     self._half = model.dtype == 'bfloat16'
-    move = dict(device=self._device)
     if self._device == 'cuda':
       torch.backends.cudnn.benchmark = True
-      torch.set_float32_matmul_precision('high')  # TF32; cuDNN's is so anyway
-      move['memory_format'] = torch.channels_last
-    net = torch_unet.UNet(model).to(**move)
+      torch.set_float32_matmul_precision('high')  # TF32, cuDNN's default
+    on_gpu = self._device == 'cuda'
+    layout = torch.channels_last if on_gpu else torch.preserve_format
+    net = torch_unet.UNet(model).to(self._device)
+    if on_gpu:
+      net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]  # missing in PyTorch's stubs
     self._params = list(net.parameters())
     self._net = torch.compile(net) if compiled else net
     self._average = [x.detach().clone() for x in self._params]
     self._adam = torch.optim.Adam(self._params, LEARNING_RATE, fused=True)
-    self._target = torch.randn(batch, 3, size, size).to(**move)
-    self._cond = torch.randn(batch, 3, size, size).to(**move)
+    shape = batch, 3, size, size
+    self._target, self._cond = (
+      torch.randn(shape).to(self._device, memory_format=layout)
+      for _ in range(2)
+    )
     self._gamma = torch.linspace(0.1, 0.9, batch, device=self._device)
 
   def parameters(self) -> int:
     return sum(x.numel() for x in self._params)
 
   def peak(self) -> int | None:
-    """As of ours."""
+    """Returns the peak of the allocated bytes on a GPU, None elsewhere."""
     on_gpu = self._device == 'cuda'
     return self._torch.cuda.max_memory_allocated() if on_gpu else None
 
-  def _predict(self, y_t, gamma):
+  def _predict(self, y_t: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
     images = self._torch.cat([self._cond, y_t], dim=1)
     with self._torch.autocast(
       self._device, self._torch.bfloat16, enabled=self._half
     ):
       return self._net(images, 1000 * gamma.sqrt()).float()
 
-  def _wait(self):
+  def _wait(self) -> None:
     if self._device == 'cuda':
       self._torch.cuda.synchronize()
 
-  def forward(self):
+  def forward(self) -> None:
     with self._torch.inference_mode():
       self._predict(self._target, self._gamma)
     self._wait()
 
-  def step(self):
+  def step(self) -> None:
     torch = self._torch
     eps, gamma = torch.randn_like(self._target), torch.rand_like(self._gamma)
     share = gamma[:, None, None, None]
@@ -188,16 +211,18 @@ class Theirs:
     loss = torch.nn.functional.mse_loss(self._predict(y_t, gamma), eps)
     self._adam.zero_grad()
     loss.backward()
-    torch.nn.utils.get_total_norm([x.grad for x in self._params])
+    grads = [x.grad for x in self._params if x.grad is not None]
+    torch.nn.utils.get_total_norm(grads)
     self._adam.step()
     with torch.no_grad():
-      torch._foreach_lerp_(self._average, self._params, 1 - EMA_DECAY)
+      new: list[torch.Tensor] = [*self._params]
+      torch._foreach_lerp_(self._average, new, 1 - EMA_DECAY)
     self._wait()
 
 
 @contextlib.contextmanager
-def sturdy(name: str):
-  """Says in one line why something failed, and lets the others go on."""
+def tolerating_failure(name: str) -> Generator[None]:
+  """Prints an error in one line instead of raising it."""
   try:
     yield
   except Exception as error:
@@ -205,16 +230,20 @@ def sturdy(name: str):
     print(f'{name} failed: {type(error).__name__}: {reason}')
 
 
-def in_turn(functions: dict, repeats: int) -> dict[str, np.ndarray]:
-  """Milliseconds [repeats, 2] of each function, on the clock and of the CPUs.
+def in_turn(
+  functions: Mapping[str, Callable[[], None]], repeats: int
+) -> dict[str, np.ndarray]:
+  """Measures functions, one after another in each round.
 
-  One after the other each time; without those that failed.
+  Returns:
+    The milliseconds [repeats, 2] of each function, of the clock and of the
+    CPUs, without functions that failed.
   """
-  times = {name: [] for name in functions}
+  times: dict[str, list[np.ndarray]] = {name: [] for name in functions}
   for i in range(repeats + 1):
     for name in list(times):
       rows = times.pop(name)
-      with sturdy(name):
+      with tolerating_failure(name):
         time.sleep(PAUSE)
         start = np.array([time.perf_counter(), time.process_time()])
         functions[name]()
@@ -226,9 +255,9 @@ def in_turn(functions: dict, repeats: int) -> dict[str, np.ndarray]:
 
 
 def show(times: dict[str, np.ndarray]) -> None:
-  """Prints the clock's quartiles, the CPUs' median, and ratios of medians.
+  """Prints the clock's quartiles, the CPUs' median and ratios of medians.
 
-  A ratio is of the first of the same kind ("step") to the one in its row.
+  Each ratio is of the first row of the same kind (such as "step") to its own.
   """
   titles = 'quarter', 'median', '3/4', 'ratio', 'CPU', 'ratio'
   print(f'{"ms":18}' + ''.join(f'{title:>9}' for title in titles))
@@ -254,7 +283,7 @@ def show_rates(
   batch: int,
   peak_tflops: float | None,
 ) -> None:
-  """Prints images a second, and model FLOPs: the same ones for everybody."""
+  """Prints images per second and model FLOPs, which are the same for all."""
   needed = dict(
     forward=batch * flops.forward(model, size, size),
     step=flops.training_step(model, size, size, batch),
@@ -266,8 +295,10 @@ def show_rates(
     print(f'{name:18}{batch / seconds:9.2f} images/s{rate:9.2f} TFLOP/s{share}')
 
 
-def functions_of(contestants: dict) -> dict:
-  """'forward, ours' and so on, those to be compared next to each other."""
+def functions_of(
+  contestants: dict[str, Ours | Theirs],
+) -> dict[str, Callable[[], None]]:
+  """Returns functions by name ('forward, ours'), grouped by kind."""
   return {
     f'{kind}, {name}': getattr(contestant, kind)
     for kind in ('forward', 'step')
@@ -275,21 +306,25 @@ def functions_of(contestants: dict) -> dict:
   }
 
 
-def make(name: str, model: unet.UNet, args):
-  """One contestant."""
+def build(
+  name: str, model: unet.UNet, args: argparse.Namespace
+) -> Ours | Theirs:
+  """Builds a contestant."""
   if name == 'ours':
     return Ours(model, args.size, args.batch)
   return Theirs(model, args.size, args.batch, compiled=name == 'compiled')
 
 
-def compare(model: unet.UNet, names: list[str], args) -> None:
-  """Prints times, rates and memory of all that can be built."""
-  wanted = sum(x.size for x in jax.tree.leaves(unet.shapes(model)))
+def compare(
+  model: unet.UNet, names: list[str], args: argparse.Namespace
+) -> None:
+  """Prints the times, rates and memory of all contestants that can be built."""
+  count = sum(x.size for x in jax.tree.leaves(unet.shapes(model)))
   contestants = {}
   for name in names:
-    with sturdy(name):
-      contestant = make(name, model, args)
-      assert contestant.parameters() == wanted, contestant.parameters()
+    with tolerating_failure(name):
+      contestant = build(name, model, args)
+      assert contestant.parameters() == count, contestant.parameters()
       contestants[name] = contestant
   times = in_turn(functions_of(contestants), args.repeats)
   show(times)
@@ -299,40 +334,54 @@ def compare(model: unet.UNet, names: list[str], args) -> None:
       print(f'{name}: peak memory {memory / 2**30:.2f} GiB')
 
 
-def compare_remat(remat: unet.UNet, plain: unet.UNet, args) -> None:
-  """Our step both ways, in time and in memory."""
-  ways = [Ours(model, args.size, args.batch) for model in (remat, plain)]
-  functions = {'step, remat': ways[0].step, 'step, plain': ways[1].step}
+def compare_remat(
+  remat: unet.UNet, plain: unet.UNet, args: argparse.Namespace
+) -> None:
+  """Prints the time and memory of our step with remat and without."""
+  pair = [Ours(model, args.size, args.batch) for model in (remat, plain)]
+  functions = {'step, remat': pair[0].step, 'step, plain': pair[1].step}
   show(in_turn(functions, args.repeats))
-  needs = [x.temporaries() / 2**20 for x in ways]
+  needs = [x.temporaries() / 2**20 for x in pair]
   print(
-    f'memory beside the state: {needs[0]:.0f} MiB with remat, '
+    f'memory besides the state: {needs[0]:.0f} MiB with remat, '
     f'{needs[1]:.0f} MiB without; ratio {needs[0] / needs[1]:.2f}'
   )
 
 
 def main() -> None:
-  # Before JAX looks for devices: PyTorch needs some of the memory, too.
+  # PyTorch needs memory, too. This comes before JAX looks for devices.
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--paper', action='store_true', help="Palette's network")
-  parser.add_argument('--channels', type=int, help='64; 256 with --paper')
-  parser.add_argument('--size', type=int, help='64; 256 with --paper')
-  parser.add_argument('--batch', type=int, default=4)
-  parser.add_argument('--repeats', type=int, default=20)
-  parser.add_argument('--remat', action='store_true', help='ours, both ways')
   parser.add_argument(
-    '--compile', action='store_true', help='torch.compile as well'
+    '--paper', action='store_true', help="the paper's network"
   )
-  parser.add_argument('--only', choices=('ours', 'PyTorch', 'compiled'))
   parser.add_argument(
-    '--peak_tflops', type=float, help="the chip's, to give shares of it"
+    '--channels', type=int, help='default: 64, or 256 with --paper'
+  )
+  parser.add_argument(
+    '--size', type=int, help='default: 64, or 256 with --paper'
+  )
+  parser.add_argument('--batch', type=int, default=4, help='images')
+  parser.add_argument('--repeats', type=int, default=20)
+  parser.add_argument(
+    '--remat',
+    action='store_true',
+    help='compare our step with and without remat',
+  )
+  parser.add_argument(
+    '--compile', action='store_true', help='add torch.compile'
+  )
+  parser.add_argument(
+    '--only', choices=('ours', 'PyTorch', 'compiled'), help='run one alone'
+  )
+  parser.add_argument(
+    '--peak_tflops', type=float, help='peak of the chip, to print shares of it'
   )
   args = parser.parse_args()
-  build = paper if args.paper else network
+  make_model = paper if args.paper else network
   args.size = args.size or (256 if args.paper else 64)
 
-  model = build(args.channels)
+  model = make_model(args.channels)
   count = sum(x.size for x in jax.tree.leaves(unet.shapes(model)))
   print(
     f'{count:,} parameters, {args.batch} images of '
@@ -341,7 +390,7 @@ def main() -> None:
     f'({jax.devices()[0].device_kind})'
   )
   if args.remat:
-    compare_remat(build(args.channels, remat=True), model, args)
+    compare_remat(make_model(args.channels, remat=True), model, args)
     return
   names = ['ours', 'PyTorch', *['compiled'] * args.compile]
   compare(model, [args.only] if args.only else names, args)

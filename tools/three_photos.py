@@ -37,7 +37,7 @@ def rows(
     line = []
     for seed, (name, photo) in enumerate(photos.items()):
       given, mask = unseen.spoil(task, photo, name)
-      result = unseen.answer(model, task, given, mask, seed=seed)
+      result = unseen.answer(model, task, given, mask, seed)
       line += [given, result, photo]
     lines.append(np.concatenate(line, axis=1))
     print(f'{task}: {len(photos)} photos')
