@@ -1,24 +1,25 @@
-"""Kills a run again and again, and compares its end with a run left alone.
+"""Kills a run repeatedly and compares its end with an undisturbed run.
 
   python -m benchmarks.survival --kills=100 --workdir=/tmp/survival
 
-Every life is the command itself, palette_jax.main, in a process of its own that
-ends by kill -9 at a random moment: while it starts, during a step, during an
-asynchronous save. What was going on is told by what it left behind: a batch it
-had taken, a folder of Orbax's that is not finished. Now and then a second run
-of the same workdir is started beside it, and must be refused.
+Each life of the run is the command palette_jax.main in a process that kill -9
+ends at a random moment: during the start, a step or an asynchronous save. The
+phase follows from what the process leaves behind: a batch that it took, an
+unfinished folder of Orbax. Every few lives, a second run starts in the same
+workdir and must be refused.
 
-Then one more life goes on to the end, another workdir is trained to the same
-step undisturbed, and both must agree in every batch they ever took and in
-every bit of both checkpoints. What happened is printed, and written to
+A last life continues to the end, and another workdir is trained to the same
+step without interruption. Both must agree in every batch that they took and in
+every bit of their checkpoints. The results are printed and written to
 survival.json.
 
-This process imports everything once and forks the lives: it has one thread
-only, and never touches a device.
+This process imports everything once and forks the lives. It has a single thread
+and never touches a device.
 """
 
 import argparse
 import collections
+import io
 import json
 import os
 import pathlib
@@ -28,8 +29,10 @@ import sys
 import time
 import traceback
 import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
-# Programs of a network this small are kept, too; before JAX is imported.
+# Caches programs of small networks, too. JAX reads it when it is imported.
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -53,13 +56,13 @@ FLAGS = [
   '--config.train.batch=2',
   '--config.train.checkpoint_every=50',
 ]
-BATCHES = 'batches.txt'  # in the workdir: step and its rows' checksums, a line
+BATCHES = 'batches.txt'  # in the workdir; a line has a step and row checksums
 PHASES = 'start', 'step', 'save'
 RIVAL_EVERY = 6  # lives
 
 
 def live(workdir: pathlib.Path, *flags: str) -> int:
-  """Forks a run; returns its process id."""
+  """Forks a run and returns its process id."""
   workdir.mkdir(parents=True, exist_ok=True)
   child = os.fork()
   if child:
@@ -74,11 +77,13 @@ def live(workdir: pathlib.Path, *flags: str) -> int:
 
 
 def record_batches(path: pathlib.Path) -> None:
-  """Has every batch that this process takes written down, kill or not."""
+  """Records every batch that this process takes, even if it is killed."""
   take = pipeline.Pipeline.train
   file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-  def recorded(self, batch, start, *hosts):
+  def recorded(
+    self: pipeline.Pipeline, batch: int, start: int = 0, *hosts: int
+  ) -> Iterator[pipeline.HostBatch]:
     for step, taken in enumerate(take(self, batch, start, *hosts), start):
       sums = [
         zlib.crc32(b''.join(array.tobytes() for array in row))
@@ -87,11 +92,11 @@ def record_batches(path: pathlib.Path) -> None:
       os.write(file, f'{step} {" ".join(map(str, sums))}\n'.encode())
       yield taken
 
-  pipeline.Pipeline.train = recorded
+  setattr(pipeline.Pipeline, 'train', recorded)  # noqa: B010
 
 
 def batches(workdir: pathlib.Path) -> list[tuple[int, list[int]]]:
-  """(step, checksum by row) of all batches that were taken in a workdir."""
+  """Returns (step, row checksums) of all batches taken in a workdir."""
   file = workdir / BATCHES
   lines = file.read_text().splitlines() if file.exists() else []
   numbers = [list(map(int, line.split())) for line in lines]
@@ -99,33 +104,33 @@ def batches(workdir: pathlib.Path) -> list[tuple[int, list[int]]]:
 
 
 def saving(workdir: pathlib.Path) -> set[tuple[str, int]]:
-  """The checkpoints that are not finished."""
-  found = workdir.glob('checkpoints/*.orbax-checkpoint-tmp*')
-  return {(path.name, path.stat().st_ino) for path in found if path.exists()}
+  """Returns the unfinished checkpoints."""
+  paths = workdir.glob('checkpoints/*.orbax-checkpoint-tmp*')
+  return {(path.name, path.stat().st_ino) for path in paths if path.exists()}
 
 
-def wait_until(condition, child: int, what: str) -> None:
-  """Waits for a child to get somewhere; it must not end before."""
+def wait_until(condition: Callable[[], bool], child: int, event: str) -> None:
+  """Waits for a condition, before which the child must not end."""
   end = time.monotonic() + 1800
   while not condition():
     ended, status = os.waitpid(child, os.WNOHANG)
     if ended or time.monotonic() > end:
-      sys.exit(f'A life ended ({status}) or hung before {what}; see log.txt.')
+      sys.exit(f'A life ended ({status}) or hung before {event}; see log.txt.')
     time.sleep(0.002)
 
 
 def kill(workdir: pathlib.Path, number: int, chance: random.Random) -> str:
-  """One life, to its violent end; returns the phase that it was in."""
+  """Starts a run and kills it; returns the phase in which it was killed."""
   left, before = saving(workdir), len(batches(workdir))
-  born = time.monotonic()
+  start = time.monotonic()
   child = live(workdir)
   aim = chance.choices(PHASES, [1, 4, 4])[0]
   if aim == 'start':
     time.sleep(chance.uniform(0, 4))
   else:
-    # In steps and not in seconds: a busy machine gets as far.
-    enough = before + chance.randint(1, 70)
-    wait_until(lambda: len(batches(workdir)) >= enough, child, 'a step')
+    # In steps, not in seconds, so that a busy machine gets as far.
+    target = before + chance.randint(1, 70)
+    wait_until(lambda: len(batches(workdir)) >= target, child, 'a step')
     if number % RIVAL_EVERY == 0:
       check_refused(workdir, child)
     wait_until(
@@ -141,76 +146,78 @@ def kill(workdir: pathlib.Path, number: int, chance: random.Random) -> str:
   if len(taken) > before:
     phase = 'save' if saving(workdir) - left else 'step'
   at = taken[-1][0] if taken else 0
-  lived = time.monotonic() - born
-  print(f'kill {number + 1}: {phase}, batch {at}, after {lived:.1f} s')
+  seconds = time.monotonic() - start
+  print(f'kill {number + 1}: {phase}, batch {at}, after {seconds:.1f} s')
   return phase
 
 
 def check_refused(workdir: pathlib.Path, holder: int) -> None:
-  """Starts a second run of a workdir, which must give up and say why."""
+  """Starts a second run in a workdir, which must exit and say why."""
   log = workdir / 'log.txt'
   before = log.stat().st_size
   _, status = os.waitpid(live(workdir), 0)
-  said = log.read_bytes()[before:].decode()
+  message = log.read_bytes()[before:].decode()
   if os.waitstatus_to_exitcode(status) != 1 or (
-    f'is in use by process {holder} on' not in said
+    f'is in use by process {holder} on' not in message
   ):
-    sys.exit(f'A second run was not refused: {status}, {said}')
+    sys.exit(f'A second run was not refused: {status}, {message}')
 
 
 def finish(workdir: pathlib.Path, until: int) -> None:
-  """Lets a run go on to a step, and end."""
+  """Continues a run to a step, where it ends."""
   _, status = os.waitpid(live(workdir, f'--until={until}'), 0)
   if status:
     sys.exit(f'The last life of {workdir} failed ({status}); see log.txt.')
 
 
 def compare(first: pathlib.Path, second: pathlib.Path, step: int) -> list[str]:
-  """Names of the arrays of two checkpoints that differ in any bit; in a fork.
+  """Returns the names of arrays that differ in any bit of two checkpoints.
 
-  The files themselves: train (step, weights, optimizer, key) and ema.
+  A fork compares the files: train (step, weights, optimizer, key) and ema.
   """
-  answer = second / 'different.json'
+  output = second / 'different.json'
   child = os.fork()
   if not child:
     try:
-      answer.write_text(json.dumps(_different(first, second, step)))
+      output.write_text(json.dumps(_different(first, second, step)))
       os._exit(0)
     finally:
       traceback.print_exc()
       os._exit(1)
   if os.waitpid(child, 0)[1]:
     sys.exit('The checkpoints could not be compared.')
-  return json.loads(answer.read_text())
+  return json.loads(output.read_text())
 
 
-def _different(first, second, step):
-  one, other = (
+def _different(
+  first: pathlib.Path, second: pathlib.Path, step: int
+) -> list[str]:
+  trees = (
     ocp.load_checkpointables(
-      folder.absolute() / f'checkpoints/{step}', dict(train=None, ema=None)
+      str(folder.absolute() / f'checkpoints/{step}'), dict(train=None, ema=None)
     )
     for folder in (first, second)
   )
-  one, other = (
+  left, right = (
     {name: _bytes(leaf) for name, leaf in arrays.leaves_by_path(tree).items()}
-    for tree in (one, other)
+    for tree in trees
   )
-  names = sorted(one.keys() | other.keys())
+  names = sorted(left.keys() | right.keys())
   assert len(names) > 10 and 'train/key' in names, names
-  return [name for name in names if one.get(name) != other.get(name)]
+  return [name for name in names if left.get(name) != right.get(name)]
 
 
-def _bytes(leaf):
+def _bytes(leaf: jax.Array) -> bytes:
   is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
   return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
 
 
-def survive(folder: pathlib.Path, kills: int, seed: int) -> dict:
-  """The whole experiment; returns what happened."""
+def survive(folder: pathlib.Path, kills: int, seed: int) -> dict[str, Any]:
+  """Runs the whole experiment and returns its results."""
   chance, phases = random.Random(seed), collections.Counter()
   killed, alone = folder / 'killed', folder / 'alone'
   start = time.monotonic()
-  # Until there have been enough of either kind: chance may favour one.
+  # Until there are enough kills of either kind, since chance may favour one.
   while sum(phases.values()) < kills or min(
     phases['step'], phases['save']
   ) < min(5, kills // 4):
@@ -231,8 +238,10 @@ def survive(folder: pathlib.Path, kills: int, seed: int) -> dict:
 
 
 def run() -> None:
-  """Reads the command line; exits with 1 if anything differs."""
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  """Runs the command line; exits with 1 if anything differs."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   parser.add_argument('--kills', type=int, default=25)
   parser.add_argument('--seed', type=int, default=random.randrange(10**6))
   parser.add_argument('--workdir', type=pathlib.Path, required=True)
@@ -243,14 +252,15 @@ def run() -> None:
   if threads > 1:
     sys.exit(f'{threads} threads: forking would not be sound.')
   print(f'seed {args.seed}')
-  found = survive(args.workdir, args.kills, args.seed)
-  text = json.dumps(found, indent=2)
+  results = survive(args.workdir, args.kills, args.seed)
+  text = json.dumps(results, indent=2)
   (args.workdir / 'survival.json').write_text(text)
   print(text)
-  if found['batches that differ'] or found['arrays that differ']:
-    sys.exit('The killed run did not end as the one that was left alone.')
+  if results['batches that differ'] or results['arrays that differ']:
+    sys.exit('The killed run did not end as the undisturbed one.')
 
 
 if __name__ == '__main__':
+  assert isinstance(sys.stdout, io.TextIOWrapper)
   sys.stdout.reconfigure(line_buffering=True)
   run()

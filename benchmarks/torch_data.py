@@ -7,7 +7,7 @@ resizing, JPEG and brush strokes, and NumPy for the rest.
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -160,7 +160,7 @@ def rectangles(draw: np.random.Generator) -> np.ndarray:
 
 def batches(
   paths: list[str], task: str, batch: int, workers: int
-) -> Iterator[list[torch.Tensor]]:
+) -> Generator[list[torch.Tensor]]:
   """Yields batches that `workers` processes prepare, or this one if 0."""
   data = Examples(paths, task)
   sampler = torch.utils.data.RandomSampler(
