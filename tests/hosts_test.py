@@ -103,10 +103,10 @@ def test_tpus_join_if_there_are_others(monkeypatch, joined, variables, calls):
   ('variables', 'message'),
   [
     ({'COORDINATOR_ADDRESS': 'h:1'}, "NUM_PROCESSES': ''"),
-    ({'PROCESS_ID': '0'}, 'or none of them'),
+    ({'PROCESS_ID': '0'}, 'none of them'),
     (
       {'COORDINATOR_ADDRESS': 'h', 'NUM_PROCESSES': '2', 'PROCESS_ID': '0'},
-      'as in host-0:8476',
+      'host-0:8476',
     ),
     (
       {'COORDINATOR_ADDRESS': 'h:1', 'NUM_PROCESSES': '2', 'PROCESS_ID': '2'},

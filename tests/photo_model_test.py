@@ -210,9 +210,7 @@ def test_every_sampler_that_fits_the_weights_works(model):
     assert result.recipe.sampler['steps'] == 4
   assert not same(results['ddim'], results['ancestral'])
   for bad in 'repaint', 'imputation', 'euler':
-    with pytest.raises(
-      ValueError, match=f'{bad}.* no sampler for these .*ddim'
-    ):
+    with pytest.raises(ValueError, match=bad):
       model.restore_jpeg(photo, sampler=bad)
   blind = models.Model(weights_of(dict(name='unconditional')))
   assert blind.tasks == ('inpainting', 'uncropping')
@@ -221,7 +219,7 @@ def test_every_sampler_that_fits_the_weights_works(model):
     (result,) = blind.inpaint(photo, mask, sampler=sampler, steps=12)
     kept = mask < 128
     assert np.array_equal(result.photo.levels[kept], photo[kept])
-  with pytest.raises(ValueError, match="'ddim' is no sampler for these"):
+  with pytest.raises(ValueError, match="'ddim'"):
     blind.inpaint(photo, mask, sampler='ddim')
 
 
@@ -291,26 +289,26 @@ def test_numbers_out_of_range_are_refused(model, options, message):
 
 def test_impossible_requests_are_refused(model, tmp_path):
   photo = levels(20, 30)
-  with pytest.raises(FileNotFoundError, match='no photo .*nowhere'):
+  with pytest.raises(FileNotFoundError, match='nowhere'):
     model.colorize(tmp_path / 'nowhere.jpg')
-  with pytest.raises(ValueError, match='float64 .*uint8'):
+  with pytest.raises(ValueError, match='float64'):
     model.colorize(photo / 255)
-  with pytest.raises(ValueError, match='no transparent part'):
+  with pytest.raises(ValueError, match='transparent part'):
     model.inpaint(photo)
-  with pytest.raises(ValueError, match='mask that was given is 20 x 30'):
+  with pytest.raises(ValueError, match='20 x 30'):
     model.inpaint(photo, random_mask(30, 20))
   with pytest.raises(ValueError, match='Nothing to add'):
     model.uncrop(photo)
   with pytest.raises(ValueError, match='million pixels'):
     model.uncrop(photo, right=10_000_000)
   for bad in dict(), dict(left=-1, right=3), dict(loop=True):
-    with pytest.raises(ValueError, match='half as wide as the photo is high'):
+    with pytest.raises(ValueError, match='half as wide'):
       model.panorama(photo, **bad)
   with pytest.raises(TypeError, match='step'):
     model.colorize(photo, step=3)
   narrow = models.Model(weights_of(dict(name='colorization')))
   assert narrow.tasks == ('colorization',)
-  with pytest.raises(ValueError, match='not learnt inpainting, but coloriz'):
+  with pytest.raises(ValueError, match='not learnt inpainting'):
     narrow.inpaint(photo, random_mask(20, 30))
   pairs = models.Model(weights_of(dict(name='superresolution')))
   assert pairs.tasks == ()
@@ -423,15 +421,15 @@ def test_a_recipe_makes_the_same_pixels_again(model, tmp_path):
       assert again.is_same, again.message
   path = tmp_path / 'inpaint1.png'
   Image.fromarray(random_mask(20, 30, 1)).save(tmp_path / 'other.png')
-  with pytest.raises(ValueError, match='made with a mask: give it'):
+  with pytest.raises(ValueError, match='with a mask'):
     model.replay(path, image)
-  with pytest.raises(ValueError, match='mask of SHA-256 .*give the same file'):
+  with pytest.raises(ValueError, match='mask of SHA-256'):
     model.replay(path, image, tmp_path / 'other.png')
-  with pytest.raises(ValueError, match='made without a mask'):
+  with pytest.raises(ValueError, match='without a mask'):
     model.replay(tmp_path / 'uncrop0.png', image, mask)
-  with pytest.raises(ValueError, match='made from a.png .*the same file'):
+  with pytest.raises(ValueError, match='from a.png'):
     model.replay(path, tmp_path / 'other.png', mask)
-  with pytest.raises(ValueError, match='made with the weights .*load those'):
+  with pytest.raises(ValueError, match='with the weights'):
     models.Model(weights_of(seed=1)).replay(path, image, mask)
 
 
@@ -534,12 +532,12 @@ else:
 
 def test_missing_weights_are_refused(tmp_path, monkeypatch):
   monkeypatch.setattr(load, 'SHIPPED', tmp_path)
-  with pytest.raises(FileNotFoundError, match='comes without weights.*Name'):
+  with pytest.raises(FileNotFoundError, match='without weights'):
     palette_jax.load()
-  with pytest.raises(FileNotFoundError, match='no weights .*nowhere'):
+  with pytest.raises(FileNotFoundError, match='nowhere'):
     palette_jax.load(tmp_path / 'nowhere')
   with pytest.raises(FileNotFoundError, match='no checkpoint'):
     palette_jax.load(tmp_path)
   (tmp_path / 'a.ckpt').write_bytes(b'x')
-  with pytest.raises(ValueError, match='no kind of weights .*palette import'):
+  with pytest.raises(ValueError, match='palette import'):
     palette_jax.load(tmp_path / 'a.ckpt')

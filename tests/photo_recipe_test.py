@@ -241,7 +241,7 @@ def test_invalid_json_is_refused(tmp_path, line):
 
 def test_files_without_a_recipe(tmp_path):
   path, source, recipe = made_from(tmp_path)
-  with pytest.raises(ValueError, match='carries no recipe'):
+  with pytest.raises(ValueError, match='no recipe'):
     recipes.read(path)
   jpeg, notes = recipes.write(tmp_path / 'out.jpg', source, recipe)
   assert any('recipe' in note for note in notes)

@@ -165,7 +165,7 @@ def test_missing_images_and_runs_are_named_before_anything_runs(tmp_path):
   with pytest.raises(ValueError) as caught:
     reproduction.reproduce('table-6', scale._replace(records='first:9'))
   for words in (
-    'takes 4 trained models',
+    '4 trained models',
     '--config=ablations:l1 --workdir',
     '--config=colorize --config.objective.norm=l1 --workdir',
   ):

@@ -246,7 +246,7 @@ def test_weights_alone_are_written_of_it_or_nothing_is(
     raise SafetensorError('No space left on device')
 
   monkeypatch.setattr(safetensors.numpy, 'save_file', save_file)
-  with pytest.raises(SystemExit, match='cannot be written: No space left'):
+  with pytest.raises(SystemExit, match='No space left'):
     cli.main(['export', path, str(again)])
   assert list(tmp_path.iterdir()) == [again] and again.read_bytes() == written
 
@@ -305,13 +305,13 @@ def test_what_is_no_such_file_is_refused(exported, tmp_path):
   cut.write_bytes(pathlib.Path(exported[0]).read_bytes()[:-100])
   other.write_bytes(b'\x89PNG\r\n')
   for path in cut, other, tmp_path:
-    with pytest.raises(ValueError, match='no .palette file, or an incomplete'):
+    with pytest.raises(ValueError, match='no .palette file'):
       sampler_file.read(str(path))
-  with pytest.raises(FileNotFoundError, match='There is no file'):
+  with pytest.raises(FileNotFoundError, match='no file'):
     sampler_file.read(str(tmp_path / 'none.palette'))
   for name in 'recipe', 'weights', 'sampler':
     path = rewritten(exported[0], tmp_path / 'less.palette', **{name: None})
-    with pytest.raises(ValueError, match=f'a zip without {name}'):
+    with pytest.raises(ValueError, match=f'without {name}'):
       [read() for read in readers(path)]
 
 
@@ -365,7 +365,7 @@ def test_a_newer_format_and_other_weights_are_refused(exported, tmp_path):
   recipe = sampler_file.read_recipe(exported[0])
   newer = json.dumps(recipe | dict(format=2, palette_jax='9.0'))
   path = rewritten(exported[0], tmp_path / 'newer.palette', recipe=newer)
-  with pytest.raises(ValueError, match='format 2, written by palette_jax 9.0'):
+  with pytest.raises(ValueError, match='palette_jax 9.0'):
     sampler_file.read(path)
   for text in '[]', '{', '{"format": "x"}', 'null':
     path = rewritten(exported[0], tmp_path / 'odd.palette', recipe=text)
@@ -375,10 +375,10 @@ def test_a_newer_format_and_other_weights_are_refused(exported, tmp_path):
   wider = rewritten(
     exported[0], tmp_path / 'wider.palette', recipe=json.dumps(recipe)
   )
-  with pytest.raises(ValueError, match='weights.safetensors does not fit'):
+  with pytest.raises(ValueError, match='does not fit'):
     sampler_file.read(wider)
   path = rewritten(exported[0], tmp_path / 'odd.palette', sampler=b'no program')
-  with pytest.raises(ValueError, match='cannot be read by jax'):
+  with pytest.raises(ValueError, match='read by jax'):
     sampler_file.read_program(path)
   sampler_file.read(path)  # the weights do not need it
 
@@ -388,12 +388,12 @@ def test_sizes_seeds_and_platforms_that_do_not_fit_are_named(
 ):
   program = sampler_file.read_program(exported[0])
   cond, mask = examples(1, 5, 4)
-  with pytest.raises(ValueError, match='multiples of 2; got 5x4'):
+  with pytest.raises(ValueError, match='5x4'):
     program({}, cond, mask, 0)
-  with pytest.raises(ValueError, match='seed must be in'):
+  with pytest.raises(ValueError, match='seed must'):
     program({}, cond[:, :4], mask[:, :4], -1)
   monkeypatch.setattr(stablehlo, 'PLATFORMS', ('tpu',))
-  with pytest.raises(ValueError, match='for tpu, and this machine computes on'):
+  with pytest.raises(ValueError, match='for tpu'):
     exporter.write_sampler(exported[1], str(tmp_path / 'other.palette'))
   assert not list(tmp_path.iterdir())
 
@@ -425,10 +425,10 @@ def test_what_fails_leaves_what_was_there(
       exporter, '_sample', lambda *args: drawn(*args) + np.float32(wrong)
     )
   said = {
-    'weights': 'are not those that were written',
-    'disk': 'cannot be written: No space left',
+    'weights': 'not those that were',
+    'disk': 'No space left',
   }
-  with pytest.raises(ValueError, match=said.get(flaw, 'does not draw what')):
+  with pytest.raises(ValueError, match=said.get(flaw, 'not draw what')):
     exporter.write_sampler(exported[1], str(path))
   assert [one.name for one in tmp_path.iterdir()] == ['model.palette']
   assert path.read_bytes() == b'an older one'
@@ -437,17 +437,17 @@ def test_what_fails_leaves_what_was_there(
 def test_what_cannot_be_exported_is_refused(tmp_path):
   weights, path = source(tmp_path), str(tmp_path / 'x.palette')
   write = exporter.write_sampler
-  with pytest.raises(ValueError, match='end its name in .palette'):
+  with pytest.raises(ValueError, match='in .palette'):
     write(weights, str(tmp_path / 'x.zip'))
-  with pytest.raises(FileNotFoundError, match='There are no weights'):
+  with pytest.raises(FileNotFoundError, match='no weights'):
     write(str(tmp_path / 'none.safetensors'), path)
   with pytest.raises(FileNotFoundError, match='no folder'):
     write(weights, str(tmp_path / 'none' / 'x.palette'))
-  with pytest.raises(ValueError, match="'euler' is no sampler for"):
+  with pytest.raises(ValueError, match="'euler'"):
     write(weights, path, 'euler')
-  with pytest.raises(ValueError, match='at least 1; got -3'):
+  with pytest.raises(ValueError, match='got -3'):
     write(weights, path, steps=-3)
-  with pytest.raises(ValueError, match="'repaint' is no sampler for"):
+  with pytest.raises(ValueError, match="'repaint'"):
     write(weights, path, 'repaint', 20)
   with pytest.raises(ValueError, match='no steps'):
     regression = source(tmp_path, objective=dict(name='regression'))

@@ -109,7 +109,7 @@ def test_splits_make_the_interval_of_their_mean():
 
 
 def test_more_splits_than_images_are_refused():
-  with pytest.raises(ValueError, match='10 splits needs 10 .*, not 9'):
+  with pytest.raises(ValueError, match='10 splits'):
     inception_score.estimate(normal(9, 4))
   few = inception_score.estimate(normal(10, 4))
   assert few.low is None and few.method.startswith('none: 10 images')
@@ -178,9 +178,9 @@ def test_the_kernel_distance_s_interval_is_the_jackknife_s():
 
 def test_what_has_no_kernel_distance_is_refused():
   for a, b in [(1, 9), (9, 1)]:
-    with pytest.raises(ValueError, match='needs 2 images at least, not 1'):
+    with pytest.raises(ValueError, match='2 images'):
       kernel_distance.estimate(normal(a, 4), normal(b, 4))
-  with pytest.raises(ValueError, match='3 and 4 features'):
+  with pytest.raises(ValueError, match='3 and 4'):
     kernel_distance.estimate(normal(9, 3), normal(9, 4))
   broken = normal(9, 4)
   broken[2, 0] = np.inf
@@ -247,10 +247,10 @@ def test_recall_s_interval_is_the_jackknife_s_over_groups():
 
 def test_fewer_images_than_neighbours_are_refused():
   for a, b in [(3, 9), (9, 3)]:
-    with pytest.raises(ValueError, match='3 neighbours needs 4 .*, not 3'):
+    with pytest.raises(ValueError, match='3 neighbours'):
       precision_recall.estimate(normal(a, 4), normal(b, 4))
   assert precision_recall.estimate(normal(4, 4), normal(4, 4))[0].value == 1
-  with pytest.raises(ValueError, match='3 and 4 features'):
+  with pytest.raises(ValueError, match='3 and 4'):
     precision_recall.estimate(normal(9, 3), normal(9, 4))
   broken = normal(9, 4)
   broken[2, 0] = np.nan

