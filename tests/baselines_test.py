@@ -30,10 +30,10 @@ def test_diffusion_stays_within_what_is_known_and_keeps_it():
   rng = np.random.default_rng(1)
   image = rng.integers(40, 200, [20, 20, 3], dtype=np.uint8)
   mask = rng.random([20, 20]) < 0.5
-  found = inpainting.baseline(image, mask)
-  np.testing.assert_array_equal(found[~mask], image[~mask])
+  result = inpainting.baseline(image, mask)
+  np.testing.assert_array_equal(result[~mask], image[~mask])
   known = image[~mask]
-  assert (found >= known.min(0)).all() and (found <= known.max(0)).all()
+  assert (result >= known.min(0)).all() and (result <= known.max(0)).all()
 
 
 def test_replication_repeats_the_last_known_column():
@@ -41,9 +41,9 @@ def test_replication_repeats_the_last_known_column():
   image = rng.integers(0, 255, [6, 10, 3], dtype=np.uint8)
   mask = np.zeros([6, 10], bool)
   mask[:, 5:] = True
-  found = uncropping.baseline(image, mask)
-  np.testing.assert_array_equal(found[:, :5], image[:, :5])
-  np.testing.assert_array_equal(found[:, 5:], image[:, 4:5].repeat(5, axis=1))
+  result = uncropping.baseline(image, mask)
+  np.testing.assert_array_equal(result[:, :5], image[:, :5])
+  np.testing.assert_array_equal(result[:, 5:], image[:, 4:5].repeat(5, axis=1))
 
 
 @pytest.mark.parametrize('task', tasks.for_photos(), ids=lambda t: t.name)

@@ -1,4 +1,4 @@
-"""What the demo serves and refuses, tested without a browser."""
+"""The demo's answers and refusals, tested without a browser."""
 
 import dataclasses
 import hashlib

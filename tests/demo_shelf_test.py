@@ -1,4 +1,4 @@
-"""What the demo keeps and forgets."""
+"""The results that the demo keeps, and those that it forgets."""
 
 import re
 

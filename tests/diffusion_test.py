@@ -65,8 +65,8 @@ def test_each_pixel_is_given_what_is_stated():
   )
   at = [given[..., 0] == what for what in range(4)]
   for what in (givens.TRUTH, givens.DEGRADED):
-    wanted = images.from_u8(examples.cond[at[what]])
-    assert np.array_equal(cond[at[what]], wanted)
+    expected = images.from_u8(examples.cond[at[what]])
+    assert np.array_equal(cond[at[what]], expected)
   assert not cond[at[givens.NOTHING]].any()
   assert abs(cond[at[givens.NOISE]].std() - 1) < 0.05
   assert np.array_equal(target, images.from_u8(examples.target))
@@ -101,9 +101,9 @@ def test_the_clean_image_is_recovered_from_the_truth(prediction, levels):
     eps = jnp.asarray(draw.normal(size=y_0.shape))
     y_t = process.add_noise(y_0, eps, gamma)
     truth = process.prediction_target(prediction, y_0, eps, gamma)
-    found = process.estimate_clean(prediction, y_t, truth, gamma)
-    assert found.dtype == jnp.float64
-    error = np.abs(found - y_0).max((1, 2, 3))
+    result = process.estimate_clean(prediction, y_t, truth, gamma)
+    assert result.dtype == jnp.float64
+    error = np.abs(result - y_0).max((1, 2, 3))
   rounding = 1e-15 / np.sqrt(levels.gammas) if prediction == 'eps' else 1e-14
   assert np.all(error <= rounding)
 
@@ -119,12 +119,12 @@ def test_min_snr_weighs_the_same_error_alike_whatever_is_predicted(prediction):
   level = gamma[:, None, None, None]
   implied = (y_t - jnp.sqrt(level) * guess) / jnp.sqrt(1 - level)
   truth = process.prediction_target(prediction, y_0, eps, gamma)
-  said = process.prediction_target(prediction, guess, implied, gamma)
+  guessed = process.prediction_target(prediction, guess, implied, gamma)
   weight = process.loss_weight('min_snr', prediction, gamma)
-  found = weight * jnp.sum((said - truth) ** 2, axis=(1, 2, 3))
+  result = weight * jnp.sum((guessed - truth) ** 2, axis=(1, 2, 3))
   snr = gamma / (1 - gamma)
-  wanted = jnp.minimum(snr, 5) * jnp.sum((guess - y_0) ** 2, axis=(1, 2, 3))
-  np.testing.assert_allclose(found, wanted, rtol=2e-2)
+  expected = jnp.minimum(snr, 5) * jnp.sum((guess - y_0) ** 2, axis=(1, 2, 3))
+  np.testing.assert_allclose(result, expected, rtol=2e-2)
   assert np.all(process.loss_weight('uniform', prediction, gamma) == 1)
   ends = process.loss_weight('min_snr', prediction, jnp.array([0.0, 1.0]))
   assert np.all(np.isfinite(ends)) and np.all(ends <= 5)

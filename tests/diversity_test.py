@@ -1,4 +1,4 @@
-"""How different samples of an input are."""
+"""The diversity of an input's samples."""
 
 import numpy as np
 import pytest
@@ -23,22 +23,22 @@ def apart(a_u8, b_u8):
 
 def test_every_sample_is_compared_with_the_first():
   drawn = samples(30.0)
-  found = diversity.to_first(drawn)
-  assert found.shape == (3, 3)
+  result = diversity.to_first(drawn)
+  assert result.shape == (3, 3)
   exponents = np.array([0.0448, 0.2856, 0.3001])
   for i in range(3):
     expected = tf.image.ssim_multiscale(
       drawn[0], drawn[i + 1], 255, exponents / exponents.sum()
     )
-    np.testing.assert_allclose(found[i], expected, atol=2e-5)
+    np.testing.assert_allclose(result[i], expected, atol=2e-5)
 
 
 def test_consecutive_samples_are_compared():
   drawn = samples(30.0)
-  found = diversity.between_consecutive(drawn, apart)
-  assert found.shape == (3, 3)
+  result = diversity.between_consecutive(drawn, apart)
+  assert result.shape == (3, 3)
   for i in range(3):
-    np.testing.assert_allclose(found[i], apart(drawn[i], drawn[i + 1]))
+    np.testing.assert_allclose(result[i], apart(drawn[i], drawn[i + 1]))
 
 
 def test_a_model_with_one_answer_is_not_diverse():
@@ -48,21 +48,21 @@ def test_a_model_with_one_answer_is_not_diverse():
 
 
 def test_more_spread_is_more_diverse():
-  found = [samples(spread) for spread in (1, 10, 40)]
-  likeness = [diversity.to_first(x).mean() for x in found]
+  result = [samples(spread) for spread in (1, 10, 40)]
+  likeness = [diversity.to_first(x).mean() for x in result]
   assert likeness[0] > likeness[1] > likeness[2]
-  distance = [diversity.between_consecutive(x, apart).mean() for x in found]
+  distance = [diversity.between_consecutive(x, apart).mean() for x in result]
   assert distance[0] < distance[1] < distance[2]
 
 
 def test_the_interval_is_over_inputs():
   """Twice the samples of the same inputs are not twice the inputs."""
-  found = diversity.to_first(samples(30.0, n=25, side=12))
-  estimate = diversity.estimate(found)
+  result = diversity.to_first(samples(30.0, n=25, side=12))
+  estimate = diversity.estimate(result)
   assert estimate.n == 25
-  np.testing.assert_allclose(estimate.value, found.mean())
-  assert estimate == intervals.mean(found.mean(axis=0))
-  again = diversity.estimate(np.concatenate([found, found]))
+  np.testing.assert_allclose(estimate.value, result.mean())
+  assert estimate == intervals.mean(result.mean(axis=0))
+  again = diversity.estimate(np.concatenate([result, result]))
   np.testing.assert_allclose(again[:3], estimate[:3])
 
 

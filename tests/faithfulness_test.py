@@ -33,10 +33,10 @@ def test_only_changes_outside_of_the_hole_count():
   after[1, 0, 0, 2] ^= 1
   after[2, 11, 12] ^= 255
   after[2, 47, :3, 0] ^= 4
-  found = faithfulness.known_changed(after, before, mask)
-  assert found.tolist() == [0, 1, 4, 0]
+  result = faithfulness.known_changed(after, before, mask)
+  assert result.tolist() == [0, 1, 4, 0]
   as_bool = faithfulness.known_changed(after, before, mask.astype(bool))
-  assert np.array_equal(as_bool, found)
+  assert np.array_equal(as_bool, result)
 
 
 def test_a_jpeg_file_of_an_inpainting_is_found_out():
@@ -70,8 +70,8 @@ def test_luma_errors_are_mean_levels():
   output = grey.copy()
   output[0] += 7
   output[1, :4, :, 1] += 100  # 0.587 of it
-  found = faithfulness.luma_error(output, grey)
-  np.testing.assert_allclose(found, [7, 59 / 2])
+  result = faithfulness.luma_error(output, grey)
+  np.testing.assert_allclose(result, [7, 59 / 2])
   darker = grey.copy()
   darker[0] -= 7
   assert faithfulness.luma_error(darker, grey)[0] == 7
@@ -99,7 +99,7 @@ def test_originals_become_their_own_inputs_again():
 
 
 def test_the_jpeg_of_an_output_is_nearer_than_the_output_itself():
-  """What compression loses is forgiven, what contradicts the input is not."""
+  """A loss by compression is forgiven, a contradiction of the input is not."""
   originals = photos(2)
   inputs = faithfulness.compressed(originals, 10)
   rough = np.clip(originals + np.array([25, 0, -25]), 0, 255).astype(np.uint8)
@@ -110,11 +110,11 @@ def test_the_jpeg_of_an_output_is_nearer_than_the_output_itself():
 
 def test_colours_are_numpy_s_over_images_and_set():
   drawn = photos()
-  found = faithfulness.colours(drawn)
+  result = faithfulness.colours(drawn)
   levels = drawn.astype(float)
-  np.testing.assert_allclose(found.mean, levels.mean((1, 2)))
-  np.testing.assert_allclose(found.variance, levels.var((1, 2)))
-  mean, variance = found.over_set()
+  np.testing.assert_allclose(result.mean, levels.mean((1, 2)))
+  np.testing.assert_allclose(result.variance, levels.var((1, 2)))
+  mean, variance = result.over_set()
   np.testing.assert_allclose(mean, levels.mean((0, 1, 2)))
   np.testing.assert_allclose(variance, levels.var((0, 1, 2)))
 

@@ -105,8 +105,8 @@ class FakeModel:
   def apply(
     self, verb, photo, mask=None, options=None, *, progress=None, **sampling
   ):
-    wanted = request_of(verb, photo, mask, options or {}, **sampling)
-    return self.paint(wanted, self.recipes_for(wanted), progress)
+    request = request_of(verb, photo, mask, options or {}, **sampling)
+    return self.paint(request, self.recipes_for(request), progress)
 
   def replay(self, path, source, mask=None):
     def make(this_recipe, read, mask):

@@ -45,11 +45,11 @@ def without_torchvision(monkeypatch):
     whole = Anything('torchvision')
     parts = ['', '.datasets', '.models', '.transforms']
     for name in [*parts, '.transforms.functional']:
-      made = whole
+      module = whole
       for part in name.split('.')[1:]:
-        monkeypatch.setattr(made, part, Anything(part), raising=False)
-        made = getattr(made, part)
-      monkeypatch.setitem(sys.modules, f'torchvision{name}', made)
+        monkeypatch.setattr(module, part, Anything(part), raising=False)
+        module = getattr(module, part)
+      monkeypatch.setitem(sys.modules, f'torchvision{name}', module)
     yield
   for name in list(sys.modules):
     if name.split('.')[0] in ('torch_fidelity', 'pytorch_fid'):
@@ -66,8 +66,8 @@ def test_distances_are_pytorch_fid_s(without_torchvision, n):
     a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False)
   )
   reference = frechet.Moments().add(b)
-  found = frechet.distance(frechet.Moments().add(a), reference)
-  np.testing.assert_allclose(found, theirs, rtol=1e-6)
+  result = frechet.distance(frechet.Moments().add(a), reference)
+  np.testing.assert_allclose(result, theirs, rtol=1e-6)
   np.testing.assert_allclose(frechet.estimate(a, reference).value, theirs, 1e-6)
 
 
@@ -83,26 +83,26 @@ def test_distances_and_scores_are_torch_fidelity_s(without_torchvision):
     *(metric_fid.fid_features_to_statistics(torch.tensor(x)) for x in (a, b)),
     verbose=False,
   )
-  found = frechet.estimate(a, frechet.Moments().add(b))
-  np.testing.assert_allclose(found.value, *theirs.values(), rtol=1e-9)
+  result = frechet.estimate(a, frechet.Moments().add(b))
+  np.testing.assert_allclose(result.value, *theirs.values(), rtol=1e-9)
 
   theirs = metric_isc.isc_features_to_metric(torch.tensor(a), splits=1)
-  found = inception_score.estimate(a, splits=1)
+  result = inception_score.estimate(a, splits=1)
   expected = theirs['inception_score_mean']
-  np.testing.assert_allclose(found.value, expected, rtol=1e-12)
+  np.testing.assert_allclose(result.value, expected, rtol=1e-12)
   # Many splits are other splits: the same on average, and as spread.
   theirs = metric_isc.isc_features_to_metric(torch.tensor(a), splits=10)
-  found = inception_score.of_splits(a, splits=10)
+  result = inception_score.of_splits(a, splits=10)
   expected = theirs['inception_score_mean']
-  np.testing.assert_allclose(found.mean(), expected, rtol=0.005)
+  np.testing.assert_allclose(result.mean(), expected, rtol=0.005)
 
   # Normal features leave balls of 64 dimensions empty: few for this one.
   a, b = 0.8 * a[:, :6], b[:, :6]
   theirs = metric_prc.calculate_precision_recall_full(
     torch.tensor(a), torch.tensor(b)
   )
-  found = precision_recall.estimate(a, b)
-  np.testing.assert_allclose([x.value for x in found], theirs, atol=1e-7)
+  result = precision_recall.estimate(a, b)
+  np.testing.assert_allclose([x.value for x in result], theirs, atol=1e-7)
 
 
 @pytest.mark.slow
@@ -116,11 +116,11 @@ def test_kernel_distances_are_torch_fidelity_s(without_torchvision):
   theirs = lambda **how: metric_kid.kid_features_to_metric(  # noqa: E731
     *(torch.tensor(np.float64(x)) for x in (a, b)), verbose=False, **how
   )
-  found = kernel_distance.estimate(a, b).value
+  result = kernel_distance.estimate(a, b).value
   whole = theirs(kid_subsets=1, kid_subset_size=300)
   np.testing.assert_allclose(
-    found, whole['kernel_inception_distance_mean'], atol=1e-6
+    result, whole['kernel_inception_distance_mean'], atol=1e-6
   )
   parts = theirs(kid_subsets=1000, kid_subset_size=50)
   mean, deviation = parts.values()
-  assert abs(found - mean) < 4 * deviation / 1000**0.5
+  assert abs(result - mean) < 4 * deviation / 1000**0.5

@@ -31,8 +31,8 @@ def test_a_set_is_at_no_distance_from_itself(n, d):
   x = features(n, d)
   scale = np.trace(moments(x).covariance)
   assert frechet.distance(moments(x), moments(x)) < 1e-6 * scale
-  found = frechet.estimate(x, moments(x))
-  assert 0 <= found.low <= found.high < 1e-6 * scale
+  result = frechet.estimate(x, moments(x))
+  assert 0 <= result.low <= result.high < 1e-6 * scale
 
 
 def test_gaussians_of_the_same_axes_have_a_closed_form():
@@ -40,11 +40,11 @@ def test_gaussians_of_the_same_axes_have_a_closed_form():
   axes = np.linalg.qr(DRAW.standard_normal([5, 5]))[0]
   a, b = DRAW.uniform(0.1, 3, [2, 5])
   m = DRAW.standard_normal(5)
-  found = frechet.distance(
+  result = frechet.distance(
     known(np.ones(5), axes @ np.diag(a**2) @ axes.T),
     known(np.ones(5) + m, axes @ np.diag(b**2) @ axes.T),
   )
-  np.testing.assert_allclose(found, m @ m + np.sum((a - b) ** 2), rtol=1e-12)
+  np.testing.assert_allclose(result, m @ m + np.sum((a - b) ** 2), rtol=1e-12)
 
 
 def test_any_gaussians_in_the_plane_have_a_closed_form():
@@ -55,8 +55,8 @@ def test_any_gaussians_in_the_plane_have_a_closed_form():
     root = np.sqrt(np.linalg.det(a) * np.linalg.det(b))
     overlap = np.sqrt(np.trace(a @ b) + 2 * root)
     expected = np.trace(a) + np.trace(b) - 2 * overlap
-    found = frechet.distance(known([0, 0], a), known([0, 0], b))
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    result = frechet.distance(known([0, 0], a), known([0, 0], b))
+    np.testing.assert_allclose(result, expected, rtol=1e-9)
 
 
 def test_it_is_what_the_matrix_square_root_says():
@@ -82,12 +82,12 @@ def test_rotations_and_shifts_of_both_change_nothing_and_scales_square():
 def test_the_estimate_s_value_is_the_distance(n):
   """Fewer images than features, as many, and several blocks of rows."""
   x, reference = features(n, 32, 0.2), moments(features(300, 32, seed=2))
-  found = frechet.estimate(x, reference)
+  result = frechet.estimate(x, reference)
   expected = frechet.distance(moments(x), reference)
-  np.testing.assert_allclose(found.value, expected, rtol=1e-6)
-  assert found.n == n and 0 <= found.low < found.value < found.high
+  np.testing.assert_allclose(result.value, expected, rtol=1e-6)
+  assert result.n == n and 0 <= result.low < result.value < result.high
   shuffled = frechet.estimate(x[::-1].copy(), reference)
-  np.testing.assert_allclose(shuffled[:3], found[:3], rtol=1e-6)
+  np.testing.assert_allclose(shuffled[:3], result[:3], rtol=1e-6)
 
 
 @pytest.mark.parametrize('n, d', [(250, 6), (90, 30), (50, 60)])
@@ -99,25 +99,25 @@ def test_influences_are_what_leaving_an_image_out_does(n, d):
     for i in range(n)
   ]
   expected = 1.96 * np.sqrt((n - 1) * np.var(left_out))
-  found = frechet.estimate(x, reference)
+  result = frechet.estimate(x, reference)
   # Beside few images a feature has many, leaving one out is no small change.
   np.testing.assert_allclose(
-    found.high - found.value, expected, rtol=0.03 if n > 10 * d else 0.3
+    result.high - result.value, expected, rtol=0.03 if n > 10 * d else 0.3
   )
 
 
 def test_intervals_hold_the_mean_distance_of_so_many_images():
   """benchmarks/intervals.py does it at length, with other features."""
   reference = moments(features(5000, 16, seed=0))
-  found = [
+  result = [
     frechet.estimate(features(120, 16, 0.2, seed), reference)
     for seed in range(2, 302)
   ]
-  expected = np.mean([one.value for one in found])
-  held = np.mean([one.low <= expected <= one.high for one in found])
+  expected = np.mean([one.value for one in result])
+  held = np.mean([one.low <= expected <= one.high for one in result])
   assert 0.91 < held < 0.99
-  width = np.mean([one.high - one.low for one in found])
-  deviation = np.std([one.value for one in found])
+  width = np.mean([one.high - one.low for one in result])
+  deviation = np.std([one.value for one in result])
   assert 0.85 < width / (3.92 * deviation) < 1.25
 
 
@@ -125,15 +125,15 @@ def test_a_difference_of_pairs_is_surer_than_its_parts():
   reference = moments(features(500, 16, seed=2))
   b = features(300, 16, 1.0)
   a = b + 0.3 * np.random.default_rng(5).standard_normal(b.shape, np.float32)
-  found = frechet.difference(a, b, reference)
+  result = frechet.difference(a, b, reference)
   parts = [frechet.estimate(x, reference) for x in (a, b)]
-  np.testing.assert_allclose(found.value, parts[0].value - parts[1].value)
+  np.testing.assert_allclose(result.value, parts[0].value - parts[1].value)
   widths = [part.high - part.low for part in parts]
-  assert found.high - found.low < 0.5 * min(widths)
+  assert result.high - result.low < 0.5 * min(widths)
   backwards = frechet.difference(b, a, reference)
-  np.testing.assert_allclose(backwards.low, -found.high)
+  np.testing.assert_allclose(backwards.low, -result.high)
   assert frechet.difference(a, a, reference)[:3] == (0, 0, 0)
-  assert found.method == 'paired infinitesimal jackknife over images'
+  assert result.method == 'paired infinitesimal jackknife over images'
 
 
 def test_the_line_takes_most_of_the_bias_away():
@@ -152,16 +152,16 @@ def test_the_line_takes_most_of_the_bias_away():
 def test_the_line_s_interval_is_as_wide_as_it_varies():
   """More than the distance's own: subsets are drawn."""
   reference = known(np.zeros(8), np.eye(8))
-  draw, found = np.random.default_rng(0), []
+  draw, result = np.random.default_rng(0), []
   for seed in range(60):
     x = 1.5 * draw.standard_normal([100, 8]) + 0.5
-    found.append(frechet.at_infinity(x, reference, seed))
+    result.append(frechet.at_infinity(x, reference, seed))
   true = 8 * 0.25 + 8 * 0.25
-  held = np.mean([one.low <= true <= one.high for one in found])
+  held = np.mean([one.low <= true <= one.high for one in result])
   assert held >= 0.85
-  width = np.mean([one.high - one.low for one in found])
-  assert 0.8 < width / (3.92 * np.std([one.value for one in found])) < 1.3
-  assert found[0].method.startswith('line through 15 subsets of 50 to 100; ')
+  width = np.mean([one.high - one.low for one in result])
+  assert 0.8 < width / (3.92 * np.std([one.value for one in result])) < 1.3
+  assert result[0].method.startswith('line through 15 subsets of 50 to 100; ')
   one = frechet.at_infinity(features(40, 32), moments(features(99, 32)))
   assert 'still biased: fewer than 32' in one.method
 

@@ -63,16 +63,16 @@ def test_imputation_is_biased_and_repaint_less(variance):
   Imputation looks at the left pixel through noise, afresh at each level, and so
   believes it too little: about two thirds of the slope, too wide a spread.
   """
-  found = [
+  result = [
     law(fill(0.9, variance=variance, jump=jump, resamplings=resamplings))
     for jump, resamplings in ((1, 1), (5, 2), (5, 5), (5, 10))
   ]
-  slopes, around = np.transpose(found)
+  slopes, around = np.transpose(result)
   assert 0.55 < slopes[0] < 0.65 and around[0] > 1.15 * np.sqrt(0.19)
   assert np.all(np.diff(slopes) > 0) and 0.85 < slopes[-1] < 0.91
   error = np.abs(around / np.sqrt(0.19) - 1)
   assert np.all(error[1:] < error[0]) and error[-1] < 0.08
-  assert found[0] == law(fill(0.9, variance=variance))  # one pass: no jump
+  assert result[0] == law(fill(0.9, variance=variance))  # one pass: no jump
 
 
 def test_imputation_without_a_hole_s_edge_is_the_ancestral_sampler():
@@ -80,18 +80,18 @@ def test_imputation_without_a_hole_s_edge_is_the_ancestral_sampler():
   cond, mask = jnp.ones([1, 64, 2, 3]), jnp.ones([1, 64, 2, 1])
   clean_fn, key = pair_of(0.9), jax.random.key(4)
   draw = jax.jit(functools.partial(sampler.refine, clean_fn))
-  found, wanted = (
+  result, expected = (
     draw(None, cond, mask, key, table_of(LEVELS, 'upper'))
     for table_of in (
       imputation.walk_coefficients,
       sampler.ancestral_coefficients,
     )
   )
-  np.testing.assert_allclose(found, wanted, atol=1e-5)
+  np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_the_network_is_shown_nothing_but_noisy_pixels():
-  """Which at first are those of the highest level, like the hole."""
+  """At first they are those of the highest level, like the hole."""
   draw = np.random.default_rng(0)
   cond, z = jnp.float32(draw.uniform(-1, 1, [2, 1, 4, 4, 3]))
   mask = jnp.zeros([1, 4, 4, 1]).at[:, :2].set(1)
@@ -101,9 +101,9 @@ def test_the_network_is_shown_nothing_but_noisy_pixels():
   assert np.all(drawn[:, :2] == 0) and np.array_equal(drawn[:, 2:], cond[:, 2:])
   level = LEVELS.gammas[-1]
   noisy = np.sqrt(level) * cond + np.sqrt(1 - level) * z
-  wanted = np.where(mask > 0.5, z, noisy)
-  found = sampler.initial_state(table, cond, mask, z).y_t
-  np.testing.assert_allclose(found, wanted, atol=1e-6)
+  expected = np.where(mask > 0.5, z, noisy)
+  result = sampler.initial_state(table, cond, mask, z).y_t
+  np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_move_is_a_step_and_then_noise_level_by_level(variance):
     for beta in levels.betas[start - 1 : end]:
       y_0, y_t, known = np.sqrt(1 - beta) * np.array([y_0, y_t, known])
       added, noise = ((1 - beta) * x + beta for x in (added, noise))
-    wanted = dict(
+    expected = dict(
       gamma=levels.gammas[start - 1],
       y_0=y_0,
       y_t=y_t,
@@ -159,6 +159,6 @@ def test_a_move_is_a_step_and_then_noise_level_by_level(variance):
       known=known,
       known_deviation=np.sqrt(noise),
     )
-    assert table.keys() == wanted.keys()
+    assert table.keys() == expected.keys()
     for name in table:
-      np.testing.assert_allclose(table[name][i], wanted[name], 1e-5, 1e-7)
+      np.testing.assert_allclose(table[name][i], expected[name], 1e-5, 1e-7)

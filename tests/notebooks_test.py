@@ -71,7 +71,7 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(clone):
-  """What the notebook about training leaves."""
+  """The folder that the notebook about training leaves."""
   outputs = execute(
     'train',
     clone,

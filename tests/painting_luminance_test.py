@@ -62,9 +62,9 @@ def test_outside_of_the_gamut_the_hue_stays():
   levels = (luminance.add_colour(luma, coloured)[32, 32] + 1) / 2
   assert levels[0] == pytest.approx(1, abs=1e-5)
   differences = levels - 0.95
-  wanted = np.array([1, 0, 0]) - 0.299
+  expected = np.array([1, 0, 0]) - 0.299
   np.testing.assert_allclose(
-    differences / differences[0], wanted / wanted[0], atol=1e-3
+    differences / differences[0], expected / expected[0], atol=1e-3
   )
 
 

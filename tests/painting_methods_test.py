@@ -1,4 +1,4 @@
-"""What is done to a photo, task by task: what is painted, and seen by whom.
+"""Every task's work on a photo: the pixels it paints, and who sees them.
 
 In place of a network, a pen that keeps what it was given and paints one colour.
 """
@@ -105,30 +105,30 @@ def test_a_photo_grows_by_pieces_of_which_half_is_known(size, sides):
   """All that is new is painted, and nothing else."""
   sides = dict(left=0, right=0, top=0, bottom=0) | sides
   photo, pen = photo_of(*size), Pen(0.5)
-  (made,) = methods.uncrop(drawing_of(pen), photo, sides)
+  (output,) = methods.uncrop(drawing_of(pen), photo, sides)
   for call in pen.calls:
     share = tiles.cut(call.mask, call.plan).mean(axis=(1, 2, 3)).max()
     assert share <= view.LARGEST_SHARE
   _, mask = photos.widen(photo, **sides)
   new = mask[..., 0] > 0.5
-  assert np.all(made.levels[new] == images.to_u8(np.float32([[[0.5]]])))
+  assert np.all(output.levels[new] == images.to_u8(np.float32([[[0.5]]])))
   top, left = sides['top'], sides['left']
-  kept = made.levels[top:, left:][: size[0], : size[1]]
+  kept = output.levels[top:, left:][: size[0], : size[1]]
   assert np.array_equal(kept, photo.levels)
 
 
 def test_a_panorama_s_colours_are_kept_and_nothing_jumps_at_the_seam():
   """A pen whose colour is none of the photo's."""
   photo, pen = photo_of(32, 32), Pen([0.9, -0.9, 0.9])
-  (made,) = methods.panorama(drawing_of(pen), photo, 2, 2, loop=False)
-  found = photos.rgb(made)
+  (output,) = methods.panorama(drawing_of(pen), photo, 2, 2, loop=False)
+  result = photos.rgb(output)
   bounds = growth.photo_bounds(photos.rgb(photo), 16)
-  moved = np.abs(found - pen.colour).mean(axis=(0, 2))
+  moved = np.abs(result - pen.colour).mean(axis=(0, 2))
   # By distance from the photo: piece by piece, from the seam on.
   for away in moved[64:], moved[:32][::-1]:
     for one in away[:16], away[16:]:
       assert one[0] < 0.1 * one[-1] and np.all(np.diff(one) > -1e-3)
-  for far in found[:, :8], found[:, -8:]:
+  for far in result[:, :8], result[:, -8:]:
     mean = growth._moments(far)[0]
     assert np.abs(mean - np.clip(mean, bounds.low[0], bounds.high[0])).max() < (
       0.05

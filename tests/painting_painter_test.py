@@ -67,13 +67,13 @@ def test_one_tile_is_the_sampler_itself(name):
   """The same key, the same picture: two loops, one mathematics."""
   objective, (cond, mask) = OBJECTIVES[name], given(8, 12, 2)
   ours = painter.Painter(by_neighbour, PARAMS, batch=2)
-  found = ours.paint(objective, cond, mask, tiles.whole(8, 12), keys_of(2))
+  result = ours.paint(objective, cond, mask, tiles.whole(8, 12), keys_of(2))
   restore = jax.jit(functools.partial(objective.restore, by_neighbour))
   for i, key in enumerate(keys_of(2)):
-    wanted = restore(PARAMS, cond[i : i + 1], mask[None], key)[0]
-    np.testing.assert_allclose(found[i], wanted, atol=2e-5)
+    expected = restore(PARAMS, cond[i : i + 1], mask[None], key)[0]
+    np.testing.assert_allclose(result[i], expected, atol=2e-5)
     known = np.broadcast_to(mask < 0.5, cond[i].shape)
-    assert np.array_equal(found[i][known], cond[i][known])
+    assert np.array_equal(result[i][known], cond[i][known])
 
 
 @pytest.mark.parametrize('name', OBJECTIVES)
@@ -84,24 +84,24 @@ def test_a_network_that_sees_no_neighbour_paints_the_same_in_any_tiles(
   objective, (cond, mask) = OBJECTIVES[name], given(*size)
   ours = painter.Painter(by_pixel, PARAMS)
   plan = tiles.layout(*size, 8, 3, multiple=4)
-  found = ours.paint(objective, cond, mask, plan, keys_of(1))
-  wanted = ours.paint(objective, cond, mask, tiles.whole(*size), keys_of(1))
-  np.testing.assert_allclose(found, wanted, atol=2e-5)
+  result = ours.paint(objective, cond, mask, plan, keys_of(1))
+  expected = ours.paint(objective, cond, mask, tiles.whole(*size), keys_of(1))
+  np.testing.assert_allclose(result, expected, atol=2e-5)
 
 
 def test_neither_batch_nor_company_changes_a_sample():
   objective, (cond, mask) = OBJECTIVES['ancestral'], given(20, 30, 3)
   plan = tiles.layout(20, 30, 8, 3, multiple=4)
-  wanted = None
+  expected = None
   for batch in 1, 4, 100:
     ours = painter.Painter(by_neighbour, PARAMS, batch)
-    found = ours.paint(objective, cond, mask, plan, keys_of(3))
-    wanted = found if wanted is None else wanted
-    np.testing.assert_allclose(found, wanted, atol=2e-5)
+    result = ours.paint(objective, cond, mask, plan, keys_of(3))
+    expected = result if expected is None else expected
+    np.testing.assert_allclose(result, expected, atol=2e-5)
   for i, key in enumerate(keys_of(3)):
     alone = ours.paint(objective, cond[i : i + 1], mask, plan, [key])
-    np.testing.assert_allclose(alone[0], wanted[i], atol=2e-5)
-  assert np.abs(wanted[0] - wanted[1])[mask[..., 0] > 0.5].max() > 0.1
+    np.testing.assert_allclose(alone[0], expected[i], atol=2e-5)
+  assert np.abs(expected[0] - expected[1])[mask[..., 0] > 0.5].max() > 0.1
 
 
 def test_only_tiles_with_something_to_paint_are_looked_at():
@@ -110,13 +110,13 @@ def test_only_tiles_with_something_to_paint_are_looked_at():
   mask[30:34, 30:34] = 1
   plan = tiles.layout(40, 40, 8, 0, multiple=4)
   ours, ticks = painter.Painter(by_neighbour, PARAMS, batch=1), []
-  found = ours.paint(
+  result = ours.paint(
     objective, cond, mask, plan, keys_of(1), lambda: ticks.append(1)
   )
   assert len(ticks) == ours.passes(objective, mask, plan, 1) == 3 * 4
   every = painter.Painter(by_neighbour, PARAMS)
-  wanted = every.paint(objective, cond, mask, plan, keys_of(1))
-  assert np.array_equal(found, wanted)
+  expected = every.paint(objective, cond, mask, plan, keys_of(1))
+  assert np.array_equal(result, expected)
   nothing = np.zeros_like(mask)
   assert np.array_equal(
     every.paint(objective, cond, nothing, plan, keys_of(1)), cond
@@ -128,27 +128,27 @@ def test_known_pixels_stay_and_painted_ones_are_in_range():
     cond, mask = given(12, 20, seed=3)
     ours = painter.Painter(by_neighbour, PARAMS * 9)
     plan = tiles.layout(12, 20, 8, 4, multiple=4)
-    found = ours.paint(objective, cond, mask, plan, keys_of(1))[0]
-    known = np.broadcast_to(mask < 0.5, found.shape)
-    assert np.array_equal(found[known], cond[0][known]), name
-    assert np.abs(found).max() <= 1, name
+    result = ours.paint(objective, cond, mask, plan, keys_of(1))[0]
+    known = np.broadcast_to(mask < 0.5, result.shape)
+    assert np.array_equal(result[known], cond[0][known]), name
+    assert np.abs(result).max() <= 1, name
 
 
 def test_no_seam_is_to_be_seen_and_nothing_is_blurred():
   """An exact network that sees one tile, on pictures whose law is known."""
   exact = seams.Exact(16, side=64)
   objective = seams.objective_of(sampler_config.SamplerConfig('dpm_solver', 12))
-  found = seams.compare(
+  result = seams.compare(
     exact.clean_fn, exact.params, objective, 16, map(exact.picture, range(4))
   )
-  apart, crossfaded = found[0, 'apart'], found[8, 'crossfaded']
+  apart, crossfaded = result[0, 'apart'], result[8, 'crossfaded']
   assert apart[0] > 1.2  # the measure sees seams,
   assert crossfaded[2] < 0.9  # and blur
   for overlap in 4, 8:
-    seam, wide, sharp, _ = found[overlap, 'y_0']
+    seam, wide, sharp, _ = result[overlap, 'y_0']
     assert 0.9 < seam < 1.1 and 0.95 < wide < 1.05 and 0.93 < sharp < 1.07
     # Whatever is blended: the step is linear, but for the clip.
-    difference = found[overlap, 'y_0'] - found[overlap, 'eps']
+    difference = result[overlap, 'y_0'] - result[overlap, 'eps']
     assert np.abs(difference).max() < 0.02
 
 
@@ -250,15 +250,15 @@ def test_nothing_of_what_was_in_the_hole_is_seen(mask, seed):
   window = windows.Window(0, 0, *mask.shape[:2])
   for scale in 1.0, 0.7, 0.3:
     look = view.at_scale(window, scale)
-    found, small = view.shrink(look, image, mask)
+    result, small = view.shrink(look, image, mask)
     again, _ = view.shrink(look, other, mask)
-    known = np.broadcast_to(small < 0.5, found.shape)
-    np.testing.assert_allclose(found[known], again[known], atol=1e-5)
+    known = np.broadcast_to(small < 0.5, result.shape)
+    np.testing.assert_allclose(result[known], again[known], atol=1e-5)
     # Whatever a hole's pixel falls into is hole.
     places = np.argwhere(mask[..., 0]) + 0.5
     y, x = (places * small.shape[:2] / mask.shape[:2]).astype(int).T
     assert np.all(small[y, x] == 1)
-    large = view.enlarge(look, np.clip(found, -1, 1))
+    large = view.enlarge(look, np.clip(result, -1, 1))
     assert large.shape == image.shape
 
 
@@ -317,8 +317,8 @@ def test_stages_fill_the_picture_each_beside_what_is_known(height, width, data):
 
 def test_sides_take_turns():
   known = windows.Window(0, 20, 10, 10)
-  found = growth.stages(known, 10, 50, dict(left=2, right=2))
-  assert [(one.left, one.left + one.width) for one in found] == [
+  result = growth.stages(known, 10, 50, dict(left=2, right=2))
+  assert [(one.left, one.left + one.width) for one in result] == [
     (20, 40),
     (10, 40),
     (10, 50),

@@ -155,13 +155,13 @@ def test_holes_far_apart_have_small_windows_of_their_own():
   mask[110:150, 220:230] = 1  # close by
   mask[3000:3900, 3000:3100] = 1  # long
   mask[3990:, 5990:] = 1  # in a corner
-  found = windows.covering(mask, 256)
-  assert [(w.height, w.width) for w in found] == [
+  result = windows.covering(mask, 256)
+  assert [(w.height, w.width) for w in result] == [
     (256,) * 2,
     (1500,) * 2,
     (256,) * 2,
   ]
   # The middle one would reach beyond the bottom.
-  assert found[0] == (0, 37, 256, 256)
-  assert found[1:] == [(2500, 2300, 1500, 1500), (3744, 5744, 256, 256)]
+  assert result[0] == (0, 37, 256, 256)
+  assert result[1:] == [(2500, 2300, 1500, 1500), (3744, 5744, 256, 256)]
   assert windows.covering(np.zeros([9, 9, 1], np.float32), 32) == []

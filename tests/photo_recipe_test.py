@@ -193,7 +193,7 @@ def test_an_invalid_recipe_is_not_written(tmp_path):
 
 
 def test_a_recipe_behind_the_pixels_is_read(tmp_path):
-  """Where other programs put text when they save a PNG."""
+  """Other programs put text there when they save a PNG."""
   _, source, recipe = made_from(tmp_path)
   out, _ = recipes.write(tmp_path / 'out.png', source, recipe)
   head, *chunks = re.split(rb'(?s)(?=.{4}(?:iTXt|IDAT|IEND))', out.read_bytes())

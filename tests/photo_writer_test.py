@@ -42,8 +42,8 @@ def test_a_format_reports_what_it_cannot_hold(tmp_path):
   rgba = noise([20, 30, 4])
   photo = reader.read(saved(tmp_path / 'a.png', rgba))
   path, notes = writer.write(tmp_path / 'new' / 'b.jpg', photo, {'k': 'v'})
-  said = ' '.join(notes)
-  assert 'quality 95' in said and 'white' in said and 'recipe' in said
+  message = ' '.join(notes)
+  assert 'quality 95' in message and 'white' in message and 'recipe' in message
   with Image.open(path) as image:
     assert image.layer[0][1:3] == (1, 1)  # 4:4:4
     assert image.mode == 'RGB'

@@ -10,9 +10,9 @@ def levels(height, width, channels=3, dtype=np.uint8, seed=0):
   most = np.iinfo(dtype).max
   coarse = draw.integers(0, 256, [4, 4, 3], np.uint8)
   smooth = Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
-  found = np.asarray(smooth).astype(np.float64) / 255 * most
-  found = found + draw.uniform(-most / 20, most / 20, found.shape)
-  return np.clip(found, 0, most).astype(dtype)[..., :channels]
+  result = np.asarray(smooth).astype(np.float64) / 255 * most
+  result = result + draw.uniform(-most / 20, most / 20, result.shape)
+  return np.clip(result, 0, most).astype(dtype)[..., :channels]
 
 
 def random_mask(height, width, seed=0):

@@ -12,12 +12,12 @@ def test_it_separates_what_a_line_separates(tmp_path):
   centres = 3 * rng.normal(size=[4, 20])
   labels = rng.integers(0, 4, 600)
   features = centres[labels] + rng.normal(size=[600, 20])
-  found = probe.fit(features[:300].astype(np.float32), labels[:300])
-  assert (found.classify(features[300:]) == labels[300:]).mean() > 0.98
-  found.save(tmp_path / 'probe.npz')
+  result = probe.fit(features[:300].astype(np.float32), labels[:300])
+  assert (result.classify(features[300:]) == labels[300:]).mean() > 0.98
+  result.save(tmp_path / 'probe.npz')
   again = probe.load(tmp_path / 'probe.npz')
-  np.testing.assert_array_equal(found.kernel, again.kernel)
-  np.testing.assert_array_equal(found.bias, again.bias)
+  np.testing.assert_array_equal(result.kernel, again.kernel)
+  np.testing.assert_array_equal(result.bias, again.bias)
 
 
 def test_a_shift_of_all_features_changes_no_class():
@@ -44,15 +44,15 @@ def test_colourfulness_of_grey_is_zero_and_grows_with_saturation():
   colours = rng.integers(0, 255, [1, 16, 16, 3]).astype(np.float64)
   grey = colours.mean(axis=-1, keepdims=True)
   shares = (0.0, 0.3, 0.6, 1.0)
-  found = [
+  result = [
     faithfulness.colourfulness(
       np.round(grey + share * (colours - grey)).astype(np.uint8)
     )[0]
     for share in shares
   ]
-  assert found[0] == 0
-  assert np.all(np.diff(found) > 0)
-  np.testing.assert_allclose(found[2], 0.6 * found[3], rtol=0.03)
+  assert result[0] == 0
+  assert np.all(np.diff(result) > 0)
+  np.testing.assert_allclose(result[2], 0.6 * result[3], rtol=0.03)
 
 
 def test_colourfulness_is_as_it_was_published():

@@ -40,11 +40,11 @@ def test_tf1_is_tensorflow_1_s(size, out):
   import tensorflow as tf
 
   images = noise(*size)
-  wanted = tf.compat.v1.image.resize_bilinear(
+  expected = tf.compat.v1.image.resize_bilinear(
     images, out, align_corners=False, half_pixel_centers=False
   )
-  found = resized(images, out, resize.tf1_bilinear)
-  assert np.abs(found - wanted.numpy()).max() < 2e-4  # of 255
+  result = resized(images, out, resize.tf1_bilinear)
+  assert np.abs(result - expected.numpy()).max() < 2e-4  # of 255
 
 
 @pytest.mark.parametrize(('size', 'out'), SIZES)
@@ -52,13 +52,13 @@ def test_tf1_is_tensorflow_1_s(size, out):
 def test_pil_is_pillow_s_of_floats(size, out, name):
   images = noise(*size)
   filters = dict(bilinear=Image.BILINEAR, bicubic=Image.BICUBIC)
-  wanted = np.zeros([2, *out, 3], np.float32)
+  expected = np.zeros([2, *out, 3], np.float32)
   for image, channel in np.ndindex(2, 3):
     plane = Image.fromarray(images[image, :, :, channel].astype(np.float32))
     plane = plane.resize(out[::-1], filters[name])
-    wanted[image, :, :, channel] = np.asarray(plane)
-  found = resized(images, out, getattr(resize, f'pil_{name}'))
-  assert np.abs(found - wanted).max() < 2e-4
+    expected[image, :, :, channel] = np.asarray(plane)
+  result = resized(images, out, getattr(resize, f'pil_{name}'))
+  assert np.abs(result - expected).max() < 2e-4
 
 
 @pytest.mark.slow
@@ -68,22 +68,22 @@ def test_torch_is_pytorch_s(size, out, name):
   torch = pytest.importorskip('torch')
   images = noise(*size)
   tensor = torch.tensor(images.transpose(0, 3, 1, 2)).float()
-  wanted = torch.nn.functional.interpolate(
+  expected = torch.nn.functional.interpolate(
     tensor, size=out, mode=name, align_corners=False
   )
-  found = resized(images, out, getattr(resize, f'torch_{name}'))
-  assert np.abs(found - wanted.permute(0, 2, 3, 1).numpy()).max() < 5e-4
+  result = resized(images, out, getattr(resize, f'torch_{name}'))
+  assert np.abs(result - expected.permute(0, 2, 3, 1).numpy()).max() < 5e-4
 
 
 def test_the_torch_dialect_is_jax_s_without_antialias():
   """Independent, and there where PyTorch is not."""
   images = noise(40, 56).astype(np.float32)
   for out in (47, 65), (23, 17):
-    wanted = jax.image.resize(
+    expected = jax.image.resize(
       images, [2, *out, 3], 'bilinear', antialias=False, precision='highest'
     )
-    found = resized(images, out, resize.torch_bilinear)
-    assert np.abs(found - wanted).max() < 1e-3
+    result = resized(images, out, resize.torch_bilinear)
+    assert np.abs(result - expected).max() < 1e-3
 
 
 @pytest.mark.parametrize('dialect', DIALECTS)

@@ -1,4 +1,4 @@
-"""Which sampler, of which levels: made, refused, and how it is compiled."""
+"""Samplers and their levels: construction, refusal, and compilation."""
 
 import dataclasses
 import functools
@@ -89,13 +89,13 @@ def test_even_log_snr_is_right_for_images_and_even_t_is_not(power, scale):
   ddim = functools.partial(solver.ddim_coefficients, eta=0.0)
   for steps in 10, 20, 50:
     levels = schedule.respaced(PAPER, steps, TRAIN.gammas[-1])
-    found = distance(solver.dpm_solver_coefficients(levels), power, scale)
+    result = distance(solver.dpm_solver_coefficients(levels), power, scale)
     other = solver.dpm_solver_coefficients(even_in_t(steps))
-    assert found < 2e-3 and 25 * found < distance(other, power, scale)
-    found, other = (
+    assert result < 2e-3 and 25 * result < distance(other, power, scale)
+    result, other = (
       distance(ddim(x), power, scale) for x in (levels, even_in_t(steps))
     )
-    assert found < 1.05 * other
+    assert result < 1.05 * other
   # 20 steps of DPM-Solver++ are nearer than 250 of DDIM.
   many = ddim(schedule.respaced(PAPER, 250, TRAIN.gammas[-1]))
   few = schedule.respaced(PAPER, 20, TRAIN.gammas[-1])
@@ -211,17 +211,17 @@ def lowered(choice, batch, sample=PAPER):
 
 @pytest.mark.parametrize('name', sampler_config.NAMES)
 def test_memory_does_not_grow_with_steps_and_the_network_is_compiled_once(name):
-  made = {
+  programs = {
     steps: lowered(
       sampler_config.SamplerConfig(name, steps, jump=2, resamplings=2), 4
     )
     for steps in (5, 500)
   }
-  jaxprs = [str(traced.jaxpr) for traced in made.values()]
+  jaxprs = [str(traced.jaxpr) for traced in programs.values()]
   assert all(text.count(' tanh ') == 1 for text in jaxprs)
   small, large = (
     traced.lower().compile().memory_analysis().temp_size_in_bytes
-    for traced in made.values()
+    for traced in programs.values()
   )
   # A table of so many rows, and its keys; an image has 49,152 bytes.
   assert large - small < 500 * 2 * 4 * 30 and small > 49_152
@@ -247,7 +247,7 @@ def test_the_batch_may_be_free(name):
   )
   for shape in (1, 4, 6), (3, 8, 4):
     cond, mask = jnp.zeros([*shape, 3]), jnp.ones([*shape, 1])
-    found = exported.call(cond, mask, jnp.uint32(3))
-    wanted = restore(cond, mask, jnp.uint32(3))
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    result = exported.call(cond, mask, jnp.uint32(3))
+    expected = restore(cond, mask, jnp.uint32(3))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
   assert sampler.VARIANCES[0] == task.sampler_config.variance

@@ -109,15 +109,15 @@ def examples(batch, height, width, seed=0):
 
 
 def by_package(path, cond, mask, seed, **sampler):
-  found = trained.load(path)
-  objective = found.objective(sampler)
+  result = trained.load(path)
+  objective = result.objective(sampler)
 
   def draw(params, cond, mask, seed):
     key = jax.random.key(seed)
-    return objective.restore(found.denoise_fn, params, cond, mask, key)
+    return objective.restore(result.denoise_fn, params, cond, mask, key)
 
   run = jax.jit(draw, compiler_options=sharding.compiler_options())
-  return np.asarray(run(found.params, cond, mask, seed))
+  return np.asarray(run(result.params, cond, mask, seed))
 
 
 def by_file(path, cond, mask, seed):
@@ -136,9 +136,9 @@ def test_the_file_draws_what_the_package_draws(kind, tmp_path):
     asked = dict(name=asked['sampler'], steps=asked['steps'])
     asked |= dict(variance='posterior')
   cond, mask = examples(1, 12, 8)
-  wanted = by_package(weights, cond, mask, 3, **asked)
-  assert np.mean(np.abs(wanted) < 1) > 0.3, 'nothing can be seen of it'
-  assert np.array_equal(by_file(path, cond, mask, 3), wanted)
+  expected = by_package(weights, cond, mask, 3, **asked)
+  assert np.mean(np.abs(expected) < 1) > 0.3, 'nothing can be seen of it'
+  assert np.array_equal(by_file(path, cond, mask, 3), expected)
 
 
 def test_batch_height_and_width_are_free(exported):
@@ -146,12 +146,12 @@ def test_batch_height_and_width_are_free(exported):
   program = sampler_file.read_program(path)
   tensors = sampler_file.read_weights(path)
   cond, mask = examples(3, 4, 10)
-  made = np.asarray(program(tensors, cond, mask, 0))
-  assert np.array_equal(made, by_package(weights, cond, mask, 0))
+  output = np.asarray(program(tensors, cond, mask, 0))
+  assert np.array_equal(output, by_package(weights, cond, mask, 0))
   known = np.broadcast_to(mask, cond.shape) == 0
-  assert np.array_equal(made[known], cond[known])
-  assert np.abs(made[~known]).max() <= 1
-  assert not np.array_equal(program(tensors, cond, mask, 1), made)
+  assert np.array_equal(output[known], cond[known])
+  assert np.abs(output[~known]).max() <= 1
+  assert not np.array_equal(program(tensors, cond, mask, 1), output)
 
 
 def test_weights_are_arguments_and_no_folder_of_ours_is_inside(exported):
@@ -174,8 +174,8 @@ def test_weights_are_arguments_and_no_folder_of_ours_is_inside(exported):
 
 def test_bfloat16_is_for_devices_that_have_it():
   model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
-  found = trained.Weights(model, {}, dict(objective=FEW), '')
-  traced = stablehlo.trace(model, found.objective())
+  result = trained.Weights(model, {}, dict(objective=FEW), '')
+  traced = stablehlo.trace(model, result.objective())
   module = export.deserialize(bytearray(traced)).mlir_module()
   products = re.findall(r'stablehlo.convolution.*-> tensor<.*x(\w+)>', module)
   assert {'f32', 'bf16'} <= set(products)
@@ -206,11 +206,11 @@ def test_the_program_compiles_for_a_tpu_that_is_not_here():
   pytest.importorskip('libtpu')
   device = topology.describe('v5e:2x2').devices[0]
   model = unet.UNet(**MODEL | dict(dtype='bfloat16'))
-  found = trained.Weights(model, {}, dict(objective=FEW), '')
-  traced = stablehlo.trace(model, found.objective())
+  result = trained.Weights(model, {}, dict(objective=FEW), '')
+  traced = stablehlo.trace(model, result.objective())
   where = jax.sharding.SingleDeviceSharding(device)
-  made = compiled(model, traced, where)
-  assert 'bf16' in made.as_text()
+  program = compiled(model, traced, where)
+  assert 'bf16' in program.as_text()
 
 
 def test_a_file_is_made_of_a_file(exported, tmp_path):
@@ -221,13 +221,13 @@ def test_a_file_is_made_of_a_file(exported, tmp_path):
   recipe = sampler_file.read_recipe(path)
   assert sampler_file.read_recipe(again) == recipe
   cond, mask = examples(3, 4, 10)
-  made = by_file(again, cond, mask, 0)
-  assert np.array_equal(made, by_file(path, cond, mask, 0))
-  found = [trained.load(one) for one in (path, weights)]
-  assert {one.sha256 for one in found} == {recipe['weights_sha256']}
-  ours, theirs = (one.config['objective'].pop('sampler') for one in found)
+  output = by_file(again, cond, mask, 0)
+  assert np.array_equal(output, by_file(path, cond, mask, 0))
+  result = [trained.load(one) for one in (path, weights)]
+  assert {one.sha256 for one in result} == {recipe['weights_sha256']}
+  ours, theirs = (one.config['objective'].pop('sampler') for one in result)
   assert theirs.items() <= ours.items()
-  assert found[0].config == found[1].config
+  assert result[0].config == result[1].config
 
 
 def test_weights_alone_are_written_of_it_or_nothing_is(
@@ -345,10 +345,10 @@ def test_a_header_that_lies_is_refused(data):
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] = data.draw(st.integers(0, 255))
   try:
-    found = tensor_stream.read(io.BytesIO(content))
+    result = tensor_stream.read(io.BytesIO(content))
   except ValueError:
     return
-  assert sum(array.nbytes for array in found.values()) <= len(content)
+  assert sum(array.nbytes for array in result.values()) <= len(content)
 
 
 @pytest.mark.parametrize(
@@ -424,11 +424,11 @@ def test_what_fails_leaves_what_was_there(
     monkeypatch.setattr(
       exporter, '_sample', lambda *args: drawn(*args) + np.float32(wrong)
     )
-  said = {
+  messages = {
     'weights': 'not those that were',
     'disk': 'No space left',
   }
-  with pytest.raises(ValueError, match=said.get(flaw, 'not draw what')):
+  with pytest.raises(ValueError, match=messages.get(flaw, 'not draw what')):
     exporter.write_sampler(exported[1], str(path))
   assert [one.name for one in tmp_path.iterdir()] == ['model.palette']
   assert path.read_bytes() == b'an older one'
@@ -494,11 +494,11 @@ def test_weights_are_never_held_twice(tmp_path):
     sampler_file.write(path, dict(format=1), b'', tensors)
     assert tracemalloc.get_traced_memory()[1] < 0.1 * total
     tracemalloc.reset_peak()
-    found = sampler_file.read_weights(str(path))
+    result = sampler_file.read_weights(str(path))
     assert tracemalloc.get_traced_memory()[1] < total + 2 * largest
   finally:
     tracemalloc.stop()
-  assert found.keys() == tensors.keys()
+  assert result.keys() == tensors.keys()
 
 
 # Where this package is not installed.
@@ -546,7 +546,7 @@ def test_the_file_runs_without_this_package(exported, tmp_path):
   hole = draw.uniform(size=[13, 10]) < 0.5
   np.savez(tmp_path / 'given.npz', photo=photo, hole=hole)
   (tmp_path / 'alone.py').write_text(ALONE)
-  said = subprocess.run(
+  message = subprocess.run(
     [sys.executable, '-P', 'alone.py'],
     cwd=tmp_path,
     env=os.environ | {'PYTHONPATH': str(tmp_path)},
@@ -555,21 +555,21 @@ def test_the_file_runs_without_this_package(exported, tmp_path):
     text=True,
   ).stdout
   for name in 'palette_jax', 'flax', 'tensorflow', 'einops', 'orbax', 'PIL':
-    assert f"'{name}'" not in said
-  made = np.load(tmp_path / 'made.npz')
+    assert f"'{name}'" not in message
+  output = np.load(tmp_path / 'made.npz')
   for name, seed in ('whole', 0), ('hole', 5):
     inside = hole if name == 'hole' else np.ones_like(hole)
-    assert made[name].shape == photo.shape
-    assert np.array_equal(made[name][~inside], photo[~inside])
+    assert output[name].shape == photo.shape
+    assert np.array_equal(output[name][~inside], photo[~inside])
     padded = np.pad(photo, [(0, 1), (0, 0), (0, 0)], 'symmetric')
     mask = np.pad(inside, [(0, 1), (0, 0)], 'symmetric')[..., None]
     cond = images.from_u8(padded)
     if name == 'hole':
       task = tasks.get('inpainting')
       cond, _ = task.prepare(cond, np.float32(mask), seed)
-    wanted = by_package(exported[1], cond[None], np.float32(mask)[None], seed)
-    wanted = images.to_u8(wanted[0, :13])
-    assert np.abs(made[name].astype(int) - wanted).max() <= 1
+    expected = by_package(exported[1], cond[None], np.float32(mask)[None], seed)
+    expected = images.to_u8(expected[0, :13])
+    assert np.abs(output[name].astype(int) - expected).max() <= 1
 
 
 def test_the_loader_in_the_file_is_the_one_here(exported):

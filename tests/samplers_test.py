@@ -70,7 +70,7 @@ def clean_of(kinds):
 
 
 def flow(kinds, y_t, gamma):
-  """Where the equation takes y_t: in one dimension, ranks are kept."""
+  """The point to which the equation takes y_t: ranks are kept in 1-D."""
   weights, means, deviations = kinds
 
   def rank(y, gamma):
@@ -78,11 +78,11 @@ def flow(kinds, y_t, gamma):
     z = (y[..., None] - np.sqrt(gamma) * means) / spread
     return special.ndtr(z) @ weights
 
-  wanted = rank(y_t, gamma)
+  expected = rank(y_t, gamma)
   low, high = np.full_like(y_t, -3.0), np.full_like(y_t, 3.0)
   for _ in range(60):
     middle = (low + high) / 2
-    less = rank(middle, 1.0) < wanted
+    less = rank(middle, 1.0) < expected
     low, high = np.where(less, middle, low), np.where(less, high, middle)
   return middle
 
@@ -108,9 +108,9 @@ def test_paths_converge_to_the_exact_ones_in_the_order_claimed(
   y_t = jax.random.normal(jax.random.split(key)[0], [1, 32, 32, 3])
   for n in steps:
     levels = schedule.respaced(ENDS, n, 0.0)
-    wanted = flow(kinds, np.asarray(y_t, np.float64), levels.gammas[-1])
-    found = draw(TABLES[name](levels), clean_of(kinds), key)
-    errors.append(np.sqrt(np.mean((found - wanted) ** 2)))
+    expected = flow(kinds, np.asarray(y_t, np.float64), levels.gammas[-1])
+    result = draw(TABLES[name](levels), clean_of(kinds), key)
+    errors.append(np.sqrt(np.mean((result - expected) ** 2)))
   assert errors[-1] < {1: 0.01, 2: 3e-4}[claimed]
   assert abs(order(steps, errors) - claimed) < 0.25, errors
 
@@ -143,11 +143,11 @@ def moments(table, variance):
 )
 def test_moments_converge_to_a_gaussian_s_in_the_order_claimed(name, claimed):
   steps = [25, 50, 100, 200, 400]
-  found = [
+  result = [
     moments(TABLES[name](schedule.respaced(ENDS, n, 0.0)), 0.2**2)
     for n in steps
   ]
-  mean, variance = np.abs(np.transpose(found) / [[1.0], [0.2**2]] - 1)
+  mean, variance = np.abs(np.transpose(result) / [[1.0], [0.2**2]] - 1)
   assert mean[-1] < 5e-3 and variance[-1] < {1: 0.05, 2: 1e-3}[claimed]
   assert abs(order(steps, variance) - claimed) < 0.25, variance
 
@@ -195,8 +195,8 @@ def former(clean_fn, params, cond, mask, key, levels, variance):
   def one(y_t, inputs):
     (gamma, of_y_0, of_y_t, deviation), key = inputs
     z = jax.random.normal(key, y_t.shape)
-    said = clean_fn(params, y_t, cond, jnp.full([len(cond)], gamma))
-    mean = of_y_0 * jnp.clip(said, -1.0, 1.0) + of_y_t * y_t
+    estimate = clean_fn(params, y_t, cond, jnp.full([len(cond)], gamma))
+    mean = of_y_0 * jnp.clip(estimate, -1.0, 1.0) + of_y_t * y_t
     return process.keep_known(mean + deviation * z, cond, mask), None
 
   y_t = jax.random.normal(key_start, cond.shape)
@@ -224,8 +224,8 @@ def test_the_paper_s_thousand_steps_are_to_the_bit_what_they_were(variance):
   task = objective.Diffusion(TRAIN, PAPER, sampler_config=choice)
 
   def clean_fn(params, y_t, cond, gamma):
-    said = network(params, y_t, cond, gamma)
-    return process.estimate_clean('eps', y_t, said, gamma)
+    noise = network(params, y_t, cond, gamma)
+    return process.estimate_clean('eps', y_t, noise, gamma)
 
   @jax.jit
   def before(key):
@@ -236,9 +236,9 @@ def test_the_paper_s_thousand_steps_are_to_the_bit_what_they_were(variance):
     return task.restore(network, 0.1, cond, mask, key)
 
   key = jax.random.key(5)
-  found = now(key)
-  assert np.array_equal(before(key), found)
-  assert np.ptp(found[np.broadcast_to(mask > 0.5, found.shape)]) > 0.5
+  result = now(key)
+  assert np.array_equal(before(key), result)
+  assert np.ptp(result[np.broadcast_to(mask > 0.5, result.shape)]) > 0.5
 
 
 def test_ddim_with_all_its_noise_is_ancestral_with_posterior_variance():
@@ -293,8 +293,8 @@ def test_solvers_are_their_papers_formulas(name, steps):
   drawn = draw(table, clean_fn_of(clean_fn), key, cond=cond)
   y_t = jax.random.normal(jax.random.split(key)[0], cond.shape)
   clean = lambda y, gamma: clean_fn(None, y, np.asarray(cond), gamma, np)  # noqa: E731
-  wanted = by_hand(name, np.asarray(y_t, np.float64), clean, levels.gammas)
-  np.testing.assert_allclose(drawn, wanted, atol=2e-5)
+  expected = by_hand(name, np.asarray(y_t, np.float64), clean, levels.gammas)
+  np.testing.assert_allclose(drawn, expected, atol=2e-5)
 
 
 def clean_fn_of(function):

@@ -25,8 +25,8 @@ def test_the_cosine_schedule_is_a_squared_cosine_up_to_its_last_step():
   """gamma_t = f(t) / f(0); the last beta would be 1 and is held at 0.999."""
   levels = schedule.cosine(50)
   angle = (np.arange(51) / 50 + 0.008) / 1.008 * np.pi / 2
-  wanted = (np.cos(angle) / np.cos(angle[0])) ** 2
-  np.testing.assert_allclose(levels.gammas[:-1], wanted[1:-1], rtol=1e-9)
+  expected = (np.cos(angle) / np.cos(angle[0])) ** 2
+  np.testing.assert_allclose(levels.gammas[:-1], expected[1:-1], rtol=1e-9)
   assert levels.betas[-1] == 0.999 and np.all(levels.betas[:-1] < 0.999)
 
 
@@ -46,8 +46,8 @@ def test_training_levels_follow_the_stated_mixture(levels):
   # The mixture's distribution function is linear between neighbouring levels.
   steps = np.concatenate([levels.gammas[::-1], [1.0]])
   stated = np.interp(drawn, steps, np.linspace(0, 1, len(steps)))
-  found = np.linspace(0, 1, len(drawn))
-  assert np.abs(stated - found).max() < 1.95 / np.sqrt(len(drawn))  # KS, 0.1%
+  result = np.linspace(0, 1, len(drawn))
+  assert np.abs(stated - result).max() < 1.95 / np.sqrt(len(drawn))  # KS, 0.1%
 
 
 def test_training_sees_as_much_noise_as_the_schedule_says():
@@ -68,9 +68,9 @@ def test_stratified_levels_follow_the_same_law():
 
 def test_gamma_between_meets_the_steps():
   position = jnp.array([0.0, 1.0, 1999.0, 0.5])
-  found = np.asarray(schedule.gamma_at(TRAIN, position))
-  wanted = [1, TRAIN.gammas[0], TRAIN.gammas[1998], (1 + TRAIN.gammas[0]) / 2]
-  np.testing.assert_allclose(found, wanted, rtol=1e-6)
+  result = np.asarray(schedule.gamma_at(TRAIN, position))
+  expected = [1, TRAIN.gammas[0], TRAIN.gammas[1998], (1 + TRAIN.gammas[0]) / 2]
+  np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -27,16 +27,16 @@ def jackknifed(statistic, n):
 
 
 def test_a_classifier_that_knows_nothing_scores_one():
-  found = inception_score.estimate(np.full([200, 7], 3.0), splits=10)
-  np.testing.assert_allclose(found[:3], (1, 1, 1))
+  result = inception_score.estimate(np.full([200, 7], 3.0), splits=10)
+  np.testing.assert_allclose(result[:3], (1, 1, 1))
 
 
 def test_sure_and_balanced_images_score_the_number_of_classes():
   """And sure images of one class score 1; no logit overflows."""
   logits = 1e4 * np.eye(12, dtype=np.float32)[np.arange(240) % 12]
-  found = inception_score.estimate(logits, splits=1)
-  np.testing.assert_allclose(found.value, 12, rtol=1e-12)
-  assert found.high <= 12
+  result = inception_score.estimate(logits, splits=1)
+  np.testing.assert_allclose(result.value, 12, rtol=1e-12)
+  assert result.high <= 12
   alike = inception_score.estimate(np.tile(logits[:1], [40, 1]), splits=2)
   np.testing.assert_allclose(alike.value, 1, rtol=1e-12)
 
@@ -44,9 +44,9 @@ def test_sure_and_balanced_images_score_the_number_of_classes():
 def test_two_sure_classes_score_their_perplexity():
   """exp of the entropy of the shares: 3/4 and 1/4."""
   logits = 1e3 * np.eye(5)[np.repeat([1, 4], [150, 50])]
-  found = inception_score.estimate(logits, splits=1)
+  result = inception_score.estimate(logits, splits=1)
   shares = np.array([0.75, 0.25])
-  np.testing.assert_allclose(found.value, np.exp(-shares @ np.log(shares)))
+  np.testing.assert_allclose(result.value, np.exp(-shares @ np.log(shares)))
 
 
 def test_it_is_its_definition_over_shuffled_parts():
@@ -58,8 +58,8 @@ def test_it_is_its_definition_over_shuffled_parts():
   for part in np.array_split(p[order], 4):
     q = part.mean(0)
     scores.append(np.exp(np.mean(np.sum(part * np.log(part / q), 1))))
-  found = inception_score.of_splits(logits, splits=4, seed=5)
-  np.testing.assert_allclose(found, scores, rtol=1e-6)
+  result = inception_score.of_splits(logits, splits=4, seed=5)
+  np.testing.assert_allclose(result, scores, rtol=1e-6)
   estimate = inception_score.estimate(logits, splits=4, seed=5)
   np.testing.assert_allclose(estimate.value, np.mean(scores), rtol=1e-6)
   assert estimate.n == 103
@@ -76,21 +76,21 @@ def test_a_constant_added_to_an_image_s_logits_changes_nothing():
 def test_images_that_come_by_class_lose_nothing():
   """Unshuffled, every part would be of one class and score 1."""
   logits = 20 * np.eye(10)[np.repeat(np.arange(10), 100)]
-  found = inception_score.estimate(logits, splits=10)
-  assert 9 < found.value < 10
+  result = inception_score.estimate(logits, splits=10)
+  assert 9 < result.value < 10
 
 
 def test_its_interval_is_the_jackknife_s():
   """Also of fewer images than classes."""
   for n, classes in [(200, 6), (50, 80)]:
     logits = 2 * normal(n, classes)
-    found = inception_score.estimate(logits, splits=1)
+    result = inception_score.estimate(logits, splits=1)
     brute = jackknifed(
       lambda kept, x=logits: inception_score.of_splits(x[kept], splits=1)[0], n
     )
-    half = found.high - found.value
+    half = result.high - result.value
     np.testing.assert_allclose(half, brute, rtol=1e-3)
-    assert found.method == 'jackknife over images'
+    assert result.method == 'jackknife over images'
 
 
 def test_splits_make_the_interval_of_their_mean():
@@ -103,9 +103,9 @@ def test_splits_make_the_interval_of_their_mean():
         lambda kept, x=part: inception_score.of_splits(x[kept], splits=1)[0], 40
       )
     )
-  found = inception_score.estimate(logits, splits=3)
+  result = inception_score.estimate(logits, splits=3)
   expected = np.sqrt(np.sum(np.square(halves))) / 3
-  np.testing.assert_allclose(found.high - found.value, expected, rtol=0.02)
+  np.testing.assert_allclose(result.high - result.value, expected, rtol=0.02)
 
 
 def test_more_splits_than_images_are_refused():
@@ -138,11 +138,11 @@ def unbiased(a, b):
 def test_the_kernel_distance_is_its_definition(n, m):
   """In one block, and in several."""
   a, b = normal(n, 8, 0.3), normal(m, 8, seed=2)
-  found = kernel_distance.estimate(a, b)
-  np.testing.assert_allclose(found.value, unbiased(a, b), atol=2e-6)
-  assert found.n == n
+  result = kernel_distance.estimate(a, b)
+  np.testing.assert_allclose(result.value, unbiased(a, b), atol=2e-6)
+  assert result.n == n
   np.testing.assert_allclose(
-    kernel_distance.estimate(b, a).value, found.value, atol=2e-6
+    kernel_distance.estimate(b, a).value, result.value, atol=2e-6
   )
 
 
@@ -151,29 +151,29 @@ def test_the_kernel_distance_is_exact_enough_for_inception_s_features():
   draw = np.random.default_rng(0)
   a = draw.gamma(0.6, 0.6, [300, 2048]).astype(np.float32)
   b = draw.gamma(0.6, 0.61, [200, 2048]).astype(np.float32)
-  found = kernel_distance.estimate(a, b).value
-  np.testing.assert_allclose(found, unbiased(a, b), atol=1e-7)
-  assert 1e-4 < found < 1e-2
+  result = kernel_distance.estimate(a, b).value
+  np.testing.assert_allclose(result, unbiased(a, b), atol=1e-7)
+  assert 1e-4 < result < 1e-2
 
 
 def test_sets_of_one_law_are_at_no_distance_on_average():
   """Of however few images: there is no bias, and half are below 0."""
-  found = [
+  result = [
     kernel_distance.estimate(
       normal(20, 4, seed=seed), normal(20, 4, seed=1000 + seed)
     ).value
     for seed in range(300)
   ]
-  assert abs(np.mean(found)) < 3 * np.std(found) / 300**0.5
-  assert 0.3 < np.mean(np.array(found) < 0) < 0.8
+  assert abs(np.mean(result)) < 3 * np.std(result) / 300**0.5
+  assert 0.3 < np.mean(np.array(result) < 0) < 0.8
 
 
 def test_the_kernel_distance_s_interval_is_the_jackknife_s():
   a, b = normal(200, 5, 0.5), normal(150, 5, seed=2)
-  found = kernel_distance.estimate(a, b)
+  result = kernel_distance.estimate(a, b)
   brute = jackknifed(lambda kept: unbiased(a[kept], b), 200)
-  np.testing.assert_allclose(found.high - found.value, brute, rtol=0.03)
-  assert found.method == 'infinitesimal jackknife over images'
+  np.testing.assert_allclose(result.high - result.value, brute, rtol=0.03)
+  assert result.method == 'infinitesimal jackknife over images'
 
 
 def test_what_has_no_kernel_distance_is_refused():
@@ -215,8 +215,8 @@ def test_precision_and_recall_are_their_definitions(k):
 def test_blocks_do_not_show():
   """Of the reference on both sides; groups of images are blocks already."""
   a, b = normal(60, 3, 1.2), normal(2100, 3, seed=2)
-  found = [one.value for one in precision_recall.estimate(a, b)]
-  np.testing.assert_allclose(found, by_hand(a, b), atol=1e-9)
+  result = [one.value for one in precision_recall.estimate(a, b)]
+  np.testing.assert_allclose(result, by_hand(a, b), atol=1e-9)
 
 
 def test_a_model_that_knows_one_kind_of_image_is_precise_and_recalls_it_only():
@@ -235,11 +235,11 @@ def test_sets_apart_have_neither_and_a_set_has_both_of_itself():
 
 def test_recall_s_interval_is_the_jackknife_s_over_groups():
   a, b = 0.8 * normal(90, 4), normal(80, 4, seed=2)
-  found = precision_recall.estimate(a, b, seed=7)[1]
+  result = precision_recall.estimate(a, b, seed=7)[1]
   group = precision_recall.intervals.groups(90, 7)
   values = [by_hand(a[group != j], b)[1] for j in range(20)]
   half = 2.093024 * np.sqrt(19 * np.var(values))
-  np.testing.assert_allclose(found.high - found.value, half, rtol=1e-6)
+  np.testing.assert_allclose(result.high - result.value, half, rtol=1e-6)
   precision, recall = precision_recall.estimate(a[:39], b)
   assert recall.low is None and '40 are needed' in recall.method
   assert precision.method == 'Wilson score interval'

@@ -28,9 +28,9 @@ def elsewhere(tmp_path, monkeypatch):
 def test_a_config_is_found_by_name_in_any_folder(elsewhere, text, variant):
   before = list(sys.path)
   config, rest = settings.take([f'--config={text}', '--config.seed=3', 'file'])
-  wanted = load('inpaint', variant)
-  wanted.seed = 3
-  assert config.to_dict() == wanted.to_dict() and rest == ['file']
+  expected = load('inpaint', variant)
+  expected.seed = 3
+  assert config.to_dict() == expected.to_dict() and rest == ['file']
   assert sys.path == before
 
 
@@ -114,9 +114,9 @@ def test_a_missing_config_is_named_beside_those_that_exist(text, token):
 
 def test_a_task_without_a_config_of_its_own_is_found_by_name(elsewhere):
   config, _ = settings.take(['--config=paired:tiny', '--config.seed=1'])
-  wanted = load('task', 'paired,tiny')
-  wanted.seed = 1
-  assert config.to_dict() == wanted.to_dict()
+  expected = load('task', 'paired,tiny')
+  expected.seed = 1
+  assert config.to_dict() == expected.to_dict()
   assert config.task.name == 'paired'
   assert settings.load('jpeg').to_dict() == load('jpeg').to_dict()
 

@@ -64,8 +64,8 @@ def test_a_cleaned_jpeg_has_lost_its_blocks_and_is_nearer_to_the_photo(
 ):
   photo = np.asarray(seams.middle(PHOTOS / name, 128))
   given, _ = unseen.spoil('jpeg', photo, name)
-  made = model.restore_jpeg(Image.fromarray(given), samples=4)
-  images = [np.asarray(one.image) for one in made]
+  output = model.restore_jpeg(Image.fromarray(given), samples=4)
+  images = [np.asarray(one.image) for one in output]
   error = lambda image: np.mean((image.astype(float) - photo) ** 2)  # noqa: E731
   # A sample of the very law errs twice as much as the mean of all.
   assert error(np.mean(images, axis=0)) < 0.9 * error(given)
@@ -76,7 +76,7 @@ def test_a_cleaned_jpeg_has_lost_its_blocks_and_is_nearer_to_the_photo(
 
 
 def blockiness(image):
-  """How much larger jumps between JPEG's blocks are than those inside."""
+  """The ratio of jumps between JPEG's blocks to those inside."""
   jumps = np.abs(np.diff(image.astype(float), axis=1)).mean((0, 2))
   between = np.arange(len(jumps)) % 8 == 7
   return jumps[between].mean() / jumps[~between].mean() - 1

@@ -41,8 +41,8 @@ def by_definition(a, b):
   m, n, c1, c2 = mean(a), mean(b), 2.55**2, 7.65**2
   both = mean(a * a + b * b) - m * m - n * n
   shared = mean(a * b) - m * n
-  found = (2 * m * n + c1) * (2 * shared + c2)
-  return (found / (m * m + n * n + c1) / (both + c2)).mean((1, 2, 3))
+  result = (2 * m * n + c1) * (2 * shared + c2)
+  return (result / (m * m + n * n + c1) / (both + c2)).mean((1, 2, 3))
 
 
 @pytest.mark.parametrize('height, width', [(11, 11), (64, 48), (181, 200)])
@@ -93,7 +93,7 @@ def test_equal_images_are_as_alike_as_can_be():
 
 
 def test_flat_images_have_a_closed_form():
-  """Where nothing varies, only levels count; rounding must not."""
+  """In flat images only levels count; rounding must not."""
   levels = np.array([[0, 255], [255, 254], [128, 100], [250, 3]], np.uint8)
   a, b = np.moveaxis(np.tile(levels[..., None, None, None], (16, 16, 3)), 1, 0)
   x, y = levels.T.astype(float)
@@ -115,17 +115,17 @@ def test_one_level_in_one_channel_is_seen_by_psnr():
 def test_more_noise_is_less_alike_and_order_does_not_matter():
   a, b = pairs(64, 64, count=5)
   for likeness in (PSNR, SSIM, MS_SSIM):
-    found = np.asarray(likeness(a, b))
-    assert np.all(np.diff(found) < 0), likeness
-    np.testing.assert_allclose(found, likeness(b, a), rtol=1e-5)
+    result = np.asarray(likeness(a, b))
+    assert np.all(np.diff(result) < 0), likeness
+    np.testing.assert_allclose(result, likeness(b, a), rtol=1e-5)
     alone = [float(likeness(a[i : i + 1], b[i : i + 1])[0]) for i in range(5)]
-    np.testing.assert_allclose(found, alone, rtol=1e-5)
+    np.testing.assert_allclose(result, alone, rtol=1e-5)
 
 
 def test_opposites_are_not_alike_and_no_number_is_broken():
   a, _ = pairs(64, 64)
-  found = MS_SSIM(a, 255 - a)
-  assert np.all(np.isfinite(found)) and np.all(found < 0.1)
+  result = MS_SSIM(a, 255 - a)
+  assert np.all(np.isfinite(result)) and np.all(result < 0.1)
   assert np.all(np.asarray(SSIM(a, 255 - a)) < 0.5)
 
 

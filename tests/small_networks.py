@@ -25,7 +25,7 @@ def a_network(key, name, features=6, classes=5):
       'VALID',
       dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
-    found = jnp.mean(jnp.abs(x), axis=(1, 2))
-    return dict(features=found, logits=20 * found @ params['head'])
+    result = jnp.mean(jnp.abs(x), axis=(1, 2))
+    return dict(features=result, logits=20 * result @ params['head'])
 
   return nets.Network(name, 'f' * 64, 'x / 127.5 - 1', params, apply)

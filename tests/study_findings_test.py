@@ -1,4 +1,4 @@
-"""What a report makes of answers."""
+"""Reports about the answers of raters."""
 
 import json
 

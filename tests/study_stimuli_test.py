@@ -1,4 +1,4 @@
-"""What raters get to see of an image."""
+"""The part of an image that raters see."""
 
 import io
 import re

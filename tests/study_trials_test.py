@@ -1,4 +1,4 @@
-"""Which pairs raters see, and on which sides."""
+"""The pairs that raters see, and the sides they are on."""
 
 import collections
 

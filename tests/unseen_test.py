@@ -46,10 +46,10 @@ class Oracle:
   def restore_jpeg(self, given, seed, **drawing):
     assert drawing == DRAWING
     odd = len(self.left['jpeg']) % 2
-    (made,) = self._answer('jpeg', seed)
-    assert not np.array_equal(given, made.image)
-    beyond = np.clip(2 * given.astype(int) - made.image, 0, 255)
-    return [SimpleNamespace(image=beyond.astype(np.uint8))] if odd else [made]
+    (output,) = self._answer('jpeg', seed)
+    assert not np.array_equal(given, output.image)
+    beyond = np.clip(2 * given.astype(int) - output.image, 0, 255)
+    return [SimpleNamespace(image=beyond.astype(np.uint8))] if odd else [output]
 
   def inpaint(self, given, mask, seed, **drawing):
     assert drawing == DRAWING
@@ -80,15 +80,15 @@ def photos(tmp_path, monkeypatch):
   )
   draw = np.random.default_rng(1)
   coarse = draw.integers(0, 256, [COUNT, 4, 4, 3], np.uint8)
-  found = []
+  result = []
   (tmp_path / 'photos').mkdir()
   for i, small in enumerate(coarse):
     photo = Image.fromarray(small).resize(
       (SIDE, SIDE), Image.Resampling.BICUBIC
     )
     photo.save(tmp_path / 'photos' / f'{i:02}.png')
-    found.append(np.asarray(photo))
-  return found
+    result.append(np.asarray(photo))
+  return result
 
 
 def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
@@ -96,8 +96,8 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
 ):
   whole = str(tmp_path / 'whole.safetensors')
   fake_model.write(whole, fake_model.weights_of())
-  made = str(tmp_path / 'made.safetensors')
-  exporter.write(whole, made, 'safetensors', half=True)
+  file = str(tmp_path / 'made.safetensors')
+  exporter.write(whole, file, 'safetensors', half=True)
   model = Oracle(photos)
   monkeypatch.setattr(palette_jax, 'load', lambda source: model)
   shipped = str(tmp_path / 'shipped.safetensors')
@@ -108,14 +108,14 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
     '--count',
     str(COUNT),
   ]
-  words += ['--weights', made, '--ship', shipped]
+  words += ['--weights', file, '--ship', shipped]
   words += ['--sampler', 'ancestral', '--steps', '5']
   monkeypatch.setattr(sys, 'argv', [*words, '--out', str(tmp_path / 'out')])
   for _ in range(2):  # the second time nothing is left to be drawn
     unseen.main()
     assert not any(model.left.values())
-    found = json.loads((tmp_path / 'out/unseen.json').read_text())
-    assert {t: one['good'] for t, one in found['tasks'].items()} == {
+    result = json.loads((tmp_path / 'out/unseen.json').read_text())
+    assert {t: one['good'] for t, one in result['tasks'].items()} == {
       'colorization': True,
       'inpainting': True,
       'uncropping': False,
@@ -123,18 +123,18 @@ def test_what_is_no_better_than_no_model_is_shipped_as_experimental(
     }
     read = trained.load(shipped)
     assert read.experimental == ('uncropping', 'jpeg')
-    assert read.sha256 == trained.load(made).sha256
-    assert trained.load(made).choose()['name'] == 'dpm_solver'
+    assert read.sha256 == trained.load(file).sha256
+    assert trained.load(file).choose()['name'] == 'dpm_solver'
     chosen = read.choose()  # what was judged is what the commands do
     assert (chosen['name'], chosen['steps']) == ('ancestral', 5)
     assert chosen['variance'] == 'posterior'
     size = pathlib.Path(shipped).stat().st_size
     assert size < 0.55 * pathlib.Path(whole).stat().st_size  # as it was made
     assert (
-      found['tasks']['jpeg']['trivial_less_model']['lpips_alex']['high'] > 0
+      result['tasks']['jpeg']['trivial_less_model']['lpips_alex']['high'] > 0
     )
   assert 'nothing was drawn' in capsys.readouterr().out
-  for one in found['tasks'].values():
+  for one in result['tasks'].values():
     less = one['trivial_less_model']['lpips_alex']
     own, other = (
       one['rows'][row]['lpips_alex']['value']
@@ -148,13 +148,13 @@ class Hurried(Oracle):
   """Answers JPEGs with the photos and an error, larger in 5 steps of DDIM."""
 
   def restore_jpeg(self, given, seed, sampler, steps):
-    (made,) = self._answer('jpeg', seed)
+    (output,) = self._answer('jpeg', seed)
     odd = len(self.left['jpeg']) % 2
     hurried = 20 if sampler == 'ddim' else 2
     levels = {1000: 2 + odd, 10: 3 - odd, 5: hurried}[steps]
     self.left['jpeg'] = self.left['jpeg'] or list(self.again)
-    flipped = np.where(made.image < 128, levels, -levels)
-    return [SimpleNamespace(image=(made.image + flipped).astype(np.uint8))]
+    flipped = np.where(output.image < 128, levels, -levels)
+    return [SimpleNamespace(image=(output.image + flipped).astype(np.uint8))]
 
 
 def test_the_fewest_steps_that_are_within_noise_of_all_are_told(
@@ -169,14 +169,14 @@ def test_the_fewest_steps_that_are_within_noise_of_all_are_told(
   words += ['--tasks', 'jpeg', '--steps', '1000', '10', 'ddim:5']
   monkeypatch.setattr(sys, 'argv', words)
   photo_steps.main()
-  said = capsys.readouterr().out
-  [row_10] = re.findall(r'^\| 10 \| (.*) \|$', said, re.M)
-  [row_5] = re.findall(r'^\| ddim:5 \| (.*) \|$', said, re.M)
+  report = capsys.readouterr().out
+  [row_10] = re.findall(r'^\| 10 \| (.*) \|$', report, re.M)
+  [row_5] = re.findall(r'^\| ddim:5 \| (.*) \|$', report, re.M)
   assert row_10.startswith('**') and not row_5.startswith('**')
-  assert '| The JPEG |' in said
-  found = json.loads((tmp_path / 'out/jpeg.json').read_text())
-  less = found['less_first']['ddim:5']['lpips_alex']
+  assert '| The JPEG |' in report
+  result = json.loads((tmp_path / 'out/jpeg.json').read_text())
+  less = result['less_first']['ddim:5']['lpips_alex']
   assert less['value'] == pytest.approx(17.5 / 255, abs=1e-4)
   monkeypatch.setattr(model, 'left', {})  # nothing is drawn again
   photo_steps.main()
-  assert said == capsys.readouterr().out
+  assert report == capsys.readouterr().out

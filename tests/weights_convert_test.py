@@ -82,7 +82,7 @@ def theirs(source, **fields):
   """A file's tensors for a small network, as that project would save it."""
   model = unet.UNet(**SMALL | fields)
   spelling = importer.SPELLING.get(source, {})
-  made = {
+  tensors = {
     t.theirs: np.ascontiguousarray(cases.weight(t.theirs, t.their_shape()))
     for t in names.tensors(model, **spelling)
   }
@@ -92,8 +92,8 @@ def theirs(source, **fields):
       ('out.2.weight', (6, 32, 3, 3)),
       ('out.2.bias', (6,)),
     ):
-      made[name] = cases.weight(name, shape)
-  return made
+      tensors[name] = cases.weight(name, shape)
+  return tensors
 
 
 # The reader.
@@ -101,14 +101,14 @@ def theirs(source, **fields):
 
 @pytest.mark.parametrize('name', ['tensors', 'tensors_older'])
 def test_pytorch_s_own_files_are_read(name):
-  found = torch_file.read(str(cases.FOLDER / f'{name}.pth'))
-  wanted = cases.tensors()
-  assert list(found) == [*wanted, 'parameter', 'brain']
-  for key, array in wanted.items():
-    assert found[key].dtype == array.dtype and found[key].shape == array.shape
-    assert np.array_equal(found[key], array)
-  assert np.array_equal(found['parameter'], [0, 1, 2])
-  assert np.array_equal(found['brain'].astype(float), [0, 1, 2, 3])
+  result = torch_file.read(str(cases.FOLDER / f'{name}.pth'))
+  expected = cases.tensors()
+  assert list(result) == [*expected, 'parameter', 'brain']
+  for key, array in expected.items():
+    assert result[key].dtype == array.dtype and result[key].shape == array.shape
+    assert np.array_equal(result[key], array)
+  assert np.array_equal(result['parameter'], [0, 1, 2])
+  assert np.array_equal(result['brain'].astype(float), [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize('name', ['tensors', 'tensors_older'])
@@ -295,14 +295,14 @@ def test_an_import_is_trained_on_and_kept(imported, photo_folder, tmp_path):
 def test_a_port_s_checkpoint_samples_as_the_port(
   tmp_path, photo_folder, caplog
 ):
-  made = theirs('janspiry')
+  tensors = theirs('janspiry')
   gammas = np.cumprod(1 - np.linspace(1e-6, 0.01, 2000)).astype(np.float32)
   buffers = dict.fromkeys(importer._BUFFERS, gammas)
-  path = save(tmp_path / '200_Network_ema.pth', buffers | made)
+  path = save(tmp_path / '200_Network_ema.pth', buffers | tensors)
   with caplog.at_level('INFO'):
     model = importer.import_weights('janspiry', path, f'{tmp_path}/out', 16)
-  said = [r.message for r in caplog.records if 'Left out' in r.message]
-  assert len(said) == 1 and all(name in said[0] for name in buffers)
+  messages = [r.message for r in caplog.records if 'Left out' in r.message]
+  assert len(messages) == 1 and all(name in messages[0] for name in buffers)
   assert (model.noise_level, model.head_channels) == ('gamma', 16)
   config = config_for(tmp_path / 'out', photo_folder)
   assert config.objective.sampler.variance == 'posterior'
@@ -316,7 +316,7 @@ def test_a_port_s_checkpoint_samples_as_the_port(
     for name in inside:
       leaf = leaf[name]
     assert np.array_equal(
-      tensor.to_theirs(np.asarray(leaf)), made[tensor.theirs]
+      tensor.to_theirs(np.asarray(leaf)), tensors[tensor.theirs]
     )
 
 
@@ -384,8 +384,8 @@ def change(made, key, value):
 def test_the_first_key_that_does_not_fit_is_named(
   source, key, value, message, tmp_path
 ):
-  made = change(theirs(source), key, value)
-  path = save(tmp_path / 'weights.pth', made)
+  tensors = change(theirs(source), key, value)
+  path = save(tmp_path / 'weights.pth', tensors)
   with pytest.raises(ValueError, match=message):
     importer.import_weights(source, path, f'{tmp_path}/out', 16)
   assert not (tmp_path / 'out').exists()
@@ -445,11 +445,11 @@ def test_a_port_s_checkpoint_of_the_real_shapes(tmp_path):
   """62.6M parameters, in by the command, out for PyTorch, in and out again."""
   torch = pytest.importorskip('torch')
   shapes = published('janspiry')
-  made = {
+  tensors = {
     name: torch.tensor(cases.weight(name, shape))
     for name, shape in shapes.items()
   }
-  torch.save(made, tmp_path / 'ema.pth')
+  torch.save(tensors, tmp_path / 'ema.pth')
 
   def palette(*args):
     command = [sys.executable, '-m', 'palette_jax.cli', *args]
@@ -465,7 +465,7 @@ def test_a_port_s_checkpoint_of_the_real_shapes(tmp_path):
   assert loaded.keys() == again.keys()
   for name, array in again.items():
     original = 'denoise_fn.' + name.replace('time_embed', 'cond_embed')
-    assert np.array_equal(array, made[original].numpy())
+    assert np.array_equal(array, tensors[original].numpy())
     assert np.array_equal(array, loaded[name].numpy())
 
 
@@ -493,7 +493,7 @@ def test_an_exported_network_runs_in_pytorch(tmp_path, photo_folder):
   ours = jax.jit(model.apply)({'params': ema}, y_t, cond, gamma)
   x = np.concatenate([cond, y_t], axis=-1).transpose(0, 3, 1, 2)
   with torch.no_grad():
-    wanted = twin(torch.tensor(x), 1000 * torch.tensor(gamma).sqrt())
-  wanted = wanted.permute(0, 2, 3, 1).numpy()
-  assert np.abs(wanted).max() > 1e-3
-  assert np.abs(ours - wanted).max() < 1e-4
+    expected = twin(torch.tensor(x), 1000 * torch.tensor(gamma).sqrt())
+  expected = expected.permute(0, 2, 3, 1).numpy()
+  assert np.abs(expected).max() > 1e-3
+  assert np.abs(ours - expected).max() < 1e-4

@@ -19,19 +19,19 @@ from palette_jax.weights import exporter, importer, trained
 
 def test_weights_are_the_same_in_a_file_and_in_a_folder(tmp_path):
   """And what they have learnt comes along, on the way out and in again."""
-  wanted = weights_of(experimental=[])
-  file = write(tmp_path / 'a.safetensors', wanted)
+  expected = weights_of(experimental=[])
+  file = write(tmp_path / 'a.safetensors', expected)
   importer.import_weights('palette', file, str(tmp_path / 'run'))
   again = str(tmp_path / 'b.safetensors')
   exporter.write(str(tmp_path / 'run'), again, 'safetensors')
   for source in file, again, tmp_path / 'run':
-    found = trained.load(source)
-    assert found.sha256 == wanted.sha256
-    assert found.tasks == wanted.tasks and found.size == (16, 16)
-    same = jax.tree.map(np.array_equal, found.params, wanted.params)
+    result = trained.load(source)
+    assert result.sha256 == expected.sha256
+    assert result.tasks == expected.tasks and result.size == (16, 16)
+    same = jax.tree.map(np.array_equal, result.params, expected.params)
     assert all(jax.tree.leaves(same))
   model = palette_jax.load(file)
-  assert model.checkpoint == wanted.sha256
+  assert model.checkpoint == expected.sha256
   assert model.tasks == trained.known_tasks() and model.size == (16, 16)
 
 
@@ -54,9 +54,9 @@ def test_the_command_that_import_names_is_for_what_was_learnt(
   learnt.config['data']['size'] = [32, 48]
   file = write(tmp_path / 'a.safetensors', learnt)
   cli.main(['import', '--from=palette', file, f'{tmp_path}/run'])
-  said = shlex.split(capsys.readouterr().out.splitlines()[-1])
-  config, left = settings.take(said[3:])
-  assert said[:3] == ['python', '-m', 'palette_jax.main']
+  words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+  config, left = settings.take(words[3:])
+  assert words[:3] == ['python', '-m', 'palette_jax.main']
   assert left == [f'--workdir={tmp_path}/run', '--mode=sample']
   assert config.task.name == task['name']
   if 'tasks' in task:
@@ -67,17 +67,17 @@ def test_the_command_that_import_names_is_for_what_was_learnt(
 
 
 def test_half_a_file_holds_the_nearest_numbers_of_float16(tmp_path):
-  wanted = weights_of()
-  file = write(tmp_path / 'a.safetensors', wanted)
+  expected = weights_of()
+  file = write(tmp_path / 'a.safetensors', expected)
   half, again = (str(tmp_path / f'{name}.safetensors') for name in 'bc')
   cli.main(['export', file, half, '--half'])
-  found = trained.load(half)
+  result = trained.load(half)
   for own, rounded in zip(
-    jax.tree.leaves(wanted.params), jax.tree.leaves(found.params)
+    jax.tree.leaves(expected.params), jax.tree.leaves(result.params)
   ):
     assert rounded.dtype == np.float32
     np.testing.assert_array_equal(rounded, own.astype(np.float16))
-  assert found.tasks == wanted.tasks and found.size == wanted.size
+  assert result.tasks == expected.tasks and result.size == expected.size
   cli.main(['export', half, again, '--half'])  # nothing is left to be rounded
   assert pathlib.Path(again).read_bytes() == pathlib.Path(half).read_bytes()
   ratio = pathlib.Path(half).stat().st_size / pathlib.Path(file).stat().st_size
@@ -85,10 +85,10 @@ def test_half_a_file_holds_the_nearest_numbers_of_float16(tmp_path):
 
 
 def test_weights_that_are_too_large_for_float16_stay_whole(tmp_path):
-  found = weights_of()
-  first = jax.tree.leaves(found.params)[0]
+  result = weights_of()
+  first = jax.tree.leaves(result.params)[0]
   first.reshape(-1)[0] = 7e4
-  file = write(tmp_path / 'a.safetensors', found)
+  file = write(tmp_path / 'a.safetensors', result)
   half = tmp_path / 'b.safetensors'
   with pytest.raises(SystemExit, match='70000'):
     cli.main(['export', file, str(half), '--half'])
@@ -101,21 +101,21 @@ def test_weights_that_are_too_large_for_float16_stay_whole(tmp_path):
 @pytest.mark.slow
 def test_weights_are_the_same_in_pytorch_s_file(tmp_path):
   pytest.importorskip('torch')
-  wanted = weights_of()
-  file = write(tmp_path / 'a.safetensors', wanted)
+  expected = weights_of()
+  file = write(tmp_path / 'a.safetensors', expected)
   importer.import_weights('palette', file, str(tmp_path / 'run'))
   exporter.write(str(tmp_path / 'run'), str(tmp_path / 'b.pt'), 'torch')
-  found = trained.load(tmp_path / 'b.pt')
-  assert found.sha256 == wanted.sha256 and found.tasks == wanted.tasks
+  result = trained.load(tmp_path / 'b.pt')
+  assert result.sha256 == expected.sha256 and result.tasks == expected.tasks
 
 
 def test_any_number_name_or_shape_makes_other_weights():
-  wanted = weights_of()
-  flat, tree = jax.tree.flatten(wanted.params)
+  expected = weights_of()
+  flat, tree = jax.tree.flatten(expected.params)
   for i in 0, len(flat) - 1:
     other = [leaf.copy() for leaf in flat]
     other[i].reshape(-1)[-1] += 1e-3
-    assert trained.sha256(tree.unflatten(other)) != wanted.sha256
+    assert trained.sha256(tree.unflatten(other)) != expected.sha256
   a, b = np.zeros([2, 3], np.float32), np.zeros([3, 2], np.float32)
   hashes = [{'a': a}, {'b': a}, {'a': b}, {'a': a.astype(np.float64)}]
   assert len({trained.sha256(one) for one in hashes}) == 4
@@ -124,16 +124,16 @@ def test_any_number_name_or_shape_makes_other_weights():
 
 def test_the_weights_in_the_package_are_the_default(tmp_path, monkeypatch):
   monkeypatch.setattr(trained, 'SHIPPED', tmp_path)
-  wanted = weights_of()
-  write(tmp_path / 'palette.safetensors', wanted)
-  assert palette_jax.load().checkpoint == wanted.sha256
+  expected = weights_of()
+  write(tmp_path / 'palette.safetensors', expected)
+  assert palette_jax.load().checkpoint == expected.sha256
 
 
 def test_files_from_before_tasks_were_written_are_read(tmp_path):
   old = weights_of(task=None)
   assert set(old.config) == {'model', 'objective'}
-  found = trained.load(write(tmp_path / 'old.safetensors', old))
-  assert found.tasks == trained.known_tasks() and found.sha256 == old.sha256
+  result = trained.load(write(tmp_path / 'old.safetensors', old))
+  assert result.tasks == trained.known_tasks() and result.sha256 == old.sha256
 
 
 def test_what_a_config_is_silent_about_is_the_paper_s():
