@@ -130,7 +130,7 @@ def test_both_images_of_pairs_are_read(tmp_path):
   (tmp_path / 'from/5.png').write_bytes(b'no image')
   pairs = f'pairs:{tmp_path}/from,{tmp_path}/to'
   text = inspection.report(config(pairs, task='paired'), most=1000)
-  assert '4.jpg: a pair of images of different shapes' in text
+  assert '4.jpg: a pair' in text
   assert re.search('5.jpg: source: neither JPEG', text)
   assert 'formats    PNG' in text and 'formats    JPEG' in text
   assert 'held out (image): none' in text and 'out (source): none' in text

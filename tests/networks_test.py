@@ -296,12 +296,12 @@ def test_lpips_is_the_twin_s(trunk, size):
 
   network, arrays = lpips_of(trunk)
   a, b = (cases.images(name, size) for name in 'cd')
-  found = np.asarray(run(network.apply, network.params, a, b))
+  result = np.asarray(run(network.apply, network.params, a, b))
   with torch.no_grad():
     a, b = (torch_networks.to_torch(x) / 127.5 - 1 for x in (a, b))
-    wanted = torch_networks.Lpips(trunk, arrays)(a, b).numpy()
-  print(f'lpips-{trunk}: {np.abs(found / wanted - 1).max():.1e}')
-  assert wanted.min() > 0.1 and np.allclose(found, wanted, rtol=TOLERANCE)
+    expected = torch_networks.Lpips(trunk, arrays)(a, b).numpy()
+  print(f'lpips-{trunk}: {np.abs(result / expected - 1).max():.1e}')
+  assert expected.min() > 0.1 and np.allclose(result, expected, rtol=TOLERANCE)
 
 
 @needs_lpips
