@@ -80,7 +80,7 @@ def test_the_report_of_a_known_study():
   assert times['answers'] == 12 * 58 and times['never'] == 1
   assert times['after'] == times['after_a_reload'] == 1
   text = summary.text(report)
-  assert 'rater 12: 4 of 8' in text
+  assert 'rater 12: 4 of 8' in text and '50 answers' in text
   assert 'stopped early' in text
   assert '| model-1 | 100.0% |' in text
   assert '| colorization | Palette | 47.8% |' in text
