@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from runs import same_bits, tiny
 
-from palette_jax.data import pipeline
+from palette_jax.data import pipeline, sources
 from palette_jax.diffusion import objective, process
 from palette_jax.training import (
   checkpoint,
@@ -40,7 +40,7 @@ def test_20_steps_are_10_steps_and_a_restart_and_10_steps(tmp_path):
 def test_a_folder_with_broken_files_resumes_bit_equal(photo_folder, tmp_path):
   """One image in ten cannot be read."""
   source = f'folder:{photo_folder}'
-  names = pipeline.sources.open_source(source, 'train').names
+  names = sources.open_source(source, 'train').names
   (photo_folder / names[3]).write_bytes(b'no image')
   whole = loop.train(tiny(source, steps=6), str(tmp_path / 'whole'))
   loop.train(tiny(source, steps=3), str(tmp_path / 'parts'))
@@ -198,7 +198,7 @@ def test_other_images_are_named_on_resume_and_may_be_accepted(
 ):
   source, workdir = f'folder:{photo_folder}', str(tmp_path)
   loop.train(tiny(source, steps=1), workdir)
-  names = pipeline.sources.open_source(source, 'train').names
+  names = sources.open_source(source, 'train').names
   assert records.read(workdir) == names
   (photo_folder / names[2]).unlink()
   other = tiny(source, steps=2)
@@ -285,7 +285,7 @@ def test_unreadable_records_are_named_once_and_limited(caplog):
 
 def test_an_unreadable_held_out_photo_is_refused(photo_folder):
   source = f'folder:{photo_folder}'
-  (name,) = pipeline.sources.open_source(source, 'held_out').names
+  (name,) = sources.open_source(source, 'held_out').names
   (photo_folder / name).write_bytes(b'')
   config = tiny(source)
   with pytest.raises(ValueError, match=name):

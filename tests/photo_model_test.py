@@ -531,7 +531,7 @@ else:
 
 
 def test_missing_weights_are_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr(load, 'SHIPPED', tmp_path)
+  monkeypatch.setattr(trained, 'SHIPPED', tmp_path)
   with pytest.raises(FileNotFoundError, match='without weights'):
     palette_jax.load()
   with pytest.raises(FileNotFoundError, match='nowhere'):

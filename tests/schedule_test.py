@@ -82,5 +82,5 @@ def test_a_schedule_that_is_none_is_refused(bad):
 
 
 def test_a_cosine_schedule_without_steps_is_refused():
-  with pytest.raises(ValueError, match='needs a step'):
+  with pytest.raises(ValueError, match='cosine'):
     schedule.cosine(0)
