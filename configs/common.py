@@ -216,8 +216,8 @@ def make_small(config: ml_collections.ConfigDict) -> None:
   docs/results.md has the results.
   """
   task = tasks.get(config.task.name)
-  learnt = config.task.get('tasks', (task.name,))
-  lossless = [tasks.get(name).needs_lossless for name in learnt]
+  learned = config.task.get('tasks', (task.name,))
+  lossless = [tasks.get(name).needs_lossless for name in learned]
   # CIFAR-10's images were JPEGs.
   images, probe = CIFAR, 'data/cifar10/probe.npz'
   if all(lossless):

@@ -1,4 +1,4 @@
-"""Command lines of the launchers, and commands that are printed or run.
+"""Command lines of the launchers, and the commands that they run or print.
 
 Launchers need Python and nothing else: the machine that starts a run need not
 be able to run it.
@@ -15,7 +15,7 @@ RUN_AGAIN = 75
 
 
 def parser(name: str, doc: str) -> argparse.ArgumentParser:
-  """Returns a parser with a script's docstring as its help, and --dry-run."""
+  """Returns a parser with --dry-run, and a script's docstring as its help."""
   result = argparse.ArgumentParser(
     name,
     description=doc,
@@ -67,8 +67,8 @@ def run(command: list[str], dry_run: bool, text: str | None = None) -> None:
     return
   print(line, file=sys.stderr)
   try:
-    done = subprocess.run(command, input=text, text=True)
+    process = subprocess.run(command, input=text, text=True)
   except FileNotFoundError:
     sys.exit(f'There is no {command[0]} on this machine.')
-  if done.returncode:
-    sys.exit(done.returncode)
+  if process.returncode:
+    sys.exit(process.returncode)

@@ -6,7 +6,7 @@
   palette export runs/colorize colorize.safetensors
   palette inspect --config=inpaint:tiny inpaint.png
   palette plan --config=colorize --topology=v5e:16x16
-  palette evaluate --outputs made --originals photos
+  palette evaluate --outputs results --originals photos
 
 Each subcommand calls one function elsewhere. The parser imports no JAX, so that
 help and mistakes are quick.
@@ -23,7 +23,7 @@ from etils import epath
 
 from palette_jax import console, extras, files, settings, tasks
 from palette_jax.evaluation import arguments as evaluation
-from palette_jax.photo import arguments as restoration
+from palette_jax.photo import arguments as photo
 from palette_jax.study import arguments as study
 
 
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
   photos = console.Commands(subparsers, 'photos')
   research = console.Commands(subparsers, 'research')
   weights = console.Commands(subparsers, 'weights')
-  restoration.photos(photos)
+  photo.photos(photos)
   evaluation.evaluate(research)
   study.add(research)
   evaluation.reproduce(research)
@@ -193,7 +193,7 @@ def import_weights(args: argparse.Namespace) -> None:
   from palette_jax.models import unet
   from palette_jax.weights import importer
 
-  logging.set_verbosity(logging.INFO)  # names what is left out
+  logging.set_verbosity(logging.INFO)  # lists tensors that are left out
   model = importer.import_weights(
     args.source,
     args.file,

@@ -16,7 +16,7 @@ SECONDS = 30.0  # between two lines of progress where there is no terminal
 
 
 def simplify_logging() -> None:
-  """Logs time and message only, and hides what JAX and Orbax log routinely."""
+  """Logs time and message only, and hides routine messages of JAX and Orbax."""
   # Failures in Orbax are raised as well, and then reported in one sentence.
   levels = {'orbax': std_logging.CRITICAL, 'jax': std_logging.WARNING}
 
@@ -35,7 +35,7 @@ def simplify_logging() -> None:
 
 
 def is_for_the_user(error: BaseException) -> bool:
-  """Tells whether the package itself raised an error, for the user to read."""
+  """Checks whether the package itself raised an error, for the user to read."""
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   package = pathlib.Path(__file__).parent
   return pathlib.Path(frame.f_code.co_filename).is_relative_to(package)
@@ -45,7 +45,7 @@ class Progress:
   """Progress on standard error: a bar on a terminal, else a line now and then.
 
   Attributes:
-    done: units that are finished, also in part.
+    done: finished units; may be a fraction.
     total: units in all.
   """
 
@@ -58,13 +58,13 @@ class Progress:
     shown: bool = True,
     leave: bool = True,
     bar_format: str | None = None,
-  ):
+  ) -> None:
     """Starts the clock.
 
     Args:
       title: text before the bar.
       total: units in all.
-      unit: name of one.
+      unit: name of a unit, in the singular.
       done: units that were finished before; they do not count for the speed.
       shown: whether to show anything; on a pod, one host does.
       leave: whether the bar stays when it is full.
@@ -126,12 +126,14 @@ class Progress:
 
 
 class Commands:
-  """Adds subcommands that the help lists together, under a title.
+  """A group of subcommands, which the help lists under a title.
 
-  argparse by itself lists all subcommands in one column.
+  argparse itself lists all subcommands in one column.
   """
 
-  def __init__(self, subparsers: argparse._SubParsersAction, title: str):
+  def __init__(
+    self, subparsers: argparse._SubParsersAction, title: str
+  ) -> None:
     """Starts an empty group.
 
     Args:

@@ -1,7 +1,7 @@
 """Optional dependencies: pip install 'palette_jax[train]' and the like.
 
-Without extras, the package restores photos. Whatever needs more asks for it
-here before it imports anything, so that the answer is one sentence.
+Without extras, the package restores photos. Code that needs more calls
+`require` before it imports anything, so that users get one sentence.
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
-"""Sets JAX up before its first computation: other hosts, compilation cache.
+"""The setup of JAX before it computes: other hosts, compilation cache.
 
 The command is the same everywhere. On TPU VMs, GKE and SLURM, JAX finds the
-other hosts by itself; anywhere else, by three environment variables, which
+other hosts by itself; elsewhere, by three environment variables, which
 launch/local_hosts and launch/gke set.
 """
 
@@ -16,7 +16,7 @@ EXPLICIT = 'COORDINATOR_ADDRESS', 'NUM_PROCESSES', 'PROCESS_ID'
 def join() -> None:
   """Joins the other hosts of the run, if there are any.
 
-  Call it before anything touches a device.
+  Call this before anything touches a device.
 
   Raises:
     ValueError: if the environment describes them incompletely, or would leave
@@ -88,5 +88,5 @@ def cache_compilations() -> None:
   if not jax.config.jax_compilation_cache_dir:  # ty: ignore[missing-attribute]
     folder = pathlib.Path('~/.cache/palette_jax/xla').expanduser()
     jax.config.update('jax_compilation_cache_dir', str(folder))
-    # The many small ones, too: together they delay a start by seconds.
+    # Small programs, too: together they delay a start by seconds.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)

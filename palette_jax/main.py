@@ -1,4 +1,4 @@
-"""Trains, samples or evaluates, on one device or on all hosts of a pod.
+"""Trains, samples or evaluates, on one device or on all hosts of a run.
 
   python -m palette_jax.main --config=colorize:tiny
   python -m palette_jax.main --config=... --workdir=... --mode=sample
@@ -110,10 +110,10 @@ def run(config: ml_collections.ConfigDict) -> None:
   )
   _check_profile(config.train.steps)
   extras.require('train', 'Training')
-  # Missing data are noticed before the libraries below have loaded.
+  # Reports missing data before the slow imports below.
   sources.check(config.data.source)
 
-  gc.disable()  # imports leave a million objects: scanning them takes seconds
+  gc.disable()  # scanning the million objects of imports takes seconds
   import jax
   import tensorflow as tf
 

@@ -24,7 +24,7 @@ _PACKAGE = pathlib.Path(__file__).resolve().parent
 _FOLDERS = _PACKAGE / 'configs', _PACKAGE.parent / 'configs'
 # Installed by a wheel, the package has unrelated neighbours.
 CONFIGS = next((path for path in _FOLDERS if path.exists()), _FOLDERS[0])
-COMMON = 'common'  # shared by all configs, and none itself
+COMMON = 'common'  # a module that all configs share, not a config
 TASK = 'task'  # the config of any task, whose name precedes the variant
 
 
@@ -34,7 +34,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> pathlib.Path:
-  """Returns the config file that a name or a path stands for.
+  """Returns the config file of a name or a path.
 
   Raises:
     ValueError: if there is no such file; suggests the nearest name.
@@ -77,7 +77,7 @@ def _neighbours(folder: pathlib.Path) -> Generator[None]:
 
   `configs` stands for the config's own folder, and then for that of the
   package. Neither folder nor its parent gets onto sys.path, where any file of
-  theirs could take the place of a library.
+  theirs could shadow a library.
   """
 
   def take() -> dict[str, types.ModuleType]:
@@ -111,7 +111,7 @@ class _Parser(flags.ArgumentParser):
 def define(
   values: flags.FlagValues, argv: Sequence[str] | None = None
 ) -> flags.FlagHolder:
-  """Defines --config, and with it every field of the config that it names.
+  """Defines --config, and a flag for every field of the config that it names.
 
   Args:
     values: the flags' registry.
@@ -143,7 +143,7 @@ def parse(
     known_only: leaves undefined flags to another parser.
 
   Returns:
-    The program's name and the arguments that are no flags.
+    The program's name and the arguments that are not flags.
 
   Raises:
     SystemExit: with that sentence.
@@ -165,7 +165,7 @@ def parse(
 def take(
   argv: Sequence[str],
 ) -> tuple[ml_collections.ConfigDict | None, list[str]]:
-  """Takes the config out of a command line that has other options, too.
+  """Separates the config from the other options of a command line.
 
   Returns:
     The config, None without --config, and the other arguments.

@@ -32,7 +32,7 @@ _HEADERS = {
   'Referrer-Policy': 'no-referrer',
   'X-Content-Type-Options': 'nosniff',
 }
-STYLE = pathlib.Path(__file__).with_suffix('.css')  # of all pages
+STYLE = pathlib.Path(__file__).with_suffix('.css')  # shared by all pages
 _MOST_BYTES = 4096  # of a request, unless its endpoint allows more
 
 # request, values of the path -> response
@@ -48,13 +48,13 @@ class Request(wrappers.Request):
 class Application:
   """A page and its endpoints (WSGI); any number of threads may call it."""
 
-  def __init__(self, page: pathlib.Path, rules: Iterable[routing.Rule]):
+  def __init__(self, page: pathlib.Path, rules: Iterable[routing.Rule]) -> None:
     """Reads the page.
 
     Args:
       page: the folder of its files. `/` shows index.html; `web.css` is served
-        without being in it.
-      rules: of all other paths, made by `rule`.
+        although it lies elsewhere.
+      rules: for all other paths, made by `rule`.
     """
     pages = [_page_rule(path) for path in [STYLE, *sorted(page.iterdir())]]
     self._map = routing.Map([*pages, *rules], redirect_defaults=False)
@@ -87,7 +87,7 @@ class Application:
     """Turns an endpoint's error into a response; None for a server failure."""
 
   def close(self) -> None:
-    """Releases what the application holds."""
+    """Releases the application's resources."""
 
 
 def _page_rule(path: pathlib.Path) -> routing.Rule:
@@ -116,7 +116,7 @@ def fields(request: Request, **types: Any) -> list[Any]:
   """Returns the values of the JSON object in a request, in the order of types.
 
   Args:
-    request: with a JSON body, a type that no form of another site can send.
+    request: has a JSON body, a type that no form of another site can send.
     **types: the type of each field; the object must have exactly these.
 
   Raises:
@@ -163,7 +163,7 @@ def body(request: Request, most_bytes: int) -> bytes:
 
 
 def _drain(read: Callable[[int], bytes], length: int) -> None:
-  """Lets a browser finish sending: it reads no answer before."""
+  """Reads the rest of a body: a browser sends all of it before it reads."""
   while length > 0:
     part = read(min(length, 2**20))
     if not part:
@@ -199,14 +199,14 @@ def attachment(
 
 
 def check_origin(request: Request, names: Iterable[str]) -> None:
-  """Refuses what another site has made a browser send.
+  """Refuses requests that another site has made a browser send.
 
   A host name of that site may resolve to this server (DNS rebinding). So only
   IP addresses, which resolve to nothing else, and known names are accepted, and
   requests that change something must come from the page itself.
 
   Args:
-    request: any.
+    request: the request, of any method.
     names: host names of this server, besides `localhost`.
 
   Raises:
@@ -284,7 +284,7 @@ def serve(
 ) -> serving.BaseWSGIServer:
   """Returns a server on a bound port, which it takes over.
 
-  `serve_forever` of the server starts to answer.
+  It answers requests from the call of its `serve_forever` on.
   """
   host, port = listener.getsockname()[:2]
   with listener:
@@ -299,7 +299,7 @@ def serve(
 
 
 def address(server: serving.BaseWSGIServer) -> str:
-  """Returns the URL of the page, for other devices too if they may see it."""
+  """Returns the URL of the page, which works on other devices if they may."""
   host = server.host
   if host in ('0.0.0.0', '::'):
     family = socket.AddressFamily(server.address_family)

@@ -1,4 +1,4 @@
-"""Collects what docs/results.md takes from finished runs, in results/.
+"""Collects the data of docs/results.md from finished runs, into results/.
 
   python -m tools.collect --runs=runs/small --out=results/small \
     --sheets colorize-small
@@ -157,7 +157,7 @@ def _collect_results(
 
 
 def main() -> None:
-  """Collects, and lists the files."""
+  """Collects the files and lists them."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )

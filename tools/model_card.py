@@ -2,7 +2,7 @@
 
   python -m tools.model_card
 
-They are the sentences and tables between marks; the other text stays.
+The measured parts are the sentences and tables between marks; other text stays.
 `benchmarks.unseen` wrote results/unseen.json, and `benchmarks.photo_steps`
 results/photo_steps/.
 """

@@ -97,7 +97,7 @@ def _line_with_interval(
 
 
 def diversity(cases: Mapping[str, Sequence[Entry]]) -> figure.Figure:
-  """Plots how unlike samples of one input are, as the paper's Figure 8."""
+  """Plots the diversity of samples of one input, as the paper's Figure 8."""
   kinds = 'ms_ssim', 'lpips_alex'
   plot = figure.Figure(figsize=(9, 3 * len(cases)), layout='constrained')
   grid = plot.subplots(len(cases), len(kinds), squeeze=False)

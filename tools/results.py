@@ -2,8 +2,8 @@
 
   python -m tools.results --results=results/small
 
-It takes what `tools.collect` and `benchmarks.steps` (steps-CASE.json) have
-written there. The text above the mark in the page stays.
+It reads the files that `tools.collect` and `benchmarks.steps` (steps-CASE.json)
+have written there. The text above the mark in the page stays.
 """
 
 import argparse

@@ -3,9 +3,8 @@
   python -m tools.site            # as launch/docs, which installs what it needs
   python -m tools.site --build
 
-Pages are written to be read in the repository, too, where they link to files
-outside of docs/. The generator reads a copy, build/docs, that has these files
-inside.
+Pages are also read in the repository, where they link to files outside docs/.
+The generator reads a copy, build/docs, that contains these files.
 """
 
 import argparse
@@ -39,7 +38,7 @@ def links(page: pathlib.Path) -> list[pathlib.Path]:
 
 
 def place(file: pathlib.Path) -> pathlib.Path:
-  """Returns where a file of the repository lies in the generator's copy."""
+  """Returns the path of a file of the repository in the generator's copy."""
   name = file.relative_to(ROOT).as_posix()
   return pathlib.Path(ELSEWHERE.get(name, name.removeprefix('docs/')))
 
@@ -60,7 +59,7 @@ def contents() -> dict[pathlib.Path, bytes]:
 
 
 def stage(folder: pathlib.Path) -> None:
-  """Brings the generator's copy up to date; files that fit stay untouched.
+  """Brings the generator's copy up to date; unchanged files stay untouched.
 
   Raises:
     ValueError: if a page links to a file that does not exist.
@@ -112,7 +111,7 @@ def _zensical(*arguments: str) -> list[str]:
 
 
 def main() -> None:
-  """The command line."""
+  """Builds or serves the site."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

@@ -26,7 +26,7 @@ def run(checkpoint: str, host: str, port: int) -> None:
     model = palette_jax.load(checkpoint)
     application = server.Application(model, host_names(host))
     http_server = web.serve(application, listener)
-  # As Ctrl-C does: deletes the temporary folder.
+  # SIGTERM deletes the temporary folder, too, as Ctrl-C does.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   print(
     f'The page is at {web.address(http_server)}\n'

@@ -1,4 +1,4 @@
-"""The photos that come with the package, on which the demo can be tried."""
+"""The gallery: photos that come with the package, to try the demo on."""
 
 import csv
 import io

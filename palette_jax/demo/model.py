@@ -16,7 +16,7 @@ class Result(Protocol):
 
   @property
   def photo(self) -> photos.Photo:
-    """The photo that was made."""
+    """The painted photo."""
     ...
 
   def save(self, path: pathlib.Path) -> Any:
@@ -30,7 +30,7 @@ class Model(Protocol):
 
   Attributes:
     tasks: names of the tasks that it has learnt.
-    experimental: those at which it does not beat a trivial answer yet.
+    experimental: those at which it does not beat a baseline yet.
     jpeg_quality: the lowest and the highest quality of the JPEGs that it
       restores.
   """

@@ -17,7 +17,7 @@ from absl import logging
 from palette_jax import console
 
 MOST_WAITING = 16
-PATIENCE = 120.0  # seconds without a question, after which a page is absent
+PATIENCE = 120.0  # seconds without a status request until a page is absent
 Progress = Callable[[int, int], None]
 _ABSENT = 'This page was away for too long.'
 
@@ -38,15 +38,15 @@ class Job:
     state: 'waiting', 'running', 'done', 'failed' or 'stopped'.
     done: network passes so far.
     total: network passes in all; 0 before the first.
-    result: the number of results, once they are there.
+    result: the number of results, once they exist.
     error: a sentence, if it failed or was dropped.
     is_cancelled: whether somebody has asked to end it.
-    last_seen: the time of the last question, in seconds.
+    last_seen: the time at which its page last asked, in seconds.
     first_pass: the time at which the first pass was reported, and its `done`.
   """
 
-  def __init__(self, sample: Callable[[Progress], int], now: float):
-    """Waits; `now` counts as the first question."""
+  def __init__(self, sample: Callable[[Progress], int], now: float) -> None:
+    """Starts as waiting; its page counts as seen `now`."""
     self.sample: Callable[[Progress], int] | None = sample
     self.state, self.done, self.total = 'waiting', 0, 0
     self.result: int | None = None
@@ -62,9 +62,9 @@ class Status(NamedTuple):
     ahead: the number of jobs before it, including the running one.
     done: network passes so far.
     total: network passes in all, 0 before the first.
-    left: about how many seconds it still takes; None if not known yet.
+    left: estimated seconds until it is done; None if not known yet.
     error: a sentence, or ''.
-    results: the number of results; None before they are there.
+    results: the number of results; None before they exist.
   """
 
   state: str
@@ -77,19 +77,19 @@ class Status(NamedTuple):
 
 
 class Queue:
-  """The jobs that wait, and the thread that runs them."""
+  """The waiting jobs, and the thread that runs them."""
 
   def __init__(
     self,
     most_waiting: int = MOST_WAITING,
     patience: float = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
-  ):
-    """Starts the thread with the first job.
+  ) -> None:
+    """Starts empty; the thread starts with the first job.
 
     Args:
       most_waiting: the number of jobs that may wait; more are refused.
-      patience: seconds without a question, after which a page is absent.
+      patience: seconds without a status request until a page is absent.
       clock: returns seconds; never goes back.
     """
     self._most_waiting, self._patience = most_waiting, patience
@@ -169,7 +169,7 @@ class Queue:
   def _outcome(
     self, job: Job, sample: Callable[[Progress], int]
   ) -> tuple[str, int | None, str]:
-    """Samples; returns the job's state, result and error."""
+    """Runs the sampling; returns the job's state, result and error."""
     try:
       return 'done', sample(lambda *passes: self._report(job, *passes)), ''
     except _Stopped as stopped:
@@ -184,7 +184,7 @@ class Queue:
       )  # fmt: skip
 
   def _report(self, job: Job, done: int, total: int) -> None:
-    """Notes the progress of a job, and ends it if nobody waits for it."""
+    """Records the progress of a job, and ends it if nobody waits for it."""
     with self._lock:
       job.done, job.total = int(done), int(total)
       if job.first_pass is None:

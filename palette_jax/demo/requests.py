@@ -82,8 +82,8 @@ class Requests:
     model: models.Model,
     most_pixels: int,
     clock: Callable[[], float] = time.monotonic,
-  ):
-    """Makes the folder; starts nothing.
+  ) -> None:
+    """Creates the folder; starts nothing.
 
     Args:
       model: used by one thread.
@@ -129,7 +129,7 @@ class Requests:
       raise ValueError('These weights have not learnt this task.')
     sampling.check()
     verb = self.verbs[task]
-    options: dict[str, Any] = {}  # all of them: they are in the recipe
+    options: dict[str, Any] = {}  # complete: the recipe records them
     if verb.has_mask:
       options = {'invert': False}
     elif verb.name == verbs.UNCROP:
@@ -162,20 +162,20 @@ class Requests:
     self._queue.stop(self._requests.get(name).job)
 
   def before(self, name: str) -> pathlib.Path:
-    """Returns the preview of the photo that the model was given."""
+    """Returns the file of the preview of the photo that the model was given."""
     return self._finished(name, 0).folder / 'before.png'
 
   def preview(self, name: str, number: int) -> pathlib.Path:
-    """Returns the preview of a result."""
+    """Returns the file of the preview of a result."""
     return self._finished(name, number).folder / f'{number}-preview.png'
 
   def file(self, name: str, number: int) -> tuple[pathlib.Path, str]:
-    """Returns a result in full, with its recipe, and its name for saving."""
+    """Returns the file of a result, with its recipe, and a name to save it."""
     request = self._finished(name, number)
     return request.folder / f'{number}.png', request.names[number]
 
   def sweep(self) -> None:
-    """Ends and deletes requests that were not asked about for too long."""
+    """Ends and deletes requests whose page has not asked for too long."""
     self._requests.sweep()
 
   def close(self) -> None:

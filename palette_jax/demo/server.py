@@ -1,4 +1,4 @@
-"""The demo's server: a page, and what it can request.
+"""The demo's server: the page and its endpoints.
 
   GET  /                       the page, its style and its programs
   GET  /about                  tasks, limits, photos of the gallery
@@ -17,8 +17,8 @@
   GET  /job/ID/NUMBER/view     a result; /file: in full, with its recipe
 
 Photos stay in memory, results in a folder that only this user may open; both
-are deleted after two hours, and when the server ends. No path is ever made of
-what a browser sends: IDs are random and looked up.
+are deleted after two hours, and when the server ends. No path is ever built
+from what a browser sends: IDs are random and looked up.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class _Upload(NamedTuple):
 
   @property
   def size(self) -> int:
-    """Bytes, in memory."""
+    """Bytes in memory."""
     return self.photo.levels.nbytes + len(self.encoded) + len(self.preview)
 
   @property
@@ -71,8 +71,8 @@ class Application(web.Application):
     model: models.Model,
     names: Iterable[str] = (),
     clock: Callable[[], float] = time.monotonic,
-  ):
-    """Makes a folder for results, and a thread that deletes what is old.
+  ) -> None:
+    """Creates a folder for results, and a thread that deletes old items.
 
     Args:
       model: used by one thread.
@@ -114,7 +114,7 @@ class Application(web.Application):
     )
 
   def check(self, request: web.Request) -> None:
-    """Refuses what another page has made a browser send."""
+    """Refuses requests that another page has made a browser send."""
     web.check_origin(request, self._names)
 
   def refusal(self, error: Exception) -> wrappers.Response | None:
@@ -138,14 +138,14 @@ class Application(web.Application):
 
   def forget(self) -> None:
     """Deletes all photos and results."""
-    for kept in (self._photos, self._masks, self._requests):
-      kept.clear()
+    for store in (self._photos, self._masks, self._requests):
+      store.clear()
 
   def _sweep(self) -> None:
-    """Deletes what is old even if no request ever comes again."""
+    """Deletes old items, even if no request ever comes again."""
     while not self._closed.wait(_SWEEP):
-      for kept in (self._photos, self._masks, self._requests):
-        kept.sweep()
+      for store in (self._photos, self._masks, self._requests):
+        store.sweep()
 
   def _about(self, request: web.Request) -> wrappers.Response:
     return web.answer(
@@ -238,10 +238,10 @@ class Application(web.Application):
         detected = hole.from_mask(mask, mask_name, *shape, invert)
     else:
       detected = hole.from_transparency(upload.photo, invert)
-    kept = _as_upload(detected, f'{upload.stem}-mask.png')
+    mask_upload = _as_upload(detected, f'{upload.stem}-mask.png')
     return web.answer(
       {
-        'id': self._masks.put(kept, kept.size),
+        'id': self._masks.put(mask_upload, mask_upload.size),
         'description': _for_the_page(detected.description),
       }
     )
@@ -319,7 +319,7 @@ def _png(encoded: bytes) -> wrappers.Response:
 
 
 def _for_the_page(message: str) -> str:
-  """Names controls of the page where a message names command-line options."""
+  """Replaces command-line options in a message by controls of the page."""
   for option, control in (
     ('leave out --invert', 'untick "Inverted"'),
     ('give --invert', 'tick "Inverted"'),

@@ -1,4 +1,4 @@
-"""Keeps items for a while, under names that nobody can guess."""
+"""A store that keeps items for a while, under names that nobody can guess."""
 
 import secrets
 import sys
@@ -27,7 +27,7 @@ class Shelf(Generic[Item]):
     most_bytes: int = sys.maxsize,
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.monotonic,
-  ):
+  ) -> None:
     """Starts empty.
 
     Args:
@@ -35,7 +35,7 @@ class Shelf(Generic[Item]):
       discard: called with each item that is forgotten.
       most_bytes: of all items together, by the sizes given to `put`; the newest
         item is kept even if it is larger.
-      seconds: after which an item is forgotten if it was not used.
+      seconds: seconds without a use after which an item is forgotten.
       clock: returns seconds; never goes back.
     """
     self._most_items, self._most_bytes = most_items, most_bytes
@@ -50,7 +50,7 @@ class Shelf(Generic[Item]):
     """Keeps an item of `size` bytes; returns its name."""
     name = secrets.token_urlsafe(18)
     size = min(size, self._most_bytes)
-    with self._lock, self._cache.timer:  # one moment for all of it
+    with self._lock, self._cache.timer:  # the clock stands still inside
       forgotten = self._expire()
       while self._cache and (
         len(self._cache) >= self._most_items
@@ -87,7 +87,7 @@ class Shelf(Generic[Item]):
     self._discard_all(forgotten)
 
   def sweep(self) -> None:
-    """Forgets what was not used for too long."""
+    """Forgets items that were not used for too long."""
     with self._lock:
       forgotten = self._expire()
     self._discard_all(forgotten)

@@ -85,6 +85,7 @@ class Diffusion:
     weighting: weighting of noise levels in the loss, one of
       process.WEIGHTINGS.
     sampler_config: name and parameters of the sampler.
+    blind_name: description of `blind_denoise_fn`, for the report of losses.
   """
 
   train_schedule: schedules.Schedule
@@ -192,6 +193,8 @@ class Regression:
 
   Attributes:
     norm: 'l2' (the paper's choice) or 'l1'.
+    prediction: the network's prediction, as for `Diffusion`; always the image.
+    blind_name: description of `blind_denoise_fn`, for the report of losses.
   """
 
   norm: str = 'l2'

@@ -1,8 +1,8 @@
 """The evaluation of images by the paper's protocol.
 
-cases.py, selection.py   what is judged: cases, images
+cases.py, selection.py   the tasks and images that are judged
 samples.py, baselines.py files of outputs: a run's, and without a model
-matching.py              files that belong together
+matching.py              folders of images, matched by name
 measurements.py          measurements of each image, by networks/ and metrics/
 registry.py              the metrics by name
 estimates.py             metrics of rows, with intervals (intervals.py)

@@ -1,7 +1,4 @@
-"""The command lines of the evaluation, apart from what they run.
-
-Help and mistakes need no JAX.
-"""
+"""The command lines of the evaluation; importing them needs no JAX."""
 
 import argparse
 
@@ -97,9 +94,11 @@ def reproduce(commands: console.Commands) -> None:
   command = commands.add_parser(
     'reproduce', help="reproduces a table of the paper, beside the paper's"
   )
-  which = command.add_mutually_exclusive_group(required=True)
-  which.add_argument('--table', type=int, choices=range(1, 12), metavar='1..11')
-  which.add_argument('--figure', type=int, choices=[9], metavar='9')
+  subject = command.add_mutually_exclusive_group(required=True)
+  subject.add_argument(
+    '--table', type=int, choices=range(1, 12), metavar='1..11'
+  )
+  subject.add_argument('--figure', type=int, choices=[9], metavar='9')
   command.add_argument(
     '--scale',
     choices=['tiny', 'small', 'paper'],

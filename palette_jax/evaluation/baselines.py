@@ -1,4 +1,4 @@
-"""Answers without a model, which any model must beat: `Task.baseline`."""
+"""Baselines: answers without a model, which any model must beat."""
 
 import concurrent.futures
 
@@ -23,14 +23,14 @@ def write(
   On several hosts, each writes its share.
 
   Args:
-    case: of a task, TASK or TASK:SETTING.
+    case: name of the case, TASK or TASK:SETTING.
     inputs: folder of the images that models are given.
     holes: folder of masks, white where models paint, for tasks that have them.
     out: folder of the answers, which have the inputs' names.
 
   Returns:
-    The folder of the answers: the inputs' own if the task takes them as they
-    are.
+    The folder of the answers; that of the inputs if the task's baseline is the
+    input itself.
   """
   task = tasks.get(cases.task_of(case))
   baseline = task.baseline

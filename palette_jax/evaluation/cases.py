@@ -6,7 +6,7 @@
   jpeg:5, :10, :20                                  (Table 4)
 
 and so on: a task's name, and one of its settings (`holes` or `settings` of
-`palette_jax.tasks.Task`). A free-form hole belongs to its image's name.
+`palette_jax.tasks.Task`). A free-form hole is a function of its image's name.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,11 +25,11 @@ _LISTED = 8  # settings of a task that a message names
 
 
 class Case(NamedTuple):
-  """A task as it is evaluated.
+  """A task with all its random choices fixed, for evaluation.
 
   Attributes:
     name: TASK or TASK:SETTING.
-    corrupt: as a task's, for all that does not depend on the image's name.
+    corrupt: as a task's; it knows no image's name, so it cuts no holes.
     hole: the hole of an image; None for a task without one.
   """
 
@@ -39,12 +39,12 @@ class Case(NamedTuple):
 
   @property
   def task(self) -> str:
-    """The task that a model must have learnt."""
+    """The name of the task that a model must have learnt."""
     return task_of(self.name)
 
   @property
   def folder(self) -> str:
-    """The name, as a folder may be called."""
+    """The name without characters that a folder's name cannot have."""
     return self.name.replace(':', '-').replace('%', '')
 
 
@@ -59,7 +59,7 @@ def of_task(task: tasks.Task) -> list[str]:
 
 
 def names() -> list[str]:
-  """Returns the names of the paper's cases, as far as they have settings."""
+  """Returns the names of the paper's cases of all tasks for photos."""
   return [name for task in tasks.for_photos() for name in of_task(task)]
 
 
@@ -112,7 +112,7 @@ def of_config(config: dict[str, Any], chosen: Sequence[str]) -> list[Case]:
     learnt += tuple(task.name for task in tasks.every() if task.holes)
   cases = []
   for name in chosen:
-    # What training draws is fixed by the case; other options stay.
+    # The case fixes the options that training draws; the others stay.
     case = get(name, **options if task_of(name) == own.name else {})
     if case.task not in learnt:
       raise ValueError(

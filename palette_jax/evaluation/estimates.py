@@ -44,7 +44,7 @@ NETWORKS = tuple(_BY_NETWORK)  # those with features
 def of_originals(
   values: Values, moments: Moments | None, metrics: Collection[str]
 ) -> Estimates:
-  """Estimates the metrics of the originals, which no output need exceed.
+  """Estimates the metrics of the originals, as a bound for those of outputs.
 
   Args:
     values: measurements of the originals, as of an output.
@@ -179,7 +179,7 @@ def _of_network(
   moments: Moments,
   metrics: Collection[str],
 ) -> Estimates:
-  """Estimates the metrics of features and logits that are no means."""
+  """Estimates the metrics of features and logits that are not means."""
   key, names = f'{network}/features', _BY_NETWORK[network]
   estimates = {}
   if names.distance in metrics:

@@ -1,4 +1,4 @@
-"""Features and formulas of images, computed in batches on all devices."""
+"""Computes features and formulas of images in batches, on all devices."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
@@ -48,8 +48,8 @@ class Extractor:
     """Yields images and their values, batch by batch, and shows progress.
 
     Args:
-      batches: `self.batch` images each. The last one may be padded; what is
-        yielded of it has no padding.
+      batches: `self.batch` images each. The last one may be padded; the padding
+        is not yielded.
       count: number of images, without padding.
       title: title of the progress bar.
     """

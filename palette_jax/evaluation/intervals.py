@@ -1,7 +1,7 @@
 """Estimates of metrics with 95% intervals over images.
 
-An interval says where the metric would lie for other images of the same number;
-the reference that they are compared with is held fixed. Means are resampled.
+An interval says where the metric would lie for as many other images; the
+reference that they are compared with is held fixed. Means are resampled.
 The Frechet distance, the Inception Score and the kernel distance are not:
 images that come twice make a set look less varied, so that resampled distances
 lie above the true one (benchmarks/intervals.py has the coverage of several
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 from scipy import stats
 
-LEAST = 20  # images, below which no interval would keep its promise
+LEAST = 20  # images; with fewer, no interval would cover 95%
 GROUPS = 20
 RESAMPLES = 10_000
 _UPPER = 0.975  # the quantile at the upper end of a 95% interval
@@ -98,8 +98,8 @@ def paired(
 def share(hits: Bool[np.ndarray, ' n']) -> Estimate:
   """Estimates the share of hits, with Wilson's score interval.
 
-  It keeps its promise where nearly all are hits or none is, and where a
-  bootstrap has the width 0 (Wilson 1927, Probable inference).
+  It covers 95% even where nearly all or none are hits, and where a bootstrap
+  would have no width (Wilson 1927, Probable inference).
 
   Raises:
     ValueError: if there are none.

@@ -1,6 +1,6 @@
-"""Folders of images: files that belong together, and their pixels.
+"""Matches the images of several folders by name, and reads them.
 
-Files belong together if they have the same relative path up to the suffix:
+Files match if they have the same relative path up to the suffix:
 outputs/a/1.png and originals/a/1.jpg.
 """
 
@@ -25,7 +25,7 @@ Batch = dict[str, UInt8[np.ndarray, 'b h w 3']]  # by kind
 
 
 class Matched(NamedTuple):
-  """Files that belong together.
+  """Files of several folders that match.
 
   Attributes:
     names: relative paths without suffix, sorted.
@@ -174,7 +174,7 @@ def _upright_size(path: str) -> tuple[int, int]:
   """Returns height and width, without decoding."""
   try:
     with epath.Path(path).open('rb') as file, Image.open(file) as image:
-      turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+      is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
       width, height = image.size
   except (
     OSError,
@@ -183,7 +183,7 @@ def _upright_size(path: str) -> tuple[int, int]:
     Image.DecompressionBombError,
   ) as error:
     raise ValueError(f'{path} cannot be read: {error}.') from error
-  return (width, height) if turned else (height, width)
+  return (width, height) if is_turned else (height, width)
 
 
 def _sides(shape: tuple[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""Measurements of each image by networks and formulas, in one pass."""
+"""Measures each image by networks and formulas, in one pass."""
 
 import functools
 import posixpath
@@ -93,7 +93,7 @@ def of_samples(
   networks: Networks,
   batch: int,
 ) -> dict[str, np.ndarray]:
-  """Measures how samples of one input differ.
+  """Measures the differences between samples of one input.
 
   Args:
     samples: folders of samples.
@@ -130,7 +130,7 @@ def of_samples(
 def _on_host(
   images: Mapping[str, np.ndarray], case: str
 ) -> dict[str, np.ndarray]:
-  """Measures what needs no device: colours, and faithfulness to the input."""
+  """Measures, on the CPU, colours and faithfulness to the input."""
   original = images['original']
   judged = images.get('output', original)
   mean, variance = faithfulness.colours(judged)
@@ -160,7 +160,7 @@ def _on_host(
 def _labels(
   labels: Mapping[str, int], names: Sequence[str]
 ) -> Int[np.ndarray, ' n']:
-  """Finds the images' labels; a list may have file names without folders."""
+  """Returns the images' labels; a list may have file names without folders."""
   classes = [labels.get(n, labels.get(posixpath.basename(n))) for n in names]
   if None in classes:
     raise ValueError(

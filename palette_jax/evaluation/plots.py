@@ -1,6 +1,6 @@
 """Plots of results: intervals, spread over images, diversity, examples.
 
-They take matplotlib, which is in the `evaluation` extra.
+They need matplotlib, which is in the `evaluation` extra.
 """
 
 import io
@@ -84,7 +84,7 @@ def metrics(results: protocol.Results) -> 'figure.Figure':
 
 
 def spread(results: protocol.Results) -> 'figure.Figure':
-  """Plots the spread over images: a mean does not show that some failed."""
+  """Plots the spread over images, since a mean hides single failures."""
   per_image = results.per_image
   first = next(iter(per_image.values()))
   names = [
@@ -108,7 +108,7 @@ def spread(results: protocol.Results) -> 'figure.Figure':
 
 
 def diversity_histograms(results: protocol.Results) -> 'figure.Figure':
-  """Plots how alike samples of one input are, as the paper's Figure 8."""
+  """Plots the similarity of samples of one input, as the paper's Figure 8."""
   kinds = list(next(iter(results.diversity.values())))
   plot, panels = _panels(len(kinds), 2.6)
   for panel, kind in zip(panels, kinds):

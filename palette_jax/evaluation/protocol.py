@@ -41,7 +41,7 @@ class Results(NamedTuple):
     comparison: the rows.
     count: number of images.
     size: their height and width.
-    reference: the reference of Frechet distances, in words.
+    reference: a description of the reference of Frechet distances.
     networks: the networks that were used, by name.
     rows: estimates by metric, by row; the originals' own are under ORIGINAL.
     differences: the differences of each row but the first to the first.

@@ -31,7 +31,7 @@ class Reference(NamedTuple):
   """The images that distances are measured against.
 
   Attributes:
-    name: the images, in words.
+    name: a description of the images.
     moments: moments of their features, by network.
   """
 
@@ -81,7 +81,7 @@ def of_source(
 
 
 def _is_cached(path: pathlib.Path) -> bool:
-  """Checks all hosts' caches: all compute together what one of them lacks."""
+  """Checks that all hosts have a file; otherwise all compute it together."""
   cached = multihost_utils.process_allgather(np.array(path.exists()))
   return bool(np.all(cached))
 
@@ -128,7 +128,7 @@ def write(
 
 
 def read(path: pathlib.Path, network: nets.Network) -> frechet.Moments:
-  """Reads what `write` wrote.
+  """Reads statistics that `write` wrote.
 
   Raises:
     FileNotFoundError: if one of the two files is missing.
@@ -216,7 +216,7 @@ def _images(
 
 
 def _digest(source: records.Source) -> str:
-  """Hashes all files: other images of the same names are other images."""
+  """Hashes the content of all files: names alone do not identify images."""
   chunks = records.read_all(
     lambda *record: source.read(*record)['image'],
     source.fetch,

@@ -1,4 +1,4 @@
-"""The metrics by name: how each is written, and what it takes.
+"""The metrics by name: their format in tables, and their requirements.
 
 The paper reports FID, IS, CA and PD (section 4); readers of such tables ask for
 the others. Metrics of EfficientNet's features have names of their own, since

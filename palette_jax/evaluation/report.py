@@ -1,7 +1,7 @@
-"""Writes results for people and programs: results.json, results.md.
+"""Writes results for people and programs: results.md and results.json.
 
-No estimate stands without its conditions: the number of images, the interval
-and its method, the network, its weights, its preprocessing, the reference.
+Every estimate comes with its conditions: the number of images, the interval and
+its method, the network, its weights, its preprocessing, the reference.
 """
 
 import json
@@ -17,7 +17,7 @@ from palette_jax.evaluation import estimates, intervals, protocol, registry
 from palette_jax.evaluation.metrics import diversity, similarity
 from palette_jax.evaluation.paper import reported
 
-# The metrics of the paper, and ours if the weights of its networks are missing.
+# The paper's metrics, and ours in their place where its networks are missing.
 SUBSTITUTES = {
   'fid': 'fd_efficientnet',
   'is': 'is_efficientnet',
@@ -264,7 +264,7 @@ def _conditions(results: protocol.Results) -> list[str]:
 
 
 def _not_computed(absent: Mapping[str, str]) -> list[str]:
-  """Lists reasons, each once."""
+  """Lists the reasons, each once."""
   reasons: dict[str, list[str]] = {}
   for metric, reason in absent.items():
     reasons.setdefault(reason, []).append(registry.METRICS[metric].title)

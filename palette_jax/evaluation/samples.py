@@ -1,4 +1,4 @@
-"""Draws a run's samples of the images that are judged, as files.
+"""Draws a run's samples of the judged images, and writes them as files.
 
   WORKDIR/evaluation/STEP/CASE/
     request.json   the request; another one needs another folder
@@ -7,8 +7,8 @@
     holes/         white where it paints, for tasks with holes
     outputs/       its samples; outputs-2/ and so on: further samples
 
-Batches depend on the list of images alone, so that a run that was stopped goes
-on with the batches that are not complete, and ends with the same pixels.
+Batches depend on the list of images alone: after a stop, drawing continues with
+the incomplete batches and ends with the same pixels.
 """
 
 import concurrent.futures
@@ -131,9 +131,9 @@ def draw(request: Request, run: runs.Run, params: arrays.Params) -> None:
       _write(pool, request.folder, names, _inputs(examples))
       placed = sharding.put_batch(run.learner.mesh, examples)
       for number in range(request.samples):
-        drawn = sample(params, placed, _key(request.seed, k, number))
+        result = sample(params, placed, _key(request.seed, k, number))
         folder = outputs(request.folder, number)
-        _write(pool, folder.parent, names, {folder.name: _local(drawn)})
+        _write(pool, folder.parent, names, {folder.name: _local(result)})
       progress.advance(len(request.names_of(k)))
   multihost_utils.sync_global_devices(
     f'drawn {request.case.name} {request.batch}'
@@ -148,7 +148,7 @@ def outputs(folder: epath.Path, sample: int) -> epath.Path:
 def comparison(
   requests_by_row: Mapping[str, Request], probe: probes.Probe | None = None
 ) -> matching.Comparison:
-  """Returns the samples of requests, to be judged.
+  """Returns the samples of requests as a comparison, to be judged.
 
   Args:
     requests_by_row: requests of the same images and the same case.
@@ -177,10 +177,10 @@ def comparison(
 
 
 def _claim(request: Request) -> None:
-  """Checks that the folder is of this request, or makes it so.
+  """Claims the folder for this request.
 
   Raises:
-    ValueError: if it is of another.
+    ValueError: if it belongs to another request.
   """
   file = request.folder / 'request.json'
   if jax.process_index() == 0 and not file.exists():
@@ -197,9 +197,9 @@ def _claim(request: Request) -> None:
 
 
 def _done(request: Request) -> Bool[np.ndarray, ' batches']:
-  """Finds the batches that are complete.
+  """Checks which batches are complete.
 
-  Outputs are written after all else of a batch. The first host looks for all,
+  The outputs of a batch are written last. The first host checks for all hosts,
   so that they agree.
   """
   done = np.ones(-(-len(request.selection.names) // request.batch), bool)

@@ -1,4 +1,4 @@
-"""Selects the images that are judged: a list that is the same for everybody.
+"""Selects the images that are judged, by a rule that anybody can repeat.
 
 (nothing)              all images of the source
 first:5000             the first by name: the 5,000 of ImageNet's validation
@@ -50,7 +50,7 @@ def select(source: records.Source, rule: str) -> Selection:
 
   Args:
     source: the source.
-    rule: as above.
+    rule: one of those above.
 
   Raises:
     ValueError: if there is no such rule, or the source lacks what it takes;
@@ -140,7 +140,7 @@ def _per_class(
 
 
 def _in_categories(names: Sequence[str], path: str) -> list[int]:
-  """Finds images by folder; 'airfield' also finds Places2's a/airfield."""
+  """Returns images by folder; 'airfield' includes Places2's a/airfield."""
   categories = [line.strip().strip('/') for line in listing.read_lines(path)]
   inside = {name: f'/{posixpath.dirname(name)}/' for name in names}
   for category in categories:
@@ -158,7 +158,7 @@ def _in_categories(names: Sequence[str], path: str) -> list[int]:
 def _listed(
   names: Sequence[str], labels: Int[np.ndarray, ' n'] | None, path: str
 ) -> tuple[list[int], Int[np.ndarray, ' n'] | None]:
-  """Finds the images of a list, in its order, by their file names alone.
+  """Returns the images of a list, in its order, by their file names alone.
 
   Returns:
     Their indices, and labels of all images.

@@ -1,6 +1,6 @@
 """The command lines for photos; importing them needs no JAX.
 
-All numbers are checked here, before weights are read.
+All numbers are checked here, before weights are loaded.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def _add_checkpoint(command: argparse.ArgumentParser) -> None:
   )
 
 
-# Each adds the options of a verb, and returns what makes them of the arguments.
+# Returns the options of a verb from the parsed arguments.
 _Options = Callable[[argparse.Namespace], dict[str, Any]]
 
 

@@ -16,7 +16,7 @@ from palette_jax.photo import recipe as recipes
 from palette_jax.photo import request as requests
 
 STOPPED = 130  # exit code, as of a shell after Ctrl-C
-# Errors that all other photos would meet, too.
+# Errors that all other photos would run into, too.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LISTED = 20  # of the photos that failed, at the end
 
@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     The exit code: 0, 1 if a photo of a folder failed, or STOPPED.
 
   Raises:
-    ValueError, FileNotFoundError: for what cannot be done. What can be checked
-      without weights is checked before they are read.
+    FileNotFoundError: if a file is missing.
+    ValueError: for what cannot be done. Everything that needs no weights is
+      checked before they are loaded.
   """
   args.options_of(args)
   is_folder = epath.Path(args.source).expanduser().is_dir()
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _work(args: argparse.Namespace) -> Work:
-  """Returns what is done to each photo; loads the weights if it needs them."""
+  """Returns the work on each photo; loads the weights unless it previews."""
   if args.preview:
     return restore.preview
   model = _load(args.checkpoint)
@@ -100,7 +101,7 @@ def _run_single(
     print(f'\nStopped: {job.target} was not made.', file=sys.stderr)
     return STOPPED
   except Exception as error:
-    if not isinstance(error, OSError) and not _is_of_memory(error):
+    if not isinstance(error, OSError) and not _is_out_of_memory(error):
       raise
     raise ValueError(f'{job.target} was not made: {_reason(error)}') from error
   return 0
@@ -109,19 +110,19 @@ def _run_single(
 def _run_folder(
   args: argparse.Namespace, todo: list[jobs.Job], work: Work
 ) -> int:
-  """Continues after a photo that fails, and lists those at the end."""
-  made, existing, failed = 0, 0, []
+  """Works on all photos; continues after one that fails."""
+  new, existing, failed = 0, 0, []
   with progresses.Progress(args.verb.command, len(todo)) as progress:
     for job in todo:
       try:
         if work(restore.load(args, job), job, progress):
-          made += 1
+          new += 1
           progress.finish()
         else:
           existing += 1
           progress.skip()
       except KeyboardInterrupt:
-        done, left = made + existing, len(todo) - made - existing - len(failed)
+        done, left = new + existing, len(todo) - new - existing - len(failed)
         progress.say(
           f'Stopped: {done} of {len(todo)} photos are made, {left} are left; '
           'no partial files. The same command continues with them.'
@@ -130,23 +131,23 @@ def _run_folder(
       except Exception as error:
         if getattr(error, 'errno', None) in _FULL:
           raise ValueError(
-            f'{_reason(error)} {made + existing} of {len(todo)} photos are '
+            f'{_reason(error)} {new + existing} of {len(todo)} photos are '
             'made. Make room; the same command continues with the others.'
           ) from error
         failed.append(job.name)
         progress.say(f'{job.name} was not made: {_reason(error)}')
         progress.finish()
-  _summarize(made, existing, failed)
+  _summarize(new, existing, failed)
   return 1 if failed else 0
 
 
-def _is_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
   return isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error)
 
 
 def _reason(error: Exception) -> str:
-  """Returns one line; prints the traceback of an error that is not expected."""
-  if _is_of_memory(error):
+  """Returns one line; prints the traceback of an unexpected error."""
+  if _is_out_of_memory(error):
     return 'there is not enough memory for it. Fewer samples need less.'
   if isinstance(error, OSError) and error.strerror:
     file = f'{error.filename}: ' if error.filename else ''
@@ -156,8 +157,8 @@ def _reason(error: Exception) -> str:
   return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _summarize(made: int, existing: int, failed: list[str]) -> None:
-  parts = [f'{made} made']
+def _summarize(new: int, existing: int, failed: list[str]) -> None:
+  parts = [f'{new} made']
   if existing:
     parts.append(f'{existing} existed already, with the same recipe')
   if failed:
@@ -179,7 +180,7 @@ def replay(args: argparse.Namespace) -> int:
     not be made.
   """
   try:
-    recipes.read(args.file)  # before the weights
+    recipes.read(args.file)  # fails before the weights are loaded
     replayed = _load(args.checkpoint).replay(args.file, args.input, args.mask)
   except (ValueError, FileNotFoundError) as error:
     print(f'\n{error}', file=sys.stderr)

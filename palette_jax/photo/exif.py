@@ -1,4 +1,4 @@
-"""EXIF: the orientation, and what is still true of a painted photo."""
+"""EXIF: the orientation, and the tags that stay true of a painted photo."""
 
 import numpy as np
 from jaxtyping import Integer
@@ -31,8 +31,8 @@ def orientation(image: Image.Image) -> int:
 def upright(
   array: Integer[np.ndarray, 'h w c'], orientation: object
 ) -> Integer[np.ndarray, 'y x c']:
-  """Turns and flips pixels upright; all orientations but 2 to 8 are 1."""
-  turned = {
+  """Turns and flips pixels upright; unknown orientations count as upright."""
+  turn = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
     4: lambda x: x[::-1],
@@ -41,11 +41,11 @@ def upright(
     7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
     8: lambda x: x[:, ::-1].swapaxes(0, 1),
   }.get(orientation, lambda x: x)
-  return np.ascontiguousarray(turned(array))
+  return np.ascontiguousarray(turn(array))
 
 
 def kept(image: Image.Image) -> bytes:
-  """Returns the part of an opened image's EXIF that is kept, b'' for none."""
+  """Returns the encoded part of an image's EXIF that is kept, b'' for none."""
   try:
     exif, kept = image.getexif(), Image.Exif()
     for tag in _KEPT:

@@ -1,7 +1,7 @@
-"""Finds the hole in a photo: masks in the ways in which people make them.
+"""Finds the hole in a photo, in masks as people commonly make them.
 
 A mask is white where the photo is painted and black where it is kept, as in
-most programs; `invert` swaps the two. Transparency can say it, too:
+most programs; `invert` swaps the two. Transparency can mark the hole, too:
 
   the photo itself has transparent parts      they are painted
   the mask is one colour on transparent       the coloured part is painted
@@ -21,8 +21,8 @@ from palette_jax import images
 from palette_jax.photo import photo as photos
 
 _BRUSH_SHARE = 0.98  # least share of a brush's pixels that have one colour
-_SOFT = (0.1, 0.9)  # between black and white: neither
-_SOFT_SHARE = 0.25  # of the pixels; with more it is not a mask
+_SOFT = (0.1, 0.9)  # between these, a pixel is neither black nor white
+_SOFT_SHARE = 0.25  # of the pixels may be soft; with more it is not a mask
 _MAGENTA = (1, -1, 1)  # which photos rarely have
 _LEAST_CONTRAST = 64  # levels between black and white of a lossy mask
 
@@ -70,8 +70,8 @@ def from_mask(
   Args:
     mask: the mask, as it was read.
     name: stands for the mask in messages.
-    height: of the photo as it is seen (EXIF orientation applied), in pixels.
-    width: likewise.
+    height: height of the upright photo (EXIF orientation applied), in pixels.
+    width: width of the upright photo, in pixels.
     invert: paints what would be kept otherwise.
 
   Raises:
@@ -113,7 +113,7 @@ def from_transparency(photo: photos.Photo, invert: bool = False) -> Hole:
 def overlay(
   image: Float[np.ndarray, 'h w 3'], mask: Float[np.ndarray, 'h w 1']
 ) -> UInt8[np.ndarray, 'h w 3']:
-  """Shows a hole in magenta, to be checked before it is painted.
+  """Draws a hole in magenta, to be checked before it is painted.
 
   Args:
     image: sRGB in [-1, 1].
@@ -138,7 +138,7 @@ def _detect(mask: photos.Photo) -> tuple[_Pixels, str]:
   grey = levels_u8.astype(np.int32) @ np.array(images.LUMA)
   low, high = grey.min(), grey.max()
   if high - low < _LEAST_CONTRAST * images.LUMA_UNIT:
-    # Two values only, as 0 and 1, are a mask however near they lie.
+    # Two values alone, such as 0 and 1, are a mask however close they are.
     if low == high or len(np.unique(grey)) > 2:
       middle = 128 * images.LUMA_UNIT
       return (grey > middle)[..., None], 'white is painted'
@@ -165,7 +165,7 @@ def _share_between(shares: Float[np.ndarray, '...']) -> float:
 
 
 def _soft_note(shares: Float[np.ndarray, '...']) -> str:
-  """Returns a remark on values between 0 and 1, '' if there are none."""
+  """Returns a remark on soft edges, '' if there are none."""
   between = _share_between(shares)
   if not between:
     return ''

@@ -21,7 +21,8 @@ from etils import epath
 from palette_jax import files
 from palette_jax.photo import writer
 
-# What reader.py reads, and what people have and must be told about.
+# Formats that reader.py reads, and others that people have: those are refused
+# with a message, not skipped.
 SUFFIXES = (
   '.avif', '.bmp', '.dib', '.gif', '.heic', '.heif', '.j2k', '.jfif', '.jp2',
   '.jpe', '.jpeg', '.jpg', '.mpo', '.pgm', '.png', '.ppm', '.tga', '.tif',
@@ -36,7 +37,7 @@ class Job(NamedTuple):
   Attributes:
     source: its file.
     target: the file of the result; with several samples, numbers are added.
-    name: of the source, as it is shown: relative to its folder.
+    name: path of the source relative to its folder, for messages.
     mask: the mask's file, or None.
     salt: added to the seed, below 2**32. In a folder it follows from the name:
       with the same noise, all photos would get the same tint.
@@ -54,7 +55,7 @@ def plan(source: str, target: str, mask: str | None = None) -> list[Job]:
 
   Args:
     source: a photo, or a folder.
-    target: a file, or a folder; made if it is missing.
+    target: a file, or a folder, which is created if it is missing.
     mask: a file for all photos, or a folder with a mask for each, of the same
       name up to its suffix.
 
@@ -196,7 +197,7 @@ def _masks(
 
 
 def _targets(names: Sequence[str]) -> dict[str, str]:
-  """Returns the file of each photo's result; unique, also without case."""
+  """Returns the file of each photo's result; unique even if case is ignored."""
   stems = collections.Counter(_stem(name).casefold() for name in names)
   targets = {
     name: f'{_stem(name) if stems[_stem(name).casefold()] == 1 else name}.png'

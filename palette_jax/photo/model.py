@@ -1,12 +1,12 @@
-"""Weights that can be applied to photos: colorize this, fill that.
+"""A model: weights that colorize, fill, extend and restore photos.
 
   import palette_jax
   model = palette_jax.load('runs/multitask')
   result, = model.colorize('old.jpg')
   result.save('new.png')
 
-Every result carries its recipe; made again by it on the same machine, it has
-the same pixels.
+Every result carries its recipe, by which the same machine makes the same pixels
+again.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ class Model:
     for unconditional weights; '' for the weights' own, or dpm_solver.
   - `steps`: of the sampler; 0 for its default.
   - `progress`: called with (passes done, all passes) after each pass of the
-    network; what it raises ends the drawing.
+    network; an exception that it raises ends the sampling.
 
   They raise ValueError for what cannot be done, FileNotFoundError for files
   that do not exist. Photos and masks are paths, Pillow images or uint8 arrays.
@@ -60,18 +60,18 @@ class Model:
     jpeg_quality: the lowest and the highest quality of JPEGs that they restore.
   """
 
-  def __init__(self, loaded: trained.Weights):
+  def __init__(self, weights: trained.Weights) -> None:
     """Moves weights (`trained.load`) to the device."""
-    self._weights = loaded
-    self._painter = painter.Painter(loaded.denoise_fn, loaded.params)
-    self._multiple = unet.size_multiple(loaded.network)
-    side = math.sqrt(loaded.size[0] * loaded.size[1])
+    self._weights = weights
+    self._painter = painter.Painter(weights.denoise_fn, weights.params)
+    self._multiple = unet.size_multiple(weights.network)
+    side = math.sqrt(weights.size[0] * weights.size[1])
     self._tile = max(1, round(side / self._multiple)) * self._multiple
-    self.tasks: tuple[str, ...] = loaded.tasks
-    self.checkpoint: str = loaded.sha256
-    self.size: tuple[int, int] = loaded.size
-    self.experimental: tuple[str, ...] = loaded.experimental
-    self.jpeg_quality: tuple[int, int] = loaded.jpeg_quality
+    self.tasks: tuple[str, ...] = weights.tasks
+    self.checkpoint: str = weights.sha256
+    self.size: tuple[int, int] = weights.size
+    self.experimental: tuple[str, ...] = weights.experimental
+    self.jpeg_quality: tuple[int, int] = weights.jpeg_quality
 
   def colorize(self, photo: PhotoLike, **sampling: Any) -> list[Result]:
     """Colours a photo; its luma stays, to the finest detail.
@@ -120,7 +120,7 @@ class Model:
     """Continues a photo beyond its edges.
 
     Args:
-      photo: stays as it is.
+      photo: the known part, which stays unchanged.
       left: number of pixels to add on this side; the others likewise.
       right: pixels.
       top: pixels.
@@ -158,9 +158,10 @@ class Model:
     """Continues a photo to the left and right, half of its height at a time.
 
     Args:
-      photo: of any height; Palette's panoramas are made of 256x256.
-      left: number of steps on this side; Palette: 8, to a width of 2304 pixels.
-      right: likewise.
+      photo: of any height; the paper's panoramas start from 256x256.
+      left: number of steps on this side; the paper takes 8 in all, to a width
+        of 2304 pixels.
+      right: number of steps on this side.
       loop: makes the left edge continue the right one.
       **sampling: see the class.
 
@@ -233,6 +234,7 @@ class Model:
       inputs=recipes.inputs_sha256(request.mask_source),
       machine=self._painter.machine,
     )
+    # Samples that share a batch: replaying one of them paints all of them.
     together = samples if self._painter.batch > 1 else 0
     options = request.options | dict(does=request.verb.name, samples=together)
     return [
@@ -248,7 +250,7 @@ class Model:
     recipes: list[recipes.Recipe],
     progress: Progress | None = None,
   ) -> list[Result]:
-    """Does what is requested.
+    """Paints the results of a request.
 
     Args:
       request: the photo and what to do.

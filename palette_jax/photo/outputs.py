@@ -1,6 +1,6 @@
 """The files that a command writes for one photo.
 
-Of new.png, with several samples:
+For new.png, with several samples:
 
   new-1.png ...    the results themselves, each with its recipe
   new-sheet.png    all of them, small, with captions
@@ -22,7 +22,7 @@ from palette_jax.photo import photo as photos
 from palette_jax.photo import recipe as recipes
 from palette_jax.photo import writer
 
-KEY = 'palette-overview'  # of the text that describes such a picture
+KEY = 'palette-overview'  # of the text that describes an overview
 
 
 class Names(NamedTuple):
@@ -70,15 +70,15 @@ def names(target: epath.PathLike, samples: int) -> Names:
   return Names(tuple(several), *others)
 
 
-def exist(names: Names, recipes_: Sequence[recipes.Recipe]) -> bool:
+def exist(names: Names, planned: Sequence[recipes.Recipe]) -> bool:
   """Checks whether all files exist and have these recipes."""
   return all(path.exists() for path in names.all) and all(
-    recipes.is_made_by(*pair) for pair in zip(names.samples, recipes_)
+    recipes.is_made_by(*pair) for pair in zip(names.samples, planned)
   )
 
 
 def check_free(paths: Iterable[epath.Path]) -> None:
-  """Checks that no file of anybody else would be overwritten.
+  """Checks that no file of another program would be overwritten.
 
   Raises:
     ValueError: naming the first one that this package has not written.

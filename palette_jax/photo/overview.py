@@ -1,7 +1,7 @@
-"""Several samples compared: side by side, where they differ, and how much.
+"""Overviews of several samples: a sheet, a map of their spread, the extremes.
 
-A task like colorization has many right answers (section 5.5); several of them
-show how certain the model is of one.
+A task like colorization has many right answers (section 5.5); several samples
+show how certain the model is.
 """
 
 import math
@@ -57,18 +57,20 @@ def write(
   captions = [f'sample {i + 1}' for i in range(len(pictures))]
   levels = spread(pictures)
   most = max(float(levels.max()), _LEAST_SPREAD)
-  map_ = heat(levels, most)
+  spread_map = heat(levels, most)
   pair = most_different(pictures)
-  two = [pair.first, pair.second]
+  indices = [pair.first, pair.second]
   description = (
     f'They differ by {levels.mean():.1f} levels of 255 on average (standard '
     f'deviation), by at most {levels.max():.0f}; the most different are '
-    f'{two[0] + 1} and {two[1] + 1}.'
+    f'{pair.first + 1} and {pair.second + 1}.'
   )
-  outputs.write(names.spread, map_, f'{description} Brightest: {most:.0f}.')
-  both = [pictures[i] for i in two], [captions[i] for i in two]
+  outputs.write(
+    names.spread, spread_map, f'{description} Brightest: {most:.0f}.'
+  )
+  both = [pictures[i] for i in indices], [captions[i] for i in indices]
   outputs.write(names.pair, images.sheet(*both, style=_PAIR), description)
-  pictures = [*pictures, map_]
+  pictures = [*pictures, spread_map]
   captions = [*captions, f'spread: 0 to {most:.0f} levels']
   if condition is not None:
     pictures, captions = [condition, *pictures], ['given', *captions]

@@ -1,11 +1,11 @@
-"""A photo as its file has it, and what the network sees of it.
+"""A photo as its file has it, and its pixels as the network sees them.
 
 Levels stay as they are stored: 8 or 16 bits, grey or colour, in the colours of
 the file's own profile, transparency apart. The network sees 8-bit sRGB. What it
 paints is converted to the photo's kind; every other pixel stays as it was, bit
 for bit.
 
-  EXIF orientation   applied on reading, and absent from what is written
+  EXIF orientation   applied on reading, and not written
   other EXIF         kept, except the thumbnail, which shows the old photo
   ICC profile        kept, and painted pixels are converted to it; a colorized
                      photo is sRGB
@@ -41,7 +41,7 @@ class Photo(NamedTuple):
     dpi: pixels per inch, or None.
     source: the path of its file, '' for a photo without one.
     sha256: of that file, or of the pixels.
-    notes: what was converted on reading, a sentence each.
+    notes: conversions on reading, a sentence each.
     quality: the quality setting of its encoder, 1 to 100, if it is a JPEG.
   """
 
@@ -62,14 +62,14 @@ def white(photo: Photo) -> int:
 
 
 def rgb(photo: Photo) -> Float[np.ndarray, 'h w 3']:
-  """Returns what the network sees: 8-bit sRGB as float32 in [-1, 1].
+  """Returns the image that the network sees: 8-bit sRGB, float32 in [-1, 1].
 
   Fully transparent pixels are white, as on a page; files hold anything there.
   """
-  seen = _srgb_u8(photo)
+  image_u8 = _srgb_u8(photo)
   if photo.alpha is not None:
-    seen = np.where(photo.alpha == 0, np.uint8(255), seen)
-  return images.from_u8(seen)
+    image_u8 = np.where(photo.alpha == 0, np.uint8(255), image_u8)
+  return images.from_u8(image_u8)
 
 
 def _srgb_u8(photo: Photo) -> UInt8[np.ndarray, 'h w 3']:
@@ -95,7 +95,7 @@ def luma(photo: Photo) -> Float[np.ndarray, 'h w 1']:
     if photo.profile is not None:
       levels = _srgb_u8(photo).astype(np.float32) / np.float32(255)
     return np.minimum(images.luma(levels), np.float32(1))
-  if photo.profile is not None:  # by its curve: converting gives 8 bits only
+  if photo.profile is not None:  # by its curve: conversions give 8 bits only
     steps = np.arange(256, dtype=np.uint8)[None, :, None]
     curve = profile.to_srgb(steps, photo.profile)[0, :, 1] / 255
     levels = np.interp(levels, np.linspace(0, 1, 256), curve)
@@ -119,11 +119,11 @@ def paint(
   Returns:
     A photo of the same kind; all other pixels are the same bits.
   """
-  painted = mask > 0.5
-  levels = np.where(painted, _in_kind(photo, image), photo.levels)
+  hole = mask > 0.5
+  levels = np.where(hole, _in_kind(photo, image), photo.levels)
   alpha = photo.alpha
   if opaque and alpha is not None:
-    alpha = np.where(painted, alpha.dtype.type(white(photo)), alpha)
+    alpha = np.where(hole, alpha.dtype.type(white(photo)), alpha)
   return photo._replace(levels=levels, alpha=alpha)
 
 

@@ -53,7 +53,7 @@ def space(profile: bytes) -> str:
 
 
 def can_be_written(profile: bytes) -> bool:
-  """Checks whether colours can be converted to it, unlike to a scanner's."""
+  """Checks whether colours can be converted to a profile, as to a display's."""
   mode = {'RGB': 'RGB', 'GRAY': 'L'}.get(space(profile))
   if mode is None:
     return False

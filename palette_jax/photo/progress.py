@@ -8,9 +8,9 @@ _NAME = 30  # characters of a photo's name before the bar
 
 
 class Progress:
-  """Progress over several photos, each of which takes many network passes."""
+  """A bar over several photos, each of which takes many network passes."""
 
-  def __init__(self, title: str, photos: int):
+  def __init__(self, title: str, photos: int) -> None:
     """Shows an empty bar.
 
     Args:
@@ -34,7 +34,7 @@ class Progress:
     self._progress.__exit__(*error)
 
   def of(self, name: str) -> Callable[[int, int], None]:
-    """Returns the function to call with passes done, and all passes."""
+    """Starts a photo; returns the function to call with passes done and all."""
     short = name if len(name) <= _NAME else f'...{name[3 - _NAME :]}'
     self._progress.describe(f'{self._title} {short}')
 

@@ -34,14 +34,14 @@ def quality(image: Image.Image) -> int | None:
 
 
 def too_fine(quality: int | None, learnt: tuple[int, int]) -> str:
-  """Warns of a JPEG of better quality than those that weights have learnt.
+  """Returns a warning if a JPEG is better than those the weights have learnt.
 
   Args:
     quality: of the photo; None if it is not a JPEG.
     learnt: the lowest and the highest quality that the weights have learnt.
 
   Returns:
-    A sentence, or ''.
+    A sentence, or '' if there is nothing to warn of.
   """
   if quality is None or quality <= learnt[1]:
     return ''

@@ -27,7 +27,7 @@ FORMATS = (
 _GREY = ('1', 'L', 'LA', 'La')
 _PNG_DEPTH = 24  # offset of a PNG's bit depth, in bytes
 PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
-# Tags of TIFF, and values of theirs.
+# TIFF's tags, and some of their values.
 _BITS, _PHOTOMETRIC, _PLANAR, _EXTRA = 258, 262, 284, 338
 _WHITE_IS_0, _SEPARATE, _PREMULTIPLIED = 0, 2, 1
 
@@ -63,15 +63,15 @@ PhotoLike = File | photos.Photo | epath.PathLike | Image.Image | np.ndarray
 
 
 def read(source: PhotoLike) -> photos.Photo:
-  """Reads a photo; one that has been read is returned as it is.
+  """Reads a photo; a photo that has been read is returned unchanged.
 
   Args:
     source: a path, local or gs://; a Pillow image in any mode that files of
       FORMATS have; or an array, sRGB, uint8 [h w 3], [h w 1] or [h w].
 
   Returns:
-    The photo. Its `sha256` is that of the file, or of the pixels of what has
-    no file.
+    The photo. Its `sha256` is that of the file, or of the pixels if there is no
+    file.
 
   Raises:
     FileNotFoundError: if there is no such file.
@@ -119,7 +119,7 @@ def decode(
 
 
 def _reason(encoded: bytes, error: Exception) -> str:
-  """Says why a file could not be decoded."""
+  """Returns the reason why a file could not be decoded."""
   if encoded[4:8] == b'ftyp' and encoded[8:11] in (b'hei', b'hev', b'mif'):
     return 'it is HEIC, as phones write it; save it as a JPEG or PNG first'
   if not encoded:
@@ -149,7 +149,7 @@ def _decode(encoded: bytes, most_pixels: int) -> photos.Photo:
     is_deep = _is_deep(image, encoded)
     icc = image.info.get('icc_profile') or None
     image.load()
-    turn = exif.orientation(image)
+    orientation = exif.orientation(image)
     if is_deep:
       levels, alpha = _deep(image, encoded)
     else:
@@ -157,8 +157,8 @@ def _decode(encoded: bytes, most_pixels: int) -> photos.Photo:
     icc = _usable(icc, levels.shape[-1], notes)
     dpi = image.info.get('dpi')
     return photos.Photo(
-      levels=exif.upright(levels, turn),
-      alpha=None if alpha is None else exif.upright(alpha, turn),
+      levels=exif.upright(levels, orientation),
+      alpha=None if alpha is None else exif.upright(alpha, orientation),
       profile=icc,
       exif=exif.kept(image),
       dpi=tuple(map(float, dpi)) if dpi and min(dpi) > 0 else None,
@@ -249,7 +249,7 @@ def _shallow(
 
 
 def _usable(icc: bytes | None, channels: int, notes: list[str]) -> bytes | None:
-  """Returns the profile if it fits such pixels and is not sRGB's."""
+  """Returns the profile if it fits the pixels and is not sRGB's."""
   if icc is None:
     return None
   try:
@@ -278,7 +278,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _from_memory(image: Image.Image) -> photos.Photo:
-  """Returns a Pillow image as its file would be read."""
+  """Reads a Pillow image as if it came from a file."""
   photo = decode(_encoded(image), 'The image')
   digest = hashlib.sha256(f'{photo.levels.dtype}{photo.levels.shape}'.encode())
   for array in (photo.levels, photo.alpha):
@@ -288,7 +288,7 @@ def _from_memory(image: Image.Image) -> photos.Photo:
 
 def _encoded(image: Image.Image) -> bytes:
   """Encodes an image without loss."""
-  # Their numbers in YCbCr, HSV and Lab have no place in a file.
+  # Neither PNG nor TIFF can hold these modes without loss.
   if image.mode in ('YCbCr', 'HSV', 'LAB'):
     image = image.convert('RGB')
   metadata = {

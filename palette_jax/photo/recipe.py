@@ -1,4 +1,4 @@
-"""A recipe inside a PNG, by which its pixels can be made again.
+"""Recipes inside PNGs, by which their pixels can be made again.
 
 It is JSON in one text chunk; `exiftool` and `identify` show it.
 """
@@ -26,7 +26,7 @@ Options = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """All that the pixels of a file are a function of.
+  """Everything that determines the pixels of a file.
 
   Attributes:
     task: 'colorization', 'inpainting', ...

@@ -88,7 +88,7 @@ def _check_mask(
 def _difference(
   path: epath.PathLike, result: photos.Photo, recipe: recipes.Recipe
 ) -> str:
-  """Says how a result differs from the pixels in the file."""
+  """Describes how a result differs from the pixels in the file."""
   old = reader.read(path)
   if recipes.pixels_sha256(old) != recipe.pixels:
     return 'its pixels were changed after it was made.'

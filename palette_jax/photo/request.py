@@ -1,4 +1,4 @@
-"""A photo and what is to be done to it."""
+"""A request: a photo, a verb and its options."""
 
 import dataclasses
 import functools
@@ -11,12 +11,12 @@ from palette_jax.photo import reader, verbs
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """A photo and what is to be done to it.
+  """A photo, a verb and its options.
 
-  Photo and mask are decoded when they are first needed, and then once.
+  Photo and mask are decoded once, when they are first needed.
 
   Attributes:
-    verb: what to do.
+    verb: what to do to the photo.
     source: the photo, or its file.
     mask_source: the mask, or its file, if there is one.
     options: of the verb: whether the mask is inverted, sides, ...

@@ -1,4 +1,4 @@
-"""One photo of a command: from its file to the files of its results."""
+"""A command's work on one photo: from its file to the files of its results."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from palette_jax.photo import result as results
 
 @runtime_checkable
 class Model(Protocol):
-  """What a command needs of `model.Model`, which imports JAX."""
+  """The part of `model.Model` that a command needs, without importing JAX."""
 
   tasks: tuple[str, ...]
   experimental: tuple[str, ...]
@@ -45,7 +45,7 @@ class Model(Protocol):
     recipes: list[recipes.Recipe],
     progress: Callable[[int, int], None] | None = None,
   ) -> Sequence[results.Result]:
-    """Does what is requested."""
+    """Paints the results of a request."""
     ...
 
   def replay(
@@ -59,7 +59,7 @@ class Model(Protocol):
 
 
 def load(args: argparse.Namespace, job: jobs.Job) -> requests.Request:
-  """Loads the files of a job, and adds what the command line says.
+  """Loads the files of a job, and adds the options of the command line.
 
   Raises:
     FileNotFoundError: if a file is missing.
@@ -94,7 +94,7 @@ def preview(
   """Writes a picture of the hole instead of filling it.
 
   Returns:
-    True: unlike `restore`, it never finds its work done.
+    True: unlike `restore`, it always writes its file.
   """
   path = outputs.names(job.target, 1).preview
   outputs.check_free([path])
@@ -113,8 +113,8 @@ def restore(
   """Writes all results of a photo, and the overview of several.
 
   Returns:
-    Whether it did. If all files exist and have the same recipes, nothing is
-    decoded or written.
+    True if it wrote them; False if all files exist and have the same recipes:
+    then nothing is decoded or written.
   """
   names = outputs.names(job.target, request.samples)
   planned = model.recipes_for(request)
@@ -126,10 +126,10 @@ def restore(
   samples = model.paint(request, planned, progress.of(job.name))
   if names.sheet is not None:
     names.sheet.unlink(missing_ok=True)  # it may show other results
-  lost = []
+  notes = []
   for path, sample in zip(names.samples, samples):
-    lost += sample.save(path)[1]
-  lines = list(dict.fromkeys(lost))
+    notes += sample.save(path)[1]
+  lines = list(dict.fromkeys(notes))
   if names.sheet is not None:
     lines.append(_write_overview(names, request, samples))
   first, *others = names.all
@@ -161,7 +161,7 @@ def _write_overview(
 
 
 def _condition(request: requests.Request) -> UInt8[np.ndarray, 'h w 3']:
-  """Returns a picture of what the network is given."""
+  """Returns the condition, for the sheet."""
   if request.verb.name == verbs.COLORIZE:
     grey = 2 * photos.luma(request.photo) - 1
     return images.to_u8(np.repeat(grey, 3, axis=-1))

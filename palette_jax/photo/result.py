@@ -1,4 +1,4 @@
-"""What a model makes of a photo."""
+"""A photo that a model has painted, with its recipe."""
 
 from typing import NamedTuple
 
@@ -23,11 +23,11 @@ class Result(NamedTuple):
 
   @property
   def image(self) -> Image.Image:
-    """The photo as 8-bit sRGB, to be looked at."""
+    """The photo as 8-bit sRGB, for display."""
     return Image.fromarray(images.to_u8(photos.rgb(self.photo)))
 
   def save(
     self, path: epath.PathLike, replace: bool = False
   ) -> tuple[epath.Path, list[str]]:
-    """Writes the photo and its recipe: see `writer.write`."""
+    """Writes the photo and its recipe; see `writer.write`."""
     return recipes.write(path, self.photo, self.recipe, replace)

@@ -1,4 +1,4 @@
-"""All that can be done to photos: the verbs of the tasks, and panoramas."""
+"""The verbs that apply to photos: those of the tasks, and panorama."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Verb(NamedTuple):
 
   @property
   def has_mask(self) -> bool:
-    """Whether a mask, or transparency, says what is painted."""
+    """True if a mask, or transparency, marks the hole."""
     return self.task.has_hole and self.name not in (UNCROP, PANORAMA)
 
 

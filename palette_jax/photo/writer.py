@@ -79,7 +79,7 @@ def write(
 
 
 def target(path: epath.PathLike) -> tuple[epath.Path, str]:
-  """Returns where a photo of that name is written, and in which format.
+  """Returns the path at which a photo is written, and its format.
 
   Raises:
     ValueError: if its suffix is not one of FORMATS.
@@ -183,9 +183,8 @@ def _lossy(photo: photos.Photo, kind: str, notes: list[str]) -> bytes:
     notes.append(f'{kind}: 16 bits became 8; a PNG keeps them.')
     levels = photos.to_8_bits(levels)
     alpha = None if alpha is None else photos.to_8_bits(alpha)
-  options: dict[
-    str, Any
-  ] = {}  # libtiff, which compresses, drops EXIF's folders
+  # TIFF is not compressed: libtiff, which could, drops EXIF's folders.
+  options: dict[str, Any] = {}
   if kind == 'WebP':
     options = {'lossless': True, 'exact': True}
     if levels.shape[-1] == 1:

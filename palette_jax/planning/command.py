@@ -1,4 +1,4 @@
-"""`palette plan`: plans for slices, and what to change if one does not fit."""
+"""`palette plan`: plans for slices, and remedies for those that do not fit."""
 
 import copy
 import importlib.util
@@ -21,7 +21,7 @@ def run(
   per_chip: int | None = None,
   picture: epath.Path | None = None,
 ) -> None:
-  """Plans for every slice and prints the plans, then a table of them.
+  """Compiles and prints a plan for every slice, then a table of all.
 
   Args:
     config: of configs/.

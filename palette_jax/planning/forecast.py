@@ -13,7 +13,7 @@ with epy.lazy_imports():
   from matplotlib import figure
 
 GIB, TERA, GIGA = 2**30, 1e12, 1e9
-# Palette, section 5.5: 1000 steps on "TPUv4", chips not stated.
+# Palette, section 5.5: 1000 steps on "TPUv4"; it does not state how many chips.
 PAPER_SECONDS = 0.8
 _COLUMNS = (
   'slice',
@@ -110,7 +110,7 @@ def _cost(plan: planning.Plan, steps: int) -> tuple[float, float]:
 def table(
   plans: Sequence[planning.Plan], config: ml_collections.ConfigDict
 ) -> str:
-  """Returns plans of training as a Markdown table, one a row."""
+  """Returns plans of training as a Markdown table, a row each."""
   rows = []
   for plan in plans:
     days, hours = _cost(plan, config.train.steps)

@@ -1,6 +1,6 @@
-"""A run compiled for a slice that is not rented yet: memory, speed, cost.
+"""A run compiled for a slice before it is rented: memory, speed, cost.
 
-It compiles the very program that would run there, a training step or the
+The compiled program is the one that would run there, a training step or the
 sampler, for all devices of the slice. Times are estimates: cycles of XLA's
 schedule over the clock, and collectives by the bytes that a chip sends over its
 links, either fully overlapped with computing or all after it.
@@ -25,7 +25,7 @@ from palette_jax.planning import topology as topologies
 from palette_jax.training import learner as learners
 
 MODES = ('train', 'sample')
-# A sixteenth of the state is small, and its arrays still fill the TPU's tiles.
+# A sixteenth of the state is small, and its arrays still fill a TPU's tiles.
 SHARES = 16
 GIB = 2**30
 _SIZE = re.compile(r'\b([\d.]+)([KMGT])\b')
@@ -111,7 +111,7 @@ def compile_for(
   """Compiles a config for a slice.
 
   Args:
-    config: of configs/; `train.batch` images are sampled, too.
+    config: of configs/; `train.batch` is also the number of images to sample.
     name: of the slice, as in v5e:16x16.
     mode: one of MODES.
 
@@ -253,7 +253,7 @@ def remedies(
       yield {'train.batch': batch}
     return
   shares = math.gcd(SHARES, devices)
-  # In a plane, half of the chips have as many links; in a cube, fewer.
+  # In a plane, half as many chips have the same links; in a cube, fewer.
   if topology.chip.axes == 2 and not topologies.scatters(topology, shares):
     shares //= 2
   if config.mesh.fsdp < shares:

@@ -34,7 +34,7 @@ class Collective(NamedTuple):
     kind: one of KINDS.
     dtype: of the data, by XLA's names: f32, bf16.
     size: bytes of the whole array, before it is reduced or once it is gathered.
-    group: devices that take part with the first one, by their places in the
+    group: the devices of the first device's group, by their places in the
       mesh.
     times: number of executions in one call of the program.
   """
@@ -115,7 +115,7 @@ def _split(text: str) -> _Computations:
 
 
 class _Reader:
-  """Follows the calls between computations, and adds up."""
+  """Follows the calls between computations, and adds up their costs."""
 
   def __init__(self, computations: _Computations, devices: int) -> None:
     self.cycles = 0
@@ -142,7 +142,7 @@ class _Reader:
           self._add(kind, inner, times)
 
   def _add(self, kind: str, operation: _Operation, times: int) -> None:
-    # One that runs while others compute appears in each of them.
+    # A collective that overlaps with operations appears in each of them.
     chain = re.search(r'chain_id="(\d+)"', operation.line)
     if chain and chain[1] in self._chains:
       return
@@ -176,7 +176,7 @@ def _collectives(
       kind = inner.kind.removesuffix('-start')
       if kind not in KINDS:
         continue
-      # XLA writes a sum of which every device keeps a part in this way.
+      # This is a sum of which every device keeps only its part.
       if kind == 'all-reduce' and 'scatter' in called['calls']:
         kind = 'reduce-scatter*'
       yield kind, inner
@@ -219,9 +219,9 @@ def _group(line: str, devices: int) -> tuple[int, ...]:
     sizes = {
       name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", match[1])
     }
-    taking_part = re.findall(r"'(\w+)'", match[2])
+    axes = re.findall(r"'(\w+)'", match[2])
     ids = np.arange(math.prod(sizes.values())).reshape(list(sizes.values()))
-    index = tuple(slice(None) if name in taking_part else 0 for name in sizes)
+    index = tuple(slice(None) if name in axes else 0 for name in sizes)
     return tuple(ids[index].ravel().tolist())
   if match := re.search(r'source_target_pairs=\{\{(\d+),(\d+)\}', line):
     return int(match[1]), int(match[2])

@@ -1,4 +1,4 @@
-"""TPU slices that are not rented: their devices, as the compiler sees them.
+"""TPU slices without the machines: their devices, as the compiler sees them.
 
 The TPU library (`libtpu`, the `tpu` extra) describes any slice and compiles for
 it on a machine without a TPU.
@@ -26,7 +26,7 @@ class Topology(NamedTuple):
     name: as Google writes it: v5e:4x4, v5p:4x4x8.
     chip: the figures of a device.
     sides: number of chips along each axis.
-    devices: all of them; programs can be compiled for them, not run.
+    devices: all of them; programs can be compiled for them, but not run.
   """
 
   name: str
@@ -41,7 +41,7 @@ class Topology(NamedTuple):
 
 
 def describe(name: str) -> Topology:
-  """Describes the slice of a name.
+  """Describes a slice, by its name.
 
   Raises:
     ValueError: if there is no such slice, or no compiler for it.
@@ -60,8 +60,8 @@ def describe(name: str) -> Topology:
       f'{name!r}: a slice of {chip.name} has {chip.axes} sides and at most '
       f'{chip.pod} chips.'
     )
-  _load()
-  # Two cores of a v4 or v5p work as one device; a single chip is half a host's.
+  _prepare_compiler()
+  # Two cores of a v4 or v5p are one device; a single chip is part of a host.
   options: dict[str, Any] = {}
   if chip.axes == 3 and chip.devices == 1:
     options['chip_config_name'] = 'megacore'
@@ -79,8 +79,12 @@ def describe(name: str) -> Topology:
   return Topology(name, chip, sides, slice_.devices)
 
 
-def _load() -> None:
-  """Keeps the TPU library from looking for a TPU; call before it is loaded."""
+def _prepare_compiler() -> None:
+  """Keeps the TPU library from looking for a TPU; call before it loads.
+
+  Raises:
+    ValueError: if the library is not installed.
+  """
   if importlib.util.find_spec('libtpu') is None:
     raise ValueError(
       "Compiling for a TPU takes Google's compiler, which is not installed: "

@@ -1,1 +1,1 @@
-"""A study with people, "Which image was taken by a camera?", and its report."""
+"""A human study, "Which image was taken by a camera?", and its report."""

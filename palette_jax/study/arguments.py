@@ -1,7 +1,4 @@
-"""The command line of `palette study`, apart from what it runs.
-
-Help and mistakes need no JAX.
-"""
+"""The command line of `palette study`; importing it needs no JAX."""
 
 import argparse
 

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
 def prepare(
   args: argparse.Namespace,
 ) -> tuple[server.Application, serving.BaseWSGIServer]:
-  """Checks everything and binds the port.
+  """Checks everything, and returns the application and its server.
 
   Raises:
     ValueError: if the arguments or files do not fit.
@@ -96,7 +96,8 @@ def _match(
   original_paths: dict[str, epath.Path] = {}
   for model, folder in outputs:
     folders = {'original': originals, 'output': folder}
-    matching.match(dict(reversed(folders.items())))  # each output has one, too
+    # Both ways: outputs without an original are mistakes, too.
+    matching.match(dict(reversed(folders.items())))
     matched = matching.match(folders)
     for name, original, output in zip(matched.names, *matched.files.values()):
       output_paths[name, model] = epath.Path(output)
@@ -108,8 +109,8 @@ def write_report(path: str, seed: int = 0) -> str:
   """Prints the report and writes it beside the answers, as .md and .json.
 
   Args:
-    path: of the answers.
-    seed: of the bootstraps.
+    path: path of the answers file.
+    seed: random seed of the bootstraps.
 
   Returns:
     The report in Markdown.

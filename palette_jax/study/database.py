@@ -47,8 +47,8 @@ class Refused(Exception):
     known: whether there is such a rater and such a trial.
   """
 
-  def __init__(self, message: str, known: bool = True):
-    """Takes a message for the page."""
+  def __init__(self, message: str, known: bool = True) -> None:
+    """Stores a message for the page."""
     super().__init__(message)
     self.known = known
 
@@ -80,7 +80,7 @@ class Due(NamedTuple):
 class Database:
   """The answers file of a study; any number of threads may use it."""
 
-  def __init__(self, path: str, study: trials.Study):
+  def __init__(self, path: str, study: trials.Study) -> None:
     """Opens the file of this study, or creates it.
 
     Raises:
@@ -117,7 +117,7 @@ class Database:
 
   @contextlib.contextmanager
   def _change(self) -> Generator[sqlite3.Connection]:
-    """Makes one change at a time: all of it or nothing, and on disk."""
+    """Runs one transaction at a time; it is on disk when the block ends."""
     with self._lock:
       try:
         self._file.execute('BEGIN IMMEDIATE')
@@ -180,7 +180,7 @@ class Database:
     )
 
   def _expect(self, rater: str, trial: str) -> Due:
-    """Returns the trial that is due, which must have this token."""
+    """Returns the trial that is due; refuses any other token."""
     due = self._due(rater)
     if due is not None and due.token == trial:
       return due
@@ -194,7 +194,7 @@ class Database:
     raise Refused('This trial has its answer, or is not due yet.')
 
   def show(self, rater: str, trial: str, page: str) -> None:
-    """Notes that a trial is about to be on the screen, of one page only.
+    """Records that a trial is about to be on the screen, of one page only.
 
     Args:
       rater: token.

@@ -6,8 +6,8 @@ photos.
 
 Catch trials decide which raters count, by a rule that was fixed before any
 answer was seen: a rater counts if guessing would get as many of them right, or
-more, in less than 5% of cases. With 8 catch trials that is 7 right; with 5 to
-7, as when somebody stopped early, all; with fewer, nobody counts.
+more, in less than 5% of cases. Of 8 catch trials, 7 must be right; of 5 to 7,
+as when somebody stopped early, all; with fewer, nobody counts.
 """
 
 import collections
@@ -27,7 +27,7 @@ Report = dict[str, Any]  # as JSON
 
 
 def is_counted(right: int, total: int) -> bool:
-  """Returns whether a rater counts.
+  """Checks whether a rater counts.
 
   Args:
     right: catch trials in which the rater chose the original.
@@ -45,16 +45,16 @@ def compute(
   """Returns all figures of the report, as JSON.
 
   Args:
-    study: to which the answers belong.
+    study: the study of the answers.
     raters: the number of raters who began.
     shown: every trial that was shown.
-    seed: of the bootstraps.
+    seed: random seed of the bootstraps.
   """
   answered = [answer for answer in shown if answer.chose_left is not None]
-  caught = [answer for answer in answered if answer.model is None]
-  total = collections.Counter(answer.rater for answer in caught)
+  catches = [answer for answer in answered if answer.model is None]
+  total = collections.Counter(answer.rater for answer in catches)
   right = collections.Counter(
-    answer.rater for answer in caught if not _is_fooled(answer)
+    answer.rater for answer in catches if not _is_fooled(answer)
   )
   everybody = collections.Counter(answer.rater for answer in answered)
   counted = {
@@ -106,8 +106,8 @@ def compute(
 def _paper() -> list[Report]:
   """Returns the fool rates of the paper's Tables 1 and 3.
 
-  Its text gives neither raters, images and intervals, nor the time for which
-  the pairs were shown, 3 s or 5 s.
+  It states neither raters, images and intervals, nor whether the pairs were
+  shown for 3 s or 5 s.
   """
   return [
     {

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 RESAMPLES = 4000
 _Z = 1.96  # 95% of a normal distribution, in standard deviations
-# Products at a time: so few that BLAS takes one thread, since two that wait for
+# Products at a time: so few that BLAS uses one thread, since two that wait for
 # each other on a busy machine take a hundred times as long.
 _BLOCK = 200_000
 
@@ -25,9 +25,9 @@ class Ratings(NamedTuple):
   """Answers of raters about images.
 
   Attributes:
-    hits: of each answer.
-    raters: who gave it; any numbers.
-    images: the image that it is about; any numbers.
+    hits: whether each answer is a hit.
+    raters: number of its rater; any numbers.
+    images: number of its image; any numbers.
   """
 
   hits: Bool[np.ndarray, ' n']
@@ -35,7 +35,7 @@ class Ratings(NamedTuple):
   images: Int[np.ndarray, ' n']
 
   def numbered(self) -> 'Ratings':
-    """Numbers raters and images from 0."""
+    """Returns the ratings with raters and images numbered from 0."""
     return Ratings(
       self.hits,
       np.unique(self.raters, return_inverse=True)[1],
@@ -81,8 +81,8 @@ def share(ratings: Ratings, seed: int = 0) -> Share:
   """Returns the share of hits, for raters and images like these.
 
   Args:
-    ratings: at least one.
-    seed: of the bootstrap.
+    ratings: at least one rating.
+    seed: random seed of the bootstrap.
 
   Raises:
     ValueError: if there are no ratings.
@@ -100,9 +100,9 @@ def difference(
   Both are resampled together.
 
   Args:
-    ratings: of both kinds.
+    ratings: ratings of both kinds.
     second: whether each is of the second kind.
-    seed: of the bootstrap.
+    seed: random seed of the bootstrap.
 
   Raises:
     ValueError: if there is only one kind.
@@ -155,13 +155,13 @@ def _draws(
   sign: Float[np.ndarray, ' k'],
   seed: int,
 ) -> Float[np.ndarray, ' resamples']:
-  """Returns the value for resampled raters and images."""
+  """Returns the value of each resample of raters and images."""
   generator = np.random.default_rng(seed)
   hits, raters, images = ratings
   rows, columns = int(raters.max()) + 1, int(images.max()) + 1
 
-  def count(which: Bool[np.ndarray, ' n']) -> Float[np.ndarray, 'rows columns']:
-    cells = raters[which] * columns + images[which]
+  def count(mask: Bool[np.ndarray, ' n']) -> Float[np.ndarray, 'rows columns']:
+    cells = raters[mask] * columns + images[mask]
     counts = np.bincount(cells, minlength=rows * columns)
     return counts.reshape(rows, columns).astype(float)
 
@@ -185,7 +185,7 @@ def _draws(
 def _resample(
   generator: np.random.Generator, count: int, block: int
 ) -> Int[np.ndarray, 'block count']:
-  """Returns how often each of `count` things is in each resample."""
+  """Returns the number of times that each item is in each resample."""
   picks = generator.integers(0, count, [block, count])
   picks += count * np.arange(block)[:, None]
   return np.bincount(picks.ravel(), minlength=block * count).reshape(-1, count)
@@ -196,9 +196,9 @@ def _deviation(
   raters: Int[np.ndarray, ' n'],
   images: Int[np.ndarray, ' n'],
 ) -> float:
-  """Returns the standard deviation of a sum of parts of raters and images.
+  """Returns the two-way clustered standard deviation of the sum of all parts.
 
-  It is wider by the ratio of Student's quantile to the normal one, with
+  It is widened by the ratio of Student's quantile to the normal one, with
   Satterthwaite's degrees of freedom.
   """
 

@@ -1,8 +1,8 @@
 """The study's server: the page, the trial that is due, its images.
 
-Only the pixels of an image tell an original from an output: both are encoded
-alike, and their addresses are random, belong to one rater, and stop working
-once the pair was shown. So a page that is reloaded gets no second look.
+Only its pixels tell an original from an output: both are encoded alike, and
+their addresses are random, belong to one rater, and stop working once the pair
+has been shown. So reloading the page gives no second look.
 
   GET  /               the page, its style and its program
   GET  /trial          the trial that is due for this rater, by the cookie
@@ -41,7 +41,7 @@ class Application(web.Application):
     study: trials.Study,
     database: databases.Database,
     files: Mapping[tuple[str, str | None], epath.PathLike],
-  ):
+  ) -> None:
     """Serves a study.
 
     Args:
@@ -75,7 +75,7 @@ class Application(web.Application):
     return web.answer(self._state(_rater(request)))
 
   def _state(self, rater: str) -> dict[str, Any]:
-    """Returns all that the page needs to know, and nothing else."""
+    """Returns all that the page may know of a rater's trial, as JSON."""
     study = self._study
     common = {
       'seconds': study.seconds,

@@ -1,4 +1,4 @@
-"""The images that raters see: checks of the files, fakes of catch trials."""
+"""The images that raters see: checks of their files, fakes for catch trials."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from PIL import Image
 
 from palette_jax.evaluation import matching
 
-# Of a catch trial's fake: tiles on the longer side, and how much brighter or
-# darker than its neighbours each is, so that even a clear sky shows them.
+# A catch trial's fake: tiles on the longer side, and the levels by which each
+# one is brighter or darker, so that even a clear sky shows them.
 _TILES, _CONTRAST = 12, 36
 _MOST_LISTED = 20  # files in a message
 
@@ -36,7 +36,7 @@ def digest(
   originals: Mapping[str, epath.PathLike],
   outputs: Mapping[str, Sequence[epath.PathLike]],
 ) -> str:
-  """Reads all images once, so that no rater meets a file that fails.
+  """Checks and hashes all images, so that no rater meets a file that fails.
 
   Args:
     originals: name -> file.

@@ -1,4 +1,4 @@
-"""Deals trials to raters: which pairs they see, on which sides.
+"""Deals trials to raters: the pairs that they see, and their sides.
 
 A trial of the paper's human study (Palette, section 4) shows a model's output
 beside its original, and asks which one was taken by a camera. Between these

@@ -26,13 +26,13 @@ from palette_jax.training import checksum
 from palette_jax.training import state as states
 from palette_jax.training import step as steps
 
-KEEP = 2  # one in reserve if the newest turns out to be damaged
+KEEP = 2  # one in reserve in case the newest is damaged
 
 Loaded = TypeVar('Loaded')
 
 
 class Damaged(ValueError):
-  """A checkpoint that is not, or cannot be verified to be, as written."""
+  """A checkpoint that differs from what was written, or cannot be read."""
 
 
 class Checkpoints:
@@ -73,7 +73,7 @@ class Checkpoints:
     return None if newest is None else newest.step
 
   def save(self, state: states.TrainState, meta: dict[str, Any]) -> None:
-    """Starts to write the state in the background, once for each step.
+    """Starts writing the state in the background, at most once for each step.
 
     Raises:
       OSError: if the save could not be started, or an earlier one has failed; a
@@ -91,7 +91,7 @@ class Checkpoints:
     items = {'train': train, 'ema': ema}
     digests = {item: checksum.digests(tree) for item, tree in items.items()}
     _check_finite(step, digests)
-    record = {
+    contents = {
       **meta,
       'shapes': {item: _shapes(tree) for item, tree in items.items()},
       'checksums': {
@@ -99,7 +99,7 @@ class Checkpoints:
         for item, tree in digests.items()
       },
     }
-    text = json.dumps(record)
+    text = json.dumps(contents)
     items['meta'] = {'json': text, 'sha256': _sha256(text)}
     try:
       started = self._checkpointer.save_checkpointables_async(
@@ -176,7 +176,7 @@ class Checkpoints:
     return None
 
   def meta(self, step: int) -> dict[str, Any]:
-    """Reads the meta that `save` was given, with shapes and checksums.
+    """Reads the meta item of a step, with shapes and checksums.
 
     Raises:
       Damaged: if it cannot be read, or has changed.
@@ -220,17 +220,17 @@ class Checkpoints:
     return loaded
 
   def _read(self, step: int, items: dict[str, PyTree]) -> dict[str, PyTree]:
-    """Reads on each host by itself, and fails on all hosts or on none."""
+    """Reads on each host separately; fails on all hosts or on none."""
     host, loaded, failure = jax.process_index(), {}, None
     context = ocp.Context()
-    # No barriers: a host whose part is damaged would not reach them.
+    # No barriers: a host with a damaged part would never reach them.
     context.multiprocessing.primary_host = host
     context.multiprocessing.active_processes = {host}
     context.multiprocessing.barrier_sync_key_prefix = f'host{host}'
     where = self._where(step)
     try:
       with context:
-        # One by one: if one of several fails, others are left half read.
+        # Separately: if one of several fails, Orbax leaves others half read.
         for name, tree in items.items():
           loaded |= ocp.load_checkpointables(where, {name: tree})
     except Exception as error:  # Orbax raises many kinds for one cause

@@ -1,4 +1,4 @@
-"""Array checksums, by which a checkpoint's flipped bits are noticed."""
+"""Array checksums, which reveal flipped bits in a checkpoint."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class Digest(NamedTuple):
 
   Attributes:
     checksum: 32 bits that depend on every bit of the leaf.
-    finite: no element is NaN or infinite.
+    finite: whether no element is NaN or infinite.
   """
 
   checksum: int
@@ -24,8 +24,8 @@ class Digest(NamedTuple):
 def digests(tree: PyTree) -> dict[str, Digest]:
   """Returns the digests of a tree's leaves, by path.
 
-  A checksum weighs each word by its position and wraps: it depends on every bit
-  and not on how the leaf lies over devices.
+  A checksum weights each word by its position and wraps: it depends on every
+  bit, and not on how the leaf is sharded.
   """
   leaves = arrays.leaves_by_path(tree)
   # All start before the first is awaited.
@@ -36,7 +36,7 @@ def digests(tree: PyTree) -> dict[str, Digest]:
   }
 
 
-@jax.jit  # leaf by leaf: most have the shape of another, and compile once
+@jax.jit  # leaf by leaf: many share a shape, which compiles once
 def _digest(array: Array) -> tuple[UInt32[Array, ''], Bool[Array, '']]:
   is_key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
   bits = jax.random.key_data(array) if is_key else array

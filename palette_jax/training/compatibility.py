@@ -1,4 +1,4 @@
-"""The meta item of a checkpoint, and whether it fits the run that loads it."""
+"""The meta item of a checkpoint, and checks that it fits a run."""
 
 import itertools
 import json
@@ -12,8 +12,8 @@ from palette_jax import tasks
 from palette_jax.diffusion import sampler_config
 from palette_jax.training import run as runs
 
-# Settings that the weights depend on: all but the arithmetic, which any reader
-# of a checkpoint may choose.
+# Settings that the weights depend on. Each reader of a checkpoint chooses the
+# arithmetic.
 MODEL = ('model', 'objective.name', 'objective.prediction')
 ARITHMETIC = ('model.dtype', 'model.remat')
 # Settings that decide the batch of step k, and what is learned from it.
@@ -44,7 +44,7 @@ def meta(run: runs.Run) -> Meta:
 
 
 def is_imported(saved: Meta) -> bool:
-  """Checks for another project's weights, without a step of ours yet."""
+  """Returns True for imported weights that have not been trained here yet."""
   return saved['records'] is None
 
 
@@ -84,13 +84,13 @@ def check_model(saved: Meta, now: Meta) -> None:
 def check_resume(
   saved: Meta, now: Meta, before: Sequence[str], after: Sequence[str]
 ) -> None:
-  """Checks that a run can go on from a checkpoint.
+  """Checks that a run can resume from a checkpoint.
 
   Args:
     saved: the checkpoint's meta.
     now: the run's meta.
     before: names of the records that the checkpoint was trained on; empty if
-      they are not known any more.
+      they are no longer known.
     after: names of the run's records.
 
   Raises:

@@ -1,4 +1,4 @@
-"""Photos that are never trained on: their loss, and samples for them.
+"""Held-out photos: their loss, and samples for them.
 
 The examples are fixed: the same photos, holes, noise and noise levels in every
 evaluation of every run with the same seed.
@@ -18,7 +18,7 @@ from palette_jax.training import run as runs
 
 
 class HeldOut:
-  """The held-out examples of a run, by which weights are judged."""
+  """The held-out examples of a run, on which weights are evaluated."""
 
   def __init__(self, run: runs.Run) -> None:
     """Reads the examples.
@@ -49,8 +49,8 @@ class HeldOut:
     ) -> Float[Array, '']:
       key = jax.random.key(self._seeds[0])
       levels = objective.stratified_levels(self._config.examples)
-      chance = objective.draw_noise(key, batch, levels)
-      return objective.errors(denoise_fn, params, batch, chance).mean()
+      noise = objective.draw_noise(key, batch, levels)
+      return objective.errors(denoise_fn, params, batch, noise).mean()
 
     def blind_loss(batch: arrays.Batch) -> Float[Array, '']:
       return loss(objective.blind_denoise_fn(batch), None, batch)
@@ -76,7 +76,7 @@ class HeldOut:
     return float(self._loss(params, self._batch))
 
   def print_losses(self, params: arrays.Params) -> None:
-    """Prints the loss beside those that it must beat."""
+    """Prints the loss beside the losses that it must beat."""
     data, learner = self._run.held_out_data, self._run.learner
     objective = learner.objective
     losses = {
@@ -124,7 +124,7 @@ class HeldOut:
     mask: Float[np.ndarray, 'b h w 1'],
     seed: int | np.integer,
   ) -> Float[np.ndarray, 'b h w 3']:
-    """Draws an image for each of any number of conditions, on all devices."""
+    """Draws an image for each condition, of any number, on all devices."""
     mesh, count = self._run.learner.mesh, len(cond)
     spare = -count % mesh.size
     padded = [np.concatenate([x, x[:1].repeat(spare, 0)]) for x in (cond, mask)]

@@ -1,6 +1,6 @@
 """A run without its data: network, objective and optimizer on a mesh.
 
-`palette plan` compiles a learner for devices that are not rented yet.
+`palette plan` compiles a learner for devices that have not been rented yet.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ class Learner:
   """A network, what it learns and how, and the devices that it learns on.
 
   Attributes:
-    mesh: the devices; compiling for them does not need them.
+    mesh: the devices; programs can be compiled for absent ones.
     network: without its parameters, which are part of the state.
     objective: what the network predicts, and how images come from it.
     optimizer: turns gradients into updates.
     size: height and width of the images.
     seed: of the initial weights and of all randomness in training.
-    accumulation: micro-batches of a step, which a device takes one by one.
+    accumulation: number of micro-batches of a step, taken one after another.
     ema_decay: the average's decay in the long run.
   """
 
@@ -57,7 +57,7 @@ class Learner:
     return sharding.by_parameter(self.mesh, self._shapes)
 
   def abstract_state(self) -> states.TrainState:
-    """Returns shapes, types and shardings of the state; computes nothing."""
+    """Returns shapes, types and shardings of the state, without its values."""
     return jax.tree.map(
       lambda leaf, where: jax.ShapeDtypeStruct(
         leaf.shape, leaf.dtype, sharding=where
@@ -67,7 +67,7 @@ class Learner:
     )
 
   def create_state(self) -> states.TrainState:
-    """Creates a fresh state, every leaf on the devices where it stays."""
+    """Creates a fresh state, sharded by `layout`."""
     return jax.jit(lambda: self._create(), out_shardings=self.layout)()
 
   def step_key(self) -> Key[Array, '']:
@@ -77,7 +77,7 @@ class Learner:
 
   @functools.cached_property
   def denoise_fn(self) -> arrays.DenoiseFn:
-    """The network, with parameters that lie as the state's do."""
+    """The network, for parameters that are sharded as the state's."""
     return self._on_mesh(self.layout.params)
 
   def restore(
@@ -87,7 +87,7 @@ class Learner:
     mask: Float[Array, 'b h w 1'],
     key: Key[Array, ''],
   ) -> Float[Array, 'b h w 3']:
-    """Draws an image for each condition, with parameters of the state."""
+    """Draws an image for each condition; parameters are sharded by `layout`."""
     dtypes = unet.dtypes(self.network)
     params = sharding.whole(self.mesh, params, dtypes)
     everywhere = jax.tree.map(

@@ -28,7 +28,7 @@ RANGES = {  # both ends included
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-  """Checks every number on its own, and those that limit each other.
+  """Checks the ranges of all numbers, and those that limit each other.
 
   Raises:
     ValueError: naming the first field that is out of range.

@@ -1,4 +1,4 @@
-"""One run in a workdir: two would overwrite each other's checkpoints.
+"""A workdir for one run: two would overwrite each other's checkpoints.
 
 Where the file system has locks, the operating system keeps one for the process
 and drops it when the process dies. Elsewhere (gs://) process 0 holds a lease: a
@@ -26,11 +26,11 @@ from jax.experimental import multihost_utils
 
 RENEW = 10.0  # seconds between two writes of a lease
 EXPIRE = 60.0  # seconds without a write until another run may take it over
-SETTLE = 3.0  # seconds after which two simultaneous writers agree who was last
+SETTLE = 3.0  # seconds after which simultaneous writers see the last write
 
 
 class InUse(RuntimeError):
-  """Another run, which is alive, holds the workdir."""
+  """The workdir is held by another run, which is alive."""
 
 
 @runtime_checkable
@@ -160,7 +160,7 @@ class Lease:
       path: of the file.
       renew: seconds between two writes.
       expire: seconds without a write until it may be taken over.
-      settle: seconds after which every process sees a write.
+      settle: seconds until every process sees a write.
 
     Raises:
       InUse: if its holder is alive, or another run was faster.
@@ -181,7 +181,8 @@ class Lease:
   def check(self) -> None:
     """Raises InUse if another run has the lease, or soon might.
 
-    Half of the time to expiry is left to finish what is being written.
+    It raises after half of the time to expiry; the other half is left to finish
+    a write.
     """
     if self._lost:
       raise _in_use(self._path.parent, self._lost)
@@ -238,11 +239,11 @@ class Lease:
         logging.warning('Cannot renew %s: %s', self._path, error)
 
   def _write(self) -> None:
-    # Dated from its beginning: other processes cannot see it earlier.
+    # The lease counts from before the write: nobody can see it earlier.
     now = time.monotonic()
     self._beats += 1
-    record = dict(holder=_myself(), token=self._token, beats=self._beats)
-    self._path.write_text(json.dumps(record))
+    lease = dict(holder=_myself(), token=self._token, beats=self._beats)
+    self._path.write_text(json.dumps(lease))
     self._written = now
 
   def _read(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Training from the first step to the last, with all that happens between."""
+"""The training loop: steps, checkpoints, held-out photos and reports."""
 
 import contextlib
 import dataclasses
@@ -35,13 +35,12 @@ def train(
   until: int | None = None,
   profile: tuple[int, int] | None = None,
 ) -> states.TrainState:
-  """Trains until config.train.steps, from the newest checkpoint if any.
+  """Trains up to config.train.steps, from the newest checkpoint if any.
 
   Args:
     config: of configs/.
     workdir: folder for checkpoints, curves and samples, local or gs://.
-    until: stops after this step if it comes earlier; saves, but does not
-      evaluate.
+    until: an earlier step after which to stop; saves, but does not evaluate.
     profile: the first and the last step of a profile; None for none.
 
   Returns:
@@ -60,7 +59,7 @@ def train(
     hold = stack.enter_context(lock.hold(workdir))
     must_stop = stack.enter_context(preemption.notice())
     run = runs.build(config)
-    # Closing waits for a save that is under way, also when the run fails.
+    # Closing waits for a save in progress, even if the run fails.
     checkpoints = stack.enter_context(
       contextlib.closing(checkpoint.Checkpoints(workdir, hold))
     )
@@ -124,7 +123,7 @@ def describe(run: runs.Run, workdir: str, params: arrays.Params) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-  """One start of a run: its steps, and what is saved and measured meanwhile.
+  """One start of a run: takes steps, and saves and evaluates in between.
 
   Attributes:
     run: the parts of the run.
@@ -149,10 +148,10 @@ class Session:
     last: int,
     profile: tuple[int, int] | None = None,
   ) -> states.TrainState:
-    """Trains from the state's step to the last; saves, measures, reports.
+    """Trains from the state's step to the last; saves, evaluates, reports.
 
-    Saves and measures the state before a step, or after the last one. Saves
-    before it draws: drawing may outlast a notice to stop.
+    The state is saved and evaluated before a step, or after the last one. It is
+    saved first: sampling may outlast a notice to stop.
 
     Raises:
       ValueError: if too many records are unreadable.
@@ -206,18 +205,18 @@ class Session:
     )
 
   def _save(self, state: states.TrainState, watch: monitor.Monitor) -> None:
-    """Starts to save a state whose loss and gradient are finite."""
+    """Starts to save a state, once loss and gradient are known to be finite."""
     watch.check()
     self.checkpoints.save(state, self.meta)
 
   def _measure(self, state: states.TrainState, watch: monitor.Monitor) -> None:
-    """Reports the held-out loss and shows the sheet of samples."""
+    """Reports the held-out loss, and writes the sheet of samples."""
     step = int(state.step)
     watch.report(step, held_out_loss=self.photos.loss(state.ema_params))
     watch.show(step, self.photos.sheet(state.ema_params))
 
   def conclude(self, state: states.TrainState) -> None:
-    """Ends a run with what a person wants to see: losses and the sheet."""
+    """Prints the losses of a finished run, and the path of its sheet."""
     self.photos.print_losses(state.ema_params)
     sheet = monitor.sheet_path(self.workdir, int(state.step))
     # A run can be killed between its last checkpoint and its last sheet.

@@ -1,4 +1,4 @@
-"""Progress, curves and pictures of a run, and the numbers that stop it."""
+"""Progress, curves and sheets of a run, and checks that stop it."""
 
 import contextlib
 import datetime
@@ -38,7 +38,7 @@ class Monitor:
   """Checks the metrics of every step, and reports their means.
 
   Metrics are fetched one step late, so that the device never waits for the
-  host: call `check` before a state is kept.
+  host. Call `check` before a state is saved.
   """
 
   def __init__(
@@ -96,7 +96,7 @@ class Monitor:
     """Takes the metrics of a step, and checks those of the step before."""
     self.check()
     self._pending = step, metrics
-    if not self._is_compiled:  # the first step was spent on compiling
+    if not self._is_compiled:  # compiling took most of the first step
       self.check()
       self._restart()
       self._is_compiled = True
@@ -124,7 +124,7 @@ class Monitor:
   def report(self, step: int, **scalars: float) -> None:
     """Writes the means since the last report, and the given scalars.
 
-    Prints a line with the loss, the pace and the time left.
+    Logs a line with the loss, the pace and the time left.
     """
     self.check()
     if self._rows:
@@ -140,7 +140,7 @@ class Monitor:
     self._writer.write_scalars(step, scalars)
 
   def _pace(self) -> dict[str, float]:
-    """Returns the speed of the steps since the last report, and its causes."""
+    """Returns the speed since the last report, and what it depends on."""
     elapsed = time.monotonic() - self._since
     speed = len(self._rows) / elapsed
     pace = {
@@ -149,7 +149,7 @@ class Monitor:
       'data_wait': self._waited / elapsed,
       'memory_gb': peak_memory() / 1e9,
     }
-    if jax.process_count() > 1:  # the slowest host slows all down
+    if jax.process_count() > 1:  # the slowest host sets the pace
       worst = np.array([pace['data_wait'], pace['memory_gb']])
       worst = multihost_utils.process_allgather(worst).max(axis=0)
       pace['data_wait'], pace['memory_gb'] = map(float, worst)
@@ -168,10 +168,10 @@ class Monitor:
     self._writer.flush()
     if jax.process_index() == 0:
       images.write_png(sheet_path(self._workdir, step), sheet)
-    self._restart()  # sampling is not the speed of training
+    self._restart()  # leaves sampling out of the speed
 
   def close(self) -> None:
-    """Waits until everything is written."""
+    """Ends a profile, and waits until the curves are written."""
     self._profiler.close()
     self._writer.close()
 
@@ -191,13 +191,13 @@ def describe_pace(pace: Mapping[str, float], steps_left: int) -> str:
 def peak_memory() -> int:
   """Returns the peak memory of the fullest local device, in bytes.
 
-  Where devices do not count it, as CPUs do not: of the whole process.
+  Where devices do not count it, as on CPUs, it is that of the process.
   """
   stats = [device.memory_stats() or {} for device in jax.local_devices()]
   if all('peak_bytes_in_use' in device for device in stats):
     return max(device['peak_bytes_in_use'] for device in stats)
-  most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return most if sys.platform == 'darwin' else most * 1024
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak if sys.platform == 'darwin' else peak * 1024
 
 
 def fastest_step(learner: learners.Learner, batch: int) -> float | None:
@@ -218,7 +218,7 @@ def fastest_step(learner: learners.Learner, batch: int) -> float | None:
 
 
 def means(rows: Sequence[Row]) -> dict[str, float]:
-  """Returns means over steps; by noise level, where it occurred, of values."""
+  """Returns means over steps, and those of the loss by noise level."""
   errors = np.sum([row['errors'] for row in rows], axis=0)
   counts = np.sum([row['counts'] for row in rows], axis=0)
   edges = steps.GAMMA_EDGES
@@ -249,7 +249,7 @@ class Unreadable:
     self._rows = self._bad = 0
 
   def add(self, batch: pipeline.HostBatch) -> None:
-    """Counts those of one batch of this host.
+    """Counts the unreadable records of a batch of this host.
 
     Raises:
       ValueError: if there have been too many.

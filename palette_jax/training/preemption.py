@@ -1,6 +1,6 @@
-"""Notices that a machine will be taken away: a run saves and leaves in time.
+"""Preemption: a run that is told to stop saves its work and exits in time.
 
-SLURM, Kubernetes and the clouds send SIGTERM, and some seconds later SIGKILL.
+SLURM, Kubernetes and clouds send SIGTERM and, some seconds later, SIGKILL.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import jax
 from jax.experimental import multihost_utils
 
 # EX_TEMPFAIL of sysexits.h: unfinished, but nothing is wrong; start it again.
-# Schedulers can tell it from 143 (killed before it could save) and 1 (failed).
+# Schedulers tell it from 143 (killed before it could save) and 1 (failed).
 EXIT_CODE = 75
 
 

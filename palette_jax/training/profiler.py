@@ -12,9 +12,9 @@ FOLDER = 'plugins/profile'  # in the workdir, where TensorBoard looks
 
 
 class Profiler:
-  """Traces steps FIRST to LAST of a run, on its first host.
+  """Traces a range of steps of a run, on its first host.
 
-  One host represents all of them, as they run the same program. The trace goes
+  One host represents all, since they run the same program. The trace goes
   to a local disk first, since JAX cannot write to a bucket.
   """
 
@@ -30,7 +30,7 @@ class Profiler:
     self._folder: tempfile.TemporaryDirectory | None = None
 
   def before(self, step: int) -> None:
-    """Starts the trace at the first of its steps that is taken."""
+    """Starts the trace at the first step of its range that is taken."""
     if self._folder or jax.process_index():
       return
     if self._first <= step <= self._last:
@@ -44,7 +44,7 @@ class Profiler:
     return self._folder is not None and step == self._last
 
   def close(self) -> None:
-    """Ends a trace that is under way, and copies it into the workdir."""
+    """Ends a trace in progress, and copies it into the workdir."""
     if self._folder is None:
       return
     folder, self._folder = self._folder, None

@@ -1,4 +1,4 @@
-"""The list of images that a run learns from, kept in its workdir."""
+"""The list of images that a run learns from, in its workdir."""
 
 import gzip
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ NAME = 'records.txt.gz'
 
 
 def write(workdir: str, names: Sequence[str]) -> None:
-  """Writes the names, one a line."""
+  """Writes the names, one per line."""
   text = '\n'.join(names).encode()
   files.write(epath.Path(workdir, NAME), gzip.compress(text, mtime=0))
 

@@ -1,4 +1,4 @@
-"""All parts of a run, built and checked before anything is computed."""
+"""The parts of a run, built and checked before anything is computed."""
 
 import dataclasses
 from typing import NamedTuple

@@ -18,13 +18,13 @@ class TrainState(flax.struct.PyTreeNode):
   Attributes:
     step: number of steps done, int32.
     params: the parameters, float32.
-    ema_params: their exponential moving average, which is sampled, evaluated
-      and exported.
+    ema_params: their exponential moving average, for sampling, evaluation and
+      export.
     opt_state: the optimizer's state.
-    key: never changes; step k uses fold_in(key, k).
+    key: constant; step k uses fold_in(key, k).
   """
 
-  # Not only arrays: the same tree holds shapes, shardings and checksums.
+  # `Any`: the same tree also holds shapes and shardings in place of arrays.
   step: Any
   params: arrays.Params
   ema_params: arrays.Params
@@ -38,7 +38,7 @@ def create(
   size: tuple[int, int],
   seed: int,
 ) -> TrainState:
-  """Creates a fresh state; pure, so that jit can place it.
+  """Creates a fresh state; a pure function, which jit can shard.
 
   Args:
     network: gets random parameters.

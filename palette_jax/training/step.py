@@ -14,7 +14,7 @@ from palette_jax.diffusion import objective as objectives
 from palette_jax.diffusion import process
 from palette_jax.training import state as states
 
-# Noise levels are reported in classes: mostly noise first, clean image last.
+# Classes of noise level in reports: mostly noise first, almost clean last.
 GAMMA_EDGES = (0.0, 0.01, 0.1, 0.5, 0.9, 1.0)
 
 
@@ -22,7 +22,7 @@ class NotFinite(FloatingPointError):
   """The loss, its gradient or the state is not finite after a step.
 
   Attributes:
-    step: the step, counted from one.
+    step: its number, counted from 1.
   """
 
   def __init__(self, step: int, reason: str) -> None:
@@ -61,23 +61,23 @@ def train_step(
     by class of noise level, `errors` and `counts` [classes], to be summed over
     steps before they are divided.
   """
-  key_holes, key_chance = jax.random.split(
+  key_holes, key_noise = jax.random.split(
     jax.random.fold_in(state.key, state.step)
   )
   batch = process.complete(examples, key_holes)
-  chance = objective.draw_noise(key_chance, batch)
+  noise = objective.draw_noise(key_noise, batch)
 
   @functools.partial(jax.grad, has_aux=True)
   def gradient(
-    params: arrays.Params, batch: arrays.Batch, chance: objectives.Noise
+    params: arrays.Params, batch: arrays.Batch, noise: objectives.Noise
   ) -> tuple[Float[Array, ''], objectives.Errors]:
-    errors = objective.errors(denoise_fn, params, batch, chance)
+    errors = objective.errors(denoise_fn, params, batch, noise)
     return jnp.sum(errors.total), errors
 
   grads, errors = accumulate(
     functools.partial(gradient, state.params),
     state.params,
-    sharding.micro_batches(mesh, (batch, chance), accumulation),
+    sharding.micro_batches(mesh, (batch, noise), accumulation),
   )
   count = jnp.maximum(jnp.sum(errors.count), 1.0)
   grads = jax.tree.map(lambda total: total / count, grads)
@@ -104,9 +104,9 @@ def accumulate(
   """Sums gradients over micro-batches, one at a time in memory.
 
   Args:
-    gradient: (batch, chance) -> gradient of the summed errors, and the errors.
+    gradient: (batch, noise) -> gradient of the summed errors, and the errors.
     params: has the structure of the gradient.
-    parts: (batch, chance), each with micro-batches along the first axis.
+    parts: (batch, noise), each with micro-batches along the first axis.
 
   Returns:
     The sum of the gradients, and all errors.
@@ -120,8 +120,8 @@ def accumulate(
     grads, errors = gradient(*part)
     return jax.tree.map(jnp.add, total, grads), errors
 
-  nothing = jax.tree.map(jnp.zeros_like, params)
-  grads, errors = jax.lax.scan(add, nothing, parts)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  grads, errors = jax.lax.scan(add, zeros, parts)
   return grads, jax.tree.map(jnp.ravel, errors)
 
 

@@ -1,4 +1,4 @@
-"""A run's newest averaged weights: loaded, sampled and evaluated."""
+"""The newest averaged weights of a run: loading, sampling and loss."""
 
 import contextlib
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class TrainedRun(NamedTuple):
   Attributes:
     run: the parts of the run.
     step: of the checkpoint.
-    ema_params: the averaged parameters.
+    ema_params: averaged parameters, at that step.
   """
 
   run: runs.Run
@@ -49,9 +49,8 @@ def load(config: ml_collections.ConfigDict, workdir: str) -> TrainedRun:
       'give the --workdir of a run.'
     )
   saved, trained = newest
-  if saved['records'] != now['records'] and not compatibility.is_imported(
-    saved
-  ):
+  same_records = saved['records'] == now['records']
+  if not (same_records or compatibility.is_imported(saved)):
     logging.warning(
       'The list of images is not the one that the checkpoint was trained '
       'on: it may have seen photos that are held out here.'
@@ -60,7 +59,7 @@ def load(config: ml_collections.ConfigDict, workdir: str) -> TrainedRun:
 
 
 def sample(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """Draws the held-out photos into the workdir.
+  """Samples the held-out photos, and writes the sheet into the workdir.
 
   Raises:
     FileNotFoundError: if there is no checkpoint.

@@ -133,13 +133,13 @@ def write_sampler(
 def _recipe(
   weights: trained.Weights, objective: objectives.Objective
 ) -> dict[str, Any]:
-  """Describes the file, for people and for programs."""
+  """Returns the description of the file, for people and for programs."""
   config, multiple = weights.config, unet.size_multiple(weights.network)
   if isinstance(objective, objectives.Regression):
     sampler = dict(name='regression')
   else:
     sampler = dataclasses.asdict(objective.sampler_config)
-    # For those who take the weights out of the file.
+    # For programs that take only the weights out of the file.
     settings = config['objective'] | dict(sampler=sampler)
     config = config | dict(objective=settings)
   shape = f'float32 [b, {multiple}*h, {multiple}*w, %d], any b, h and w: '
@@ -181,18 +181,18 @@ class _Inputs(NamedTuple):
 
 
 def _test_inputs(multiple: int) -> _Inputs:
-  """Returns two small images with holes, not square."""
-  draw = np.random.default_rng(0)
+  """Returns two small conditions that are not square, with holes."""
+  generator = np.random.default_rng(0)
   shape = (2, multiple, 2 * multiple, 1)
-  cond = draw.uniform(-1, 1, (*shape[:3], 3)).astype(np.float32)
-  mask = (draw.uniform(size=shape) < 0.8).astype(np.float32)
+  cond = generator.uniform(-1, 1, (*shape[:3], 3)).astype(np.float32)
+  mask = (generator.uniform(size=shape) < 0.8).astype(np.float32)
   return _Inputs(cond, mask, 7)
 
 
 def _sample(
   weights: trained.Weights, objective: objectives.Objective, inputs: _Inputs
 ) -> Float[np.ndarray, 'b h w 3']:
-  """Draws images by this package."""
+  """Draws images with this package, not with the file."""
   sampler = functools.partial(stablehlo.restored, weights.denoise_fn, objective)
   run = jax.jit(sampler, compiler_options=sharding.compiler_options())
   return np.asarray(run(weights.params, *inputs))
@@ -201,7 +201,7 @@ def _sample(
 def _check(
   path: epath.PathLike, expected: Float[np.ndarray, 'b h w 3'], inputs: _Inputs
 ) -> None:
-  """Compares the file's weights, and what it draws, with what they should be.
+  """Checks that the file has the right weights and draws the right images.
 
   Raises:
     ValueError: if they differ. Accelerators may choose another algorithm of

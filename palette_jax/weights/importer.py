@@ -22,8 +22,8 @@ from palette_jax.models import unet
 from palette_jax.training import checkpoint, optimizer, state
 from palette_jax.weights import names, torch_file, trained
 
-# Of the published checkpoints; tensors do not show the heads of attention, nor
-# how the noise level enters.
+# Of the published checkpoints: tensors show neither the heads of attention nor
+# the embedding of the noise level.
 HEAD_CHANNELS = {'guided-diffusion': 64, 'janspiry': 32}
 NOISE_LEVEL = {'guided-diffusion': 'time_step', 'janspiry': 'gamma'}
 SPELLING: dict[str, dict[str, Any]] = {
@@ -55,10 +55,10 @@ def import_weights(
     source: the project that wrote the file.
       guided-diffusion: an unconditional checkpoint, for a warm start. Channels
       for the condition are added with weights of zero, the half of the outputs
-      that predicts the noise is kept, and gamma enters as its time step in the
-      linear schedule of 1,000 steps.
+      that predicts the noise is kept, and gamma is embedded as its time step in
+      the linear schedule of 1,000 steps.
       janspiry: `N_Network_ema.pth` of the PyTorch port of Palette, sampled as
-      there: with gamma itself, and posterior variance.
+      the port does: with gamma itself, and posterior variance.
       palette: a file of `palette export`, in any format.
     path: the file.
     folder: of the new checkpoint.
@@ -68,7 +68,7 @@ def import_weights(
       which tensors do not show either.
 
   Returns:
-    The network that the tensors belong to.
+    The network of the tensors.
 
   Raises:
     ValueError: naming the first key that does not fit, if the file is damaged
@@ -116,7 +116,7 @@ def _foreign(
 
 
 def _widen(path: str, tensors: Tensors) -> Tensors:
-  """Gives an unconditional network inputs for a condition.
+  """Adds inputs for a condition to an unconditional network.
 
   The condition comes first; its weights are zero, so that it has no effect yet.
   Of 6 outputs the first 3 are the noise, the others the variance.
@@ -169,11 +169,13 @@ def _without_schedule(tensors: Tensors) -> Tensors:
     logging.info(
       'Left out: %s, numbers of its noise schedule.', ', '.join(buffers)
     )
-  return {k: array for k, array in tensors.items() if k not in _BUFFERS}
+  return {
+    name: array for name, array in tensors.items() if name not in _BUFFERS
+  }
 
 
 def _read_model(path: str, tensors: Tensors, **hidden: Any) -> unet.UNet:
-  """Reads the network off the tensors; `hidden` as in names.read_model."""
+  """Infers the network from its tensors; `hidden` as in names.read_model."""
   shapes = {name: array.shape for name, array in tensors.items()}
   try:
     model = names.read_model(shapes, dtype='float32', **hidden)

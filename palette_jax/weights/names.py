@@ -78,7 +78,7 @@ def tensors(
   embedding: str = 'time_embed',
   new_attention_order: bool = False,
 ) -> Iterator[Tensor]:
-  """Every parameter of the network.
+  """Yields every parameter of the network under both names.
 
   Args:
     model: the network.
@@ -237,15 +237,15 @@ def _entries(model: unet.UNet) -> dict[str, str]:
 def fit(
   path: str, tensors: dict[str, np.ndarray], network: Iterable[Tensor]
 ) -> arrays.Params:
-  """Returns our parameters, made of exactly the tensors of a network.
+  """Converts a file's tensors, which must be exactly those of a network.
 
   Args:
     path: of the file, for messages.
     tensors: by their names.
-    network: its tensors.
+    network: the tensors that are expected, from `tensors`.
 
   Returns:
-    NumPy arrays, float32.
+    Our parameters: NumPy arrays, float32.
 
   Raises:
     ValueError: naming the first key that does not fit.

@@ -33,9 +33,11 @@ def read(folder: str) -> tuple[unet.UNet, dict[str, Any], arrays.Params]:
     if 'data' in saved:
       config['data'] = dict(size=saved['data']['size'])
     model = unet.from_config(config['model'])
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    placement = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     abstract = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+      lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=placement
+      ),
       unet.shapes(model),
     )
     return model, config, checkpoints.restore_ema(step, abstract)

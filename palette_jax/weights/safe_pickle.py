@@ -1,4 +1,4 @@
-"""Unpickles files of known content: a pickle may ask for any function."""
+"""Unpickles files of known content; a pickle could otherwise call anything."""
 
 import contextlib
 import io
@@ -7,14 +7,14 @@ import pickle
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-# What a pickle may ask for: (module, name) -> what it gets instead.
+# Names that a pickle may ask for: (module, name) -> our replacement.
 Known = Mapping[tuple[str, str], Callable[..., Any]]
 
 
 class Unpickler(pickle.Unpickler):
   """Refuses every class and function that is not known."""
 
-  def __init__(self, file: io.BufferedIOBase, known: Known, noun: str):
+  def __init__(self, file: io.BufferedIOBase, known: Known, noun: str) -> None:
     """Prepares reading one pickle.
 
     Args:

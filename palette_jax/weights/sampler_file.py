@@ -6,7 +6,8 @@
   weights.safetensors  its weights, float32, by our names
 
 JAX promises to read the program for six months only. The weights outlive it:
-every command that takes weights takes such a file, and can export a new one.
+every command that takes weights takes such a file, and `palette export` makes a
+new one of it.
 """
 
 import io
@@ -43,7 +44,7 @@ def write(
     def add(name: str) -> io.BufferedIOBase:
       info = zipfile.ZipInfo(name, _DATE)
       member = archive.open(info, 'w', force_zip64=True)
-      return cast(io.BufferedIOBase, member)  # which typeshed does not know
+      return cast(io.BufferedIOBase, member)  # typeshed says IO[bytes]
 
     for name, content in (
       (RECIPE, json.dumps(recipe, indent=2).encode() + b'\n'),

@@ -1,9 +1,9 @@
-"""The whole sampler as one program: StableHLO, as jax.export keeps it.
+"""The whole sampler as one StableHLO program, exported by jax.export.
 
 It contains the noise, all steps and the network. Weights are arguments, since a
 program with gigabytes of constants can be neither written nor compiled. Batch,
-height and width are free, but multiples of what the network needs: b, 32*h,
-32*w.
+height and width are symbolic (b, 32*h, 32*w): the network halves its images, so
+their sides are multiples of a power of two.
 
 The program is lowered once for each platform, in float32 for CPUs, where
 bfloat16 is not faster. Noise is threefry's on all of them: a seed has the same
@@ -35,7 +35,7 @@ def trace(model: unet.UNet, objective: objectives.Objective) -> bytes:
 
   Args:
     model: the network.
-    objective: what it was trained to predict, with its sampler.
+    objective: its training objective, with a sampler.
 
   Returns:
     Bytes for `Program`, or `jax.export.deserialize`. The arguments are
@@ -119,7 +119,7 @@ def restored(
   mask: Float[Array, 'b h w 1'],
   seed: Array,
 ) -> Float[Array, 'b h w 3']:
-  """Computes what the program computes."""
+  """Restores images as the program does, with the noise of a seed."""
   key = jax.random.key(seed, impl='threefry2x32')
   return objective.restore(denoise_fn, params, cond, mask, key)
 
@@ -139,7 +139,7 @@ def _without_folders() -> Generator[None]:
 class Program:
   """A traced sampler, ready to run on this machine's devices."""
 
-  def __init__(self, traced: bytes, multiple: int):
+  def __init__(self, traced: bytes, multiple: int) -> None:
     """Reads a program.
 
     Args:

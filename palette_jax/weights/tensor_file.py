@@ -24,7 +24,7 @@ Tensors = dict[str, np.ndarray]
 def write(
   path: epath.PathLike, form: str, tensors: Tensors, config: dict[str, Any]
 ) -> None:
-  """Writes a file.
+  """Writes tensors and their settings.
 
   Args:
     path: of the file.
@@ -42,7 +42,7 @@ def write(
       safetensors.save_file(tensors, path, {'config': text})
     else:
       _save_torch(path, tensors, text)
-  except (SafetensorError, RuntimeError) as error:  # theirs for a full disk
+  except (SafetensorError, RuntimeError) as error:  # such as a full disk
     raise OSError(str(error)) from error
 
 

@@ -3,9 +3,8 @@
 The library writes whole files, or one string of bytes of all tensors, which is
 2.2 GB more for the paper's network. Reading goes through a temporary file. The
 writer is our own, since the library's header has other bytes, and exported
-files are to stay the same to the bit. The format: eight bytes with the length
-of a JSON header (type, shape and place of each tensor), the header, the
-numbers.
+files must stay the same to the bit. The format: eight bytes with the length of
+a JSON header (type, shape and offsets of each tensor), the header, the numbers.
 """
 
 import io

@@ -37,7 +37,7 @@ _TYPES = {
 class _Storage:
   """Numbers of one type; in the older form they come after the pickle."""
 
-  def __init__(self, dtype: Callable[..., Any], count: int):
+  def __init__(self, dtype: Callable[..., Any], count: int) -> None:
     self.dtype, self.count = np.dtype(dtype), count
     self.numbers = np.empty([0], self.dtype)
 
@@ -76,8 +76,10 @@ class _Tensor(NamedTuple):
     )
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *rest) -> _Tensor:
-  """Stands for a function of PyTorch; a pickle calls it with anything."""
+def _rebuild_tensor(
+  storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any
+) -> _Tensor:
+  """Replaces PyTorch's function; a damaged pickle may pass anything."""
   del rest  # whether it needs a gradient, and hooks
   return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
@@ -92,9 +94,9 @@ _KNOWN: safe_pickle.Known = {
 
 
 class _Unpickler(safe_pickle.Unpickler):
-  """Gets the numbers of tensors from storages outside the pickle."""
+  """Takes the numbers of tensors from storages outside the pickle."""
 
-  def __init__(self, file: io.BufferedIOBase, storage: _GetStorage):
+  def __init__(self, file: io.BufferedIOBase, storage: _GetStorage) -> None:
     super().__init__(file, _KNOWN, 'tensor')
     self._storage = storage
 
@@ -120,7 +122,7 @@ def read(path: str) -> Any:
 
 
 def tensors(path: str, content: Any) -> dict[str, np.ndarray]:
-  """Checks that the content of a file is tensors by name, and returns it.
+  """Returns the content of a file after checking that it is tensors by name.
 
   Args:
     path: of the file, for messages.

@@ -1,7 +1,7 @@
 """Trained weights from any place: the package, a run's folder, a single file.
 
-Their settings come with them: what they learned, and from images of which size.
-A SHA-256 identifies them in any container.
+Their settings come with them, such as the task that they learned and the size
+of its images. A SHA-256 identifies them in any container.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from palette_jax.weights import names, sampler_file, tensor_file
 
 SHIPPED = pathlib.Path(__file__).parent
 _Tensors = dict[str, np.ndarray]
-# Suffix of a file -> its reader, which returns tensors by guided-diffusion's
+# Suffix of a file -> its reader, which returns tensors under guided-diffusion's
 # names, and their settings.
 READERS: dict[str, Callable[[str], tuple[_Tensors, dict[str, Any]]]] = {
   '.safetensors': tensor_file.read,
@@ -43,7 +43,7 @@ STEPS = {'dpm_solver': 10, 'ddim': 10, 'imputation': 100, 'repaint': 50}
 
 
 class Weights(NamedTuple):
-  """The weights of a trained network, and what is known of them.
+  """The weights of a trained network, with its settings.
 
   Attributes:
     network: the network that they belong to.
@@ -73,7 +73,7 @@ class Weights(NamedTuple):
 
   @property
   def tasks(self) -> tuple[str, ...]:
-    """Those of `known_tasks` that they can do.
+    """The tasks for photos that they have learned.
 
     All, if it is not known what they were trained for. Unconditional weights
     fill holes by imputation.
@@ -88,7 +88,7 @@ class Weights(NamedTuple):
 
   @property
   def experimental(self) -> tuple[str, ...]:
-    """Those of `tasks` that they are not good at yet."""
+    """The tasks among `tasks` that they are not good at yet."""
     experimental = self.config.get('experimental', ())
     return tuple(name for name in self.tasks if name in experimental)
 
@@ -105,7 +105,7 @@ class Weights(NamedTuple):
     cond: Float[Array, 'b h w 3'],
     gamma: Float[Array, ' b'],
   ) -> Float[Array, 'b h w 3']:
-    """Applies the network; in float32 on a CPU, where nothing is faster."""
+    """Applies the network; in float32 on a CPU, where bfloat16 is no faster."""
     is_cpu = jax.default_backend() == 'cpu'
     network = self.network.clone(dtype='float32') if is_cpu else self.network
     image = network.apply({'params': params}, y_t, cond, gamma)
@@ -115,7 +115,7 @@ class Weights(NamedTuple):
   def objective(
     self, sampler: dict[str, Any] | None = None
   ) -> objectives.Objective:
-    """Returns what they were trained to predict, with a sampler.
+    """Returns their training objective, with a sampler.
 
     Args:
       sampler: fields of SamplerConfig that replace the weights' own.
@@ -231,7 +231,7 @@ def _shipped() -> epath.Path:
 def _fit(
   path: str, tensors: _Tensors, config: dict[str, Any]
 ) -> tuple[unet.UNet, arrays.Params]:
-  """Builds the network that the settings describe, and fits the tensors."""
+  """Builds the network of the settings, and converts the tensors to it."""
   try:
     network = unet.from_config(config['model'])
     config['objective'].keys()
@@ -243,7 +243,7 @@ def _fit(
 
 
 def _check_settings(path: str, weights: Weights) -> None:
-  """Reads every setting once: JSON may hold anything."""
+  """Reads every setting once, since JSON may hold anything."""
   config = weights.config
   try:
     weights.objective()

@@ -7,6 +7,7 @@ drew.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,6 +19,9 @@ from palette_jax.evaluation.metrics import similarity
 _BINS = 30  # of the histogram; the paper does not state its own
 _BATCH = 16  # pairs: MS-SSIM of 256x256 takes 10 MB for each
 _ms_ssim = jax.jit(similarity.ms_ssim)
+
+# (uint8 [b h w 3], uint8 [b h w 3]) -> [b]
+Distance = Callable[[np.ndarray, np.ndarray], Any]
 
 
 def to_first(
@@ -39,14 +43,14 @@ def to_first(
 
 
 def between_consecutive(
-  samples_u8: UInt8[np.ndarray, 'k n h w 3'], distance: Callable
+  samples_u8: UInt8[np.ndarray, 'k n h w 3'], distance: Distance
 ) -> Float[np.ndarray, 'pairs n']:
   """Returns a distance (the paper's is LPIPS) between each sample and the next.
 
   Args:
     samples_u8: k samples of each of n inputs.
-    distance: (uint8 [b h w 3], uint8 [b h w 3]) -> [b], such as LPIPS with its
-      parameters bound; it is called with at most 16 pairs at a time.
+    distance: such as LPIPS with its parameters bound; it is called with at most
+      16 pairs at a time.
 
   Returns:
     float64 [k - 1 n]: 0 where two samples are equal.
@@ -91,7 +95,7 @@ def histograms(
 
 
 def _stacked(
-  distance: Callable, pairs: Iterable[tuple[np.ndarray, np.ndarray]]
+  distance: Distance, pairs: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> Float[np.ndarray, 'pairs n']:
   def in_batches(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     starts = range(0, len(a), _BATCH)

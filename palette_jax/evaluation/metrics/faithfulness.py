@@ -1,10 +1,10 @@
 """Faithfulness of an output to its input, one measure for each task.
 
-A realistic picture of something else has a good FID. So check that known pixels
-are untouched (inpainting, uncropping), that the grey version of a colorization
-is its input, and that an output, compressed again, becomes the JPEG that it was
-made from; and, for all tasks, how far colours drift from the originals. The
-paper reports none of these.
+A realistic picture of something else has a good FID. So these measure whether
+known pixels are untouched (inpainting, uncropping), whether the grey version of
+a colorization is its input, and whether an output, compressed again, becomes
+the JPEG that it was made from; and, for all tasks, how far colours drift from
+the originals. The paper reports none of these.
 """
 
 from typing import NamedTuple
@@ -29,11 +29,11 @@ def known_changed(
   originals_u8: UInt8[np.ndarray, 'n h w 3'],
   masks: Shaped[np.ndarray, 'n h w 1'],
 ) -> Int[np.ndarray, ' n']:
-  """Counts the pixels outside of the hole that differ at all: must be 0.
+  """Counts the pixels outside the hole that differ at all, which must be none.
 
   Args:
     outputs_u8: outputs of the model, as in its files. JPEG changes pixels.
-    originals_u8: conditions or originals, which are equal outside of the hole.
+    originals_u8: conditions or originals, which are equal outside the hole.
     masks: 1 where the model painted and 0 elsewhere, of any type.
   """
   changed = np.any(outputs_u8 != originals_u8, axis=-1)
@@ -86,8 +86,8 @@ def jpeg_consistency(
 ) -> Float[np.ndarray, ' n']:
   """Returns the PSNR in dB between the recompressed output and the input.
 
-  It is infinite where they are equal, as for the original of an input that the
-  task made. Inputs of other encoders, even of the same quality, score lower.
+  It is infinite where they are equal, as for the original of an input that this
+  task compressed. Inputs of other encoders of the same quality score lower.
 
   Args:
     outputs_u8: restored images.

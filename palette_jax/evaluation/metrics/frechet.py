@@ -200,13 +200,13 @@ def at_infinity(
   intervals.check_features(features, 2 * sizes, 'The distance at infinity')
   prepared = _Reference(reference)
   n, d = features.shape
-  draw = np.random.default_rng(seed)
+  generator = np.random.default_rng(seed)
   counts = np.linspace(n / 2, n, sizes).astype(int)
   fit = np.linalg.pinv(np.stack([np.ones(sizes), 1 / counts], axis=1))[0]
   value, weights = 0.0, np.zeros(n)
   ordered = np.empty(n)
   for count, factor in zip(counts, fit):
-    subset = draw.permutation(n)[:count]
+    subset = generator.permutation(n)[:count]
     distance_of_subset, influence = prepared.compare(features[subset])
     value += float(factor * distance_of_subset)
     weights[subset] += factor / count

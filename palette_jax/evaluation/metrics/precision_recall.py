@@ -109,7 +109,7 @@ def _reached(
   centres: Float[Array, 'm d'],
   radii: Float[np.ndarray, 'rows m'],
 ) -> Bool[np.ndarray, 'n rows']:
-  """Tells which points lie in a ball, for each row of squared radii."""
+  """Checks which points lie in a ball, for each row of squared radii."""
   reached = np.zeros([len(points), len(radii)], bool)
   for row in range(0, len(points), _ROWS):
     for column in range(0, len(centres), _ROWS):

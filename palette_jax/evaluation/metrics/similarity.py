@@ -102,7 +102,7 @@ def _windows(
   mean_d, mean_s, square_d, square_s = jnp.split(blurred, 4, axis=3)
   var_d, var_s = square_d - mean_d**2, square_s - mean_s**2
   contrast = 1 - var_d / ((var_d + var_s) / 2 + _C2)
-  mean_s += 255  # _centred took it away, to keep squares small
+  mean_s += 255  # which _centred has subtracted to keep squares small
   return 1 - mean_d**2 / ((mean_d**2 + mean_s**2) / 2 + _C1), contrast
 
 

@@ -11,7 +11,7 @@ lpips.py         a perceptual distance between two images
 probe.py         a linear classifier for other classes, on features
 
 All preprocessing of 8-bit images, resizing included, is inside a network's
-`apply`: compile it with `sharding.compiler_options()`.
+`apply`. Compile it with `sharding.compiler_options()`.
 """
 
 from collections.abc import Callable

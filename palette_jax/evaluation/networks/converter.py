@@ -16,7 +16,7 @@ from palette_jax import arrays
 
 Tensors = Mapping[str, np.ndarray]
 _STATISTICS = ('weight', 'bias', 'running_mean', 'running_var')
-_COUNTER = 'num_batches_tracked'  # of training; some files have it
+_COUNTER = 'num_batches_tracked'  # a counter of training that some files have
 
 
 class Place(NamedTuple):

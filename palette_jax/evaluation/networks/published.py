@@ -1,9 +1,9 @@
-"""Files of weights that others have published: located, verified, cached.
+"""Locates, verifies and caches files of weights that others have published.
 
 A file is looked for at an explicit path, in the user's folder of weights, and
 in an installed package, which is not imported. It is not opened until its
 SHA-256 is verified, and nothing in it is executed. The converted weights are
-cached as safetensors in the same folder, and suffice from then on.
+cached as safetensors in the user's folder; from then on the cache is enough.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class Published(NamedTuple):
 
   Attributes:
     names: file names; several where several projects publish the same file.
-    sha256: all 64 digits, or the known prefix: torch puts the first 8 into its
+    sha256: all 64 digits, or the known prefix: PyTorch puts the first 8 into
       file names.
     source: the project, and the file's location there.
     package: the requirement of a package that contains the file, if any.
@@ -208,7 +208,7 @@ def _read_cache(
 def _write_cache(
   file: pathlib.Path, digest: str, params: arrays.Params
 ) -> None:
-  """Caches weights, where the folder can be written."""
+  """Caches weights, if the folder can be written."""
   tensors = traverse_util.flatten_dict(params, sep='/')
   about = dict(form=_FORM, source=digest, content=_digest(tensors))
   try:

@@ -1,9 +1,9 @@
-"""Resizing as other programs do it, by one matrix for each axis.
+"""Resizing in the dialects of other programs, by one matrix for each axis.
 
-Programs that say bilinear or bicubic differ in the position of pixels, in
+What programs call bilinear or bicubic differs in the position of pixels, in
 antialiasing, and in the cubic; FID depends on each (Parmar et al. 2022, "On
 aliased resizing"). All are linear and separable, so a dialect is a function
-that makes the matrix of an axis.
+that returns the matrix of an axis.
 """
 
 import functools
@@ -29,7 +29,7 @@ def apply(
     images: images of any range.
     height: height of the result in pixels.
     width: width of the result in pixels.
-    dialect: a function of this file.
+    dialect: one of the functions of this file.
   """
   rows = dialect(images.shape[1], height)
   columns = dialect(images.shape[2], width)
@@ -40,7 +40,7 @@ def apply(
 
 
 def tf1_bilinear(size: int, out: int) -> np.ndarray:
-  """`tf.compat.v1.image.resize_bilinear`: pixel i is at i, no antialiasing.
+  """Matches `tf.compat.v1.image.resize_bilinear`: pixel i at i, aliased.
 
   The graph of 2015 contains it, and FID networks have used it since.
   """
@@ -50,12 +50,12 @@ def tf1_bilinear(size: int, out: int) -> np.ndarray:
 
 
 def torch_bilinear(size: int, out: int) -> np.ndarray:
-  """`torch.nn.functional.interpolate(mode='bilinear')`: no antialiasing."""
+  """Matches torch's `interpolate(mode='bilinear')`, without antialiasing."""
   return _between(np.maximum(_centres(size, out), 0), size)
 
 
 def torch_bicubic(size: int, out: int) -> np.ndarray:
-  """`torch.nn.functional.interpolate(mode='bicubic')`: no antialiasing.
+  """Matches torch's `interpolate(mode='bicubic')`, without antialiasing.
 
   Keys' cubic with a = -0.75; edge pixels are repeated.
   """
@@ -70,12 +70,12 @@ def torch_bicubic(size: int, out: int) -> np.ndarray:
 
 
 def pil_bilinear(size: int, out: int) -> np.ndarray:
-  """Pillow's BILINEAR for mode 'F': antialiased when it shrinks."""
+  """Matches Pillow's BILINEAR for mode 'F', antialiased when it shrinks."""
   return _antialiased(size, out, 1, lambda x: np.maximum(1 - np.abs(x), 0))
 
 
 def pil_bicubic(size: int, out: int) -> np.ndarray:
-  """Pillow's BICUBIC (a = -0.5) for mode 'F': antialiased when it shrinks."""
+  """Matches Pillow's BICUBIC (a = -0.5) for mode 'F', also antialiased."""
   return _antialiased(size, out, 2, functools.partial(_cubic, a=-0.5))
 
 
@@ -105,7 +105,7 @@ def _centres(size: int, out: int) -> Float[np.ndarray, '{out}']:
 def _between(
   position: Float[np.ndarray, ' out'], size: int
 ) -> Float[np.ndarray, 'out {size}']:
-  """Returns linear interpolation; the last pixel extends beyond the edge."""
+  """Returns the matrix of linear interpolation; the last pixel is repeated."""
   low = np.floor(position).astype(int)
   high = np.minimum(low + 1, size - 1)
   share = position - low.astype(np.float32)
@@ -122,7 +122,7 @@ def _antialiased(
   support: int,
   kernel: Callable[[np.ndarray], np.ndarray],
 ) -> Float[np.ndarray, '{out} {size}']:
-  """Returns a kernel that is widened to an output pixel when shrinking."""
+  """Returns the matrix of a kernel, which is widened when shrinking."""
   scale = size / out
   width = max(scale, 1.0)
   centre = (np.arange(out)[:, None] + 0.5) * scale

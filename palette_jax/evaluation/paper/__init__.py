@@ -1,1 +1,1 @@
-"""The paper's tables: reported figures, models, claims, reproduction."""
+"""The paper's tables: their figures, models, claims and reproduction."""

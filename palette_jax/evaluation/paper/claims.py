@@ -63,7 +63,7 @@ def _worse(
 
 
 _WITH_ACCURACY = *METRICS, 'ca_probe'
-_HOLES = 'inpainting:20-30%'  # where the paper does not state them
+_HOLES = 'inpainting:20-30%'  # where the paper does not state the holes
 CLAIMS = {
   'table-1': [
     *_worse('colorization', 'Regression', _WITH_ACCURACY),
@@ -106,7 +106,7 @@ CLAIMS = {
 
 
 def of_table(name: str, cases: Sequence[str]) -> list[Claim]:
-  """Returns the paper's claims, then those that first rows beat baselines.
+  """Returns a table's claims, then ours that its first rows beat baselines.
 
   Args:
     name: 'table-4', 'figure-9', ...
@@ -130,12 +130,12 @@ def judge(
   """
   verdicts = []
   for claim in claims:
-    seeds = [
-      of_seed['differences_to_first'].get(claim.row, {}).get(claim.metric)
-      for of_seed in results[claim.case]
+    by_seed = [
+      result['differences_to_first'].get(claim.row, {}).get(claim.metric)
+      for result in results[claim.case]
     ]
-    if seeds and None not in seeds:
-      differences = [(d['value'], d['low'], d['high']) for d in seeds]
+    if by_seed and None not in by_seed:
+      differences = [(d['value'], d['low'], d['high']) for d in by_seed]
       outcome = _outcome(claim, differences)
       verdicts.append(Verdict(claim, differences, outcome))
   return verdicts

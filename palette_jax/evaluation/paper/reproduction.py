@@ -6,7 +6,7 @@ paper's claims are judged by them (docs/results.md). At `tiny`, they are trained
 for minutes on the photos inside the package, which shows that everything works
 and says nothing about the paper.
 
-Below each table's rows stands the answer without a model.
+The last row of each table is the baseline, the answer without a model.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from palette_jax.evaluation.networks import probe as probes
 from palette_jax.evaluation.paper import claims, reported, tables
 from palette_jax.training import loop, trained_run
 
-_RECORDS = {'first5k': 'first:5000'}  # by a rule; others by a list:
+_RECORDS = {'first5k': 'first:5000'}  # selected by a rule; others by a list:
 _LISTS = {
   'ctest10k': (
     '--records list:/path/ctest10k.txt, the list that Larsson et al. 2016 '
@@ -65,7 +65,7 @@ class Scale(NamedTuple):
 
 
 def reproduce(name: str, scale: Scale) -> epath.Path:
-  """Draws and judges what a table of the paper reports.
+  """Draws and judges the samples of a table of the paper.
 
   Args:
     name: a name in tables.TABLES.
@@ -199,7 +199,7 @@ class _Reproduction:
 
   @contextlib.contextmanager
   def _hint(self) -> Generator[None]:
-    """Says how to get missing files of the scale `small`."""
+    """Adds to the error of a missing file how the scale `small` gets it."""
     try:
       yield
     except FileNotFoundError as error:

@@ -1,6 +1,6 @@
-"""The paper's tables: their models, how they are trained, their images.
+"""The paper's tables: their models, the training of each, and their images.
 
-The first row of a table is what the others are compared with, image by image.
+The other rows of a table are compared with its first row, image by image.
 """
 
 import re
@@ -72,7 +72,7 @@ class Table(NamedTuple):
     cases: rows by case.
     images: its images, a name in reported.IMAGES.
     samples: samples of each image.
-    remark: what the paper leaves open, and what is done here.
+    remark: the choices made here where the paper states none.
   """
 
   title: str

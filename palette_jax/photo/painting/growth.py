@@ -57,7 +57,7 @@ def stages(
   bottom, right = top + known.height, left + known.width
   ends = dict(left=(left, 0), right=(right, width))
   ends |= dict(top=(top, 0), bottom=(bottom, height))
-  now = dict(left=left, right=right, top=top, bottom=bottom)
+  current = dict(left=left, right=right, top=top, bottom=bottom)
   rectangles: list[windows.Window] = []
   for pair in (('right', 'left'), ('bottom', 'top')):
     for turn in range(1, 1 + max(counts.get(side, 0) for side in pair)):
@@ -65,12 +65,12 @@ def stages(
         if turn > counts.get(side, 0):
           continue
         first, last = ends[side]
-        now[side] = first + round((last - first) * turn / counts[side])
+        current[side] = first + round((last - first) * turn / counts[side])
         rectangle = windows.Window(
-          now['top'],
-          now['left'],
-          now['bottom'] - now['top'],
-          now['right'] - now['left'],
+          current['top'],
+          current['left'],
+          current['bottom'] - current['top'],
+          current['right'] - current['left'],
         )
         if rectangle != (rectangles[-1] if rectangles else known):
           rectangles.append(rectangle)
@@ -122,7 +122,7 @@ def closing_region(
   """Returns the region that closes a ring and sees both ends of the photo.
 
   Args:
-    painting: what it is painted with.
+    painting: the network, the sampler and the samples' keys.
     before: the last rectangle but one.
     last: the last rectangle, which is the whole result.
     height: height of the result in pixels.
@@ -150,7 +150,7 @@ def grow(
   """Grows the photo in each image to the left and right, in place.
 
   Args:
-    painting: what it is painted with.
+    painting: the network, the sampler and the samples' keys.
     images: the image of each sample, which has the photo in `known`.
     known: position of the photo.
     counts: number of pieces by side, 'left' and 'right'.

@@ -86,7 +86,7 @@ def uncrop(
   network's images.
 
   Args:
-    painting: what it is painted with.
+    painting: the network, the sampler and the samples' keys.
     photo: the known part.
     sides: pixels to add: left, right, top, bottom.
 
@@ -125,8 +125,8 @@ def panorama(
   """Returns the photo, continued to the left and right by half its height.
 
   Args:
-    painting: what it is painted with.
-    photo: stays as it is.
+    painting: the network, the sampler and the samples' keys.
+    photo: the known part, which stays unchanged.
     left: number of pieces on this side.
     right: number of pieces on this side.
     loop: whether the last piece closes a ring.

@@ -6,9 +6,8 @@ the step is taken, so that overlapping tiles continue from the same pixels and
 cannot diverge.
 
 Blending y_{t-1} would be the same, since it is one linear combination of y_0,
-y_t and noise everywhere; blending eps would differ by the clip of y_0, which
-comes first here as it does for a canvas of one tile (benchmarks/seams.py
-measures all of it).
+y_t and noise everywhere; blending eps would not, because y_0 is clipped before
+it is blended, as for a canvas of one tile (benchmarks/seams.py compares them).
 
 Tiles without a pixel to paint are skipped. The loop is in Python, one pass of
 the network at a time, so that callers can watch and cancel it. A canvas of one
@@ -150,7 +149,7 @@ class Painter:
           self._params, *batch, now, prediction=objective.prediction
         )
       )
-      jax.block_until_ready(estimates[-1])  # a pass is over when it is ticked
+      jax.block_until_ready(estimates[-1])  # a tick counts a finished pass
       tick()
     if len(estimates) == 1 and size == len(y_t):
       return estimates[0]
@@ -188,7 +187,7 @@ def _is_whole(plan: tiles.Layout) -> bool:
 def _has_hole(
   mask: Float[np.ndarray, 'h w 1'], plan: tiles.Layout
 ) -> Bool[np.ndarray, ' tiles']:
-  """Tells which tiles have a pixel to paint."""
+  """Checks which tiles have a pixel to paint."""
   if _is_whole(plan):
     return np.ones([1], bool)
   return tiles.cut(mask, plan).max(axis=(1, 2, 3)) > 0.5

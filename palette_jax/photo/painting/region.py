@@ -94,8 +94,8 @@ def enclosing(
   """Returns the region around the hole of a photo.
 
   Args:
-    mask: 1 where to paint, somewhere at least.
-    painting: what it is painted with.
+    mask: 1 where to paint, at least somewhere.
+    painting: the network, the sampler and the samples' keys.
     within: the part of the photo that exists; by default all of it.
     grid: tiles start at multiples of it.
   """
@@ -137,7 +137,7 @@ def paint(
 
   Args:
     region: where to paint.
-    painting: what it is painted with.
+    painting: the network, the sampler and the samples' keys.
     images: the image of each sample, in [-1, 1]; only the hole changes.
     number: number of the region, so that each draws noise of its own.
   """

@@ -119,9 +119,9 @@ def _blend_axis(
 ) -> Any:
   """Blends [tiles, places in a tile, ...] to [places in the canvas, ...]."""
   total = 0
-  for which, place, weight in zip(*shares):
+  for number, place, weight in zip(*shares):
     weight = weight.reshape([-1] + [1] * (tiles.ndim - 2))
-    total = total + weight.astype(tiles.dtype) * tiles[which, place]
+    total = total + weight.astype(tiles.dtype) * tiles[number, place]
   return total
 
 
@@ -149,10 +149,10 @@ def _shares(
   fade = np.where(covers, fade, 0)
   fade /= fade.sum(axis=0)
   most = covers.sum(axis=0).max()
-  which = np.argsort(~covers, axis=0, kind='stable')[:most]
-  place = np.clip(np.take_along_axis(inside, which, 0), 0, side - 1)
-  weight = np.take_along_axis(fade, which, 0).astype(np.float32)
-  return which, place, weight
+  number = np.argsort(~covers, axis=0, kind='stable')[:most]
+  place = np.clip(np.take_along_axis(inside, number, 0), 0, side - 1)
+  weight = np.take_along_axis(fade, number, 0).astype(np.float32)
+  return number, place, weight
 
 
 @functools.lru_cache(64)

@@ -36,7 +36,7 @@ class View(NamedTuple):
 
   @property
   def is_whole(self) -> bool:
-    """Whether the scale is 1."""
+    """True if the scale is 1."""
     return (self.height, self.width) == self.window[2:]
 
 
@@ -48,7 +48,8 @@ def sharpest(
 ) -> View:
   """Returns the sharpest view without a tile that is mostly hole.
 
-  If that would show nothing known, the smallest view that does is returned.
+  If that would show nothing known, the smallest view that shows something known
+  is returned.
 
   Args:
     mask: mask of the photo, 1 where to paint.

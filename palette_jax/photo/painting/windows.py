@@ -103,7 +103,7 @@ def _joined(
 def _meet(
   boxes: Int[np.ndarray, 'n 4'], window: Window
 ) -> Bool[np.ndarray, ' n']:
-  """Tells which boxes have a pixel in the window."""
+  """Checks which boxes have a pixel in the window."""
   top, left, height, width = window
   return (
     (boxes[:, 0] < top + height)
