@@ -167,7 +167,7 @@ class Theirs:
     layout = torch.channels_last if on_gpu else torch.preserve_format
     net = torch_unet.UNet(model).to(self._device)
     if on_gpu:
-      net.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]  # missing in PyTorch's stubs
+      net.to(memory_format=torch.channels_last)
     self._params = list(net.parameters())
     self._net = torch.compile(net) if compiled else net
     self._average = [x.detach().clone() for x in self._params]

@@ -166,7 +166,7 @@ class UNet(nn.Module):
       if level + 1 < len(levels):
         entries.append([down(h)])
         skips.append(h)
-    self.input_blocks = nn.ModuleList(map(Layers, entries))
+    self.input_blocks = nn.ModuleList(Layers(entry) for entry in entries)
 
     middle = [block(h, h), Attention(h, model.head_channels), block(h, h)]
     self.middle_block = Layers(middle)
@@ -179,7 +179,7 @@ class UNet(nn.Module):
         if level and i == model.num_res_blocks:
           entry.append(up(h))
         entries.append(entry)
-    self.output_blocks = nn.ModuleList(map(Layers, entries))
+    self.output_blocks = nn.ModuleList(Layers(entry) for entry in entries)
     self.out = nn.Sequential(norm(h), nn.SiLU(), conv(h, channels_out))
 
   def forward(self, x: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
